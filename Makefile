@@ -1,0 +1,31 @@
+# demo: the main job on tiles it makes itself.  test: the whole suite.  lint, bench: what their names say.
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+# Rebuilt whenever the project's dependencies change.
+READY := $(VENV)/ready-$(shell sha256sum pyproject.toml | cut -c1-16)
+
+.PHONY: demo test lint bench
+demo: $(READY)
+	$(PYTHON) -m snowcover.train
+
+test: $(READY) browser lint
+	$(PYTHON) -m pytest
+
+lint: $(READY)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+bench: $(READY)
+	for script in bench/bench_*.py; do echo "== $$script"; $(PYTHON) -m bench.$$(basename $$script .py); done
+
+$(READY): pyproject.toml
+	rm -rf $(VENV)
+	python3 -m venv $(VENV) || { apt-get update -q && apt-get install -qy python3-venv && python3 -m venv $(VENV); }
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+# The tests look at MLflow's pages with a real browser.
+.PHONY: browser
+browser:
+	command -v chromium chromedriver >/dev/null || { apt-get update -q && apt-get install -qy chromium chromium-driver; }
