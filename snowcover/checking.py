@@ -1,0 +1,110 @@
+"""Typed check of a composed config: types, ranges, missing values and unknown keys, each as a sentence."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from snowcover.command import nearest
+from snowcover.errors import UserError
+
+
+class ConfigError(UserError):
+    """A key of the config is unknown, missing, of the wrong type or out of range."""
+
+
+class Section(BaseModel):
+    """A part of the config whose keys we own. The text under a field is what the user is told of it."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+        allow_inf_nan=False,
+        coerce_numbers_to_str=True,  # a folder or an experiment may be called 2018
+    )
+
+
+S = TypeVar("S", bound=Section)
+
+
+def check(schema: type[S], config: DictConfig) -> S:
+    """The composed config as typed values.
+
+    Raises:
+        ConfigError: names each offending key, its value and what is allowed.
+    """
+    _refuse_missing(schema, config)
+    try:
+        values = OmegaConf.to_container(config, resolve=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(" ".join(str(error).split())) from error
+    try:
+        return schema.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError("; ".join(_problem(schema, problem) for problem in error.errors()) + ".") from error
+
+
+def flat(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The leaves of nested mappings by dotted name."""
+    if isinstance(node, Mapping) and node:
+        for key, value in node.items():
+            yield from flat(value, f"{prefix}.{key}" if prefix else str(key))
+    else:
+        yield prefix, node
+
+
+def without_password(uri: str) -> str:
+    """The address as it may be shown and kept."""
+    return re.sub(r"//[^/@]*@", "//***@", uri)
+
+
+def _refuse_missing(schema: type[Section], config: DictConfig) -> None:
+    # Not OmegaConf.missing_keys: it fails on a value that refers to a missing one.
+    missing = [key for key, value in flat(OmegaConf.to_container(config, resolve=False)) if value == "???"]
+    if missing:
+        told = "; ".join(f"{key}{_meaning(schema, key.split('.'))}" for key in missing)
+        raise ConfigError(f"Values to give on the command line as key=value: {told}.")
+
+
+def _problem(schema: type[Section], problem: Any) -> str:
+    # A union's or list's own steps ("list[Source]", 0) are shown as they are: data.sources.0.collect
+    path = [str(step) for step in problem["loc"]]
+    key = ".".join(path)
+    if problem["type"] == "extra_forbidden":
+        siblings = list(_section(schema, path[:-1]).model_fields)
+        return f"{key}: the config has no such key{nearest(path[-1], siblings)}"
+    if problem["type"] == "missing":
+        return f"{key} must be given{_meaning(schema, path)}"
+    reason = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "value_error":
+        return f"{key}: {reason}" if key else reason
+    return f"{key}={problem['input']!r}: {reason[0].lower()}{reason[1:]}{_meaning(schema, path)}"
+
+
+def _meaning(schema: type[Section], path: list[str]) -> str:
+    field = _section(schema, path[:-1]).model_fields.get(path[-1])
+    return f" ({' '.join(field.description.split())})" if field and field.description else ""
+
+
+def _section(schema: type[Section], path: list[str]) -> type[Section]:
+    """The section that a dotted path leads to; where it leads into a list or a plain dict, the last one."""
+    for step in path:
+        field = schema.model_fields.get(step)
+        inner = _section_of(field.annotation) if field else None
+        if inner is None:
+            continue
+        schema = inner
+    return schema
+
+
+def _section_of(annotation: Any) -> type[Section] | None:
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return annotation
+    for argument in getattr(annotation, "__args__", ()):
+        if (found := _section_of(argument)) is not None:
+            return found
+    return None

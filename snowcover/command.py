@@ -1,0 +1,131 @@
+"""How a command of ours starts: Hydra composes, the task runs, and a mistake ends in one sentence.
+
+Imported at every start, so nothing heavy may be imported here.
+"""
+
+import difflib
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from snowcover.errors import Stopped, UserError
+
+
+def conf_dir() -> Path:
+    """Where the YAML files are: inside an installed package, beside the package in a checkout."""
+    package = Path(__file__).resolve().parent
+    installed = package / "conf"
+    return installed if installed.is_dir() else package.parent / "conf"
+
+
+def run(task: Callable[[DictConfig], Any], config_name: str) -> None:
+    """Run `task` on the config that the command line composes; never returns normally from an error.
+
+    A UserError and what Hydra refuses end in one sentence and status 1; a stop by Ctrl-C or SIGTERM in
+    128 + the signal's number. HYDRA_FULL_ERROR=1 shows the traceback instead.
+    """
+    wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    # Hydra prints errors itself, and with a traceback, unless this is set: then it raises them to us.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    job = _Job(task)
+    try:
+        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=config_name)(job)()
+        if job.failure is not None:
+            raise job.failure
+    except (KeyboardInterrupt, Stopped) as stop:
+        _end(str(stop) or "Stopped by Ctrl-C.", 128 + getattr(stop, "signal_number", signal.SIGINT))
+    except Exception as error:
+        if wants_traceback:
+            raise
+        _end(sentence(error, config_name), 1)
+
+
+class _Job:
+    """The task, as Hydra calls it."""
+
+    def __init__(self, task: Callable[[DictConfig], Any]) -> None:
+        self._task = task
+        self.failure: Exception | None = None
+
+    def __call__(self, config: DictConfig) -> Any:
+        try:
+            return self._task(config)
+        except Exception as error:
+            # In a sweep Hydra says which job failed. Of a single run it would repeat the command line.
+            if HydraConfig.get().mode is RunMode.MULTIRUN:
+                raise
+            self.failure = error
+
+
+def sentence(error: Exception, config_name: str) -> str:
+    """What to tell the user of an error, in one sentence where it is theirs to mend."""
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, MissingConfigException):
+        return _missing_choice(str(error))
+    if isinstance(error, OverrideParseException):
+        return f"{error.override}: Hydra cannot read this override; put values with spaces or signs in quotes."
+    if isinstance(error, (HydraException, OmegaConfBaseException)):
+        return _refused_override(error, config_name)
+    return (
+        f"Unexpected {type(error).__name__}: {' '.join(str(error).split())[:500]} "
+        "(this looks like a fault of the program: HYDRA_FULL_ERROR=1 shows where)"
+    )
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """` (did you mean NAME?)` for a near miss, else nothing."""
+    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f" (did you mean {matches[0]}?)" if matches else ""
+
+
+def _end(message: str, status: int) -> NoReturn:
+    sys.stdout.flush()
+    print(message, file=sys.stderr)
+    sys.exit(status)
+
+
+def _missing_choice(message: str) -> str:
+    choice = re.search(r"Could not find '([^']+)/([^'/]+)'", message)
+    if choice is None:
+        return " ".join(message.split())
+    group, name = choice.groups()
+    _, _, listed = message.partition("Available options in")
+    options = re.findall(r"^\t(\S+)", listed.partition("Config search path")[0], flags=re.MULTILINE)
+    return f"{group}={name}: no such {group}{nearest(name, options)}; the choices are {', '.join(options)}."
+
+
+def _refused_override(error: Exception, config_name: str) -> str:
+    message = " ".join(str(error).split())
+    key = re.search(r"Could not override '([^']+)'", message)
+    if key is None:
+        cause = error.__cause__
+        return f"{message} ({' '.join(str(cause).split())})" if cause else message
+    given = key.group(1)
+    return f"{given}: the config has no such key{nearest(given, _known_keys(config_name))}."
+
+
+def _known_keys(config_name: str) -> list[str]:
+    """Every dotted key of the default config, for a suggestion."""
+    with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        config = OmegaConf.to_container(hydra.compose(config_name), resolve=False)
+    return list(dotted_keys(config))
+
+
+def dotted_keys(node: Any, prefix: str = "") -> Iterable[str]:
+    """The dotted names of all nodes below a mapping, inner ones included."""
+    if isinstance(node, dict):
+        for name, child in node.items():
+            yield f"{prefix}{name}"
+            yield from dotted_keys(child, f"{prefix}{name}.")

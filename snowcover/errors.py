@@ -1,0 +1,21 @@
+"""What ends a command without being a fault of the program."""
+
+import signal
+
+
+class UserError(Exception):
+    """Something the user can mend. Its text is the whole message: what is wrong, where, and the way out."""
+
+
+class Stopped(BaseException):
+    """Ctrl-C or SIGTERM. Not an Exception, so that nothing on the way mistakes it for a failure."""
+
+    def __init__(self, message: str, signal_number: int = signal.SIGTERM) -> None:
+        super().__init__(message)
+        self.signal_number = int(signal_number)
+
+
+def first_line(error: BaseException) -> str:
+    """The beginning of an error's text, to be told within a sentence."""
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0][:300]
