@@ -1,0 +1,51 @@
+"""What can go wrong with a file, one class per failure; every message is one sentence with the way out."""
+
+import errno
+
+from snowcover.errors import UserError
+
+
+class StorageError(UserError):
+    """A file or a folder cannot be read, listed or written."""
+
+
+class MissingFile(StorageError):
+    """There is no such file."""
+
+
+class MissingBucket(StorageError):
+    """There is no such bucket."""
+
+
+class OtherRegion(StorageError):
+    """The bucket lies in another AWS region than the one that was asked."""
+
+
+class NoCredentials(StorageError):
+    """There are no AWS credentials, or none that the server takes."""
+
+
+class AccessDenied(StorageError):
+    """The file exists for somebody else."""
+
+
+class Unreachable(StorageError):
+    """The server did not answer as it should, however often it was asked."""
+
+
+class DiskFull(StorageError):
+    """There is no room left to write to."""
+
+
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def of_disk(error: OSError, path: str, verb: str) -> StorageError:
+    """Names an error of the local disk; `verb` says what was tried: read, listed, written."""
+    if isinstance(error, FileNotFoundError):
+        return MissingFile(f"{path} cannot be {verb} because it does not exist: check the path")
+    if error.errno in NO_ROOM:
+        return DiskFull(f"{path} cannot be {verb} because the disk is full: free some space or choose another")
+    if isinstance(error, PermissionError) or error.errno == errno.EROFS:
+        return AccessDenied(f"{path} cannot be {verb} ({error.strerror}): change its permissions or the path")
+    return StorageError(f"{path} cannot be {verb} ({error.strerror or error}): check the path and the disk")

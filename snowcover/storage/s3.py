@@ -1,0 +1,108 @@
+"""Files in S3 and in what speaks like it.
+
+botocore lists, obstore carries the bytes (outside Python's lock, and faster). obstore could list too, but
+takes only whole folder names as prefixes. Cutting its listing of the folder above would rest on the server's
+sorting by bytes (SeaweedFS and S3 directory buckets do not), and it shows the folder marker "a/" as a file
+"a". S3's own prefix is exact.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import S3Store
+
+from snowcover.storage import errors, local, s3_connection, s3_errors
+
+PART_BYTES = 16 << 20  # of large objects; each part has its own retries. S3 takes parts from 5 MiB
+PARTS_IN_FLIGHT = 2  # for sending; more would let a slow line run into the silence timeout
+
+
+def sizes(prefix: str) -> dict[str, int]:
+    """Size in bytes of every object whose uri begins with `prefix`, by uri; see `storage.list_files`."""
+    bucket, key_begins = _split(prefix)
+    with _named_errors(prefix, "listed"):
+        client = s3_connection.client()
+        pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key_begins)
+        items = [item for page in pages for item in _items(page, prefix, client.meta.region_name)]
+    return {f"s3://{bucket}/{item['Key']}": item["Size"] for item in items}
+
+
+def _items(page: dict[str, Any], prefix: str, region: str) -> list[dict[str, Any]]:
+    """A page's objects. botocore follows a bucket to its region and obstore does not: so refuse it here."""
+    found = page["ResponseMetadata"]["HTTPHeaders"].get("x-amz-bucket-region", region)
+    if found != region:
+        raise s3_errors.other_region(prefix, "listed", found)
+    items: list[dict[str, Any]] = page.get("Contents", [])
+    return items
+
+
+def read(uri: str) -> bytes:
+    """The whole object, by one request; see `storage.read`."""
+    with _named_errors(uri, "read"):
+        return bytes(obstore.get(*_object(uri)).bytes())
+
+
+def write(uri: str, content: bytes) -> None:
+    """Writes an object by one request, which S3 takes whole or not at all; see `storage.write`."""
+    with _named_errors(uri, "written"):
+        obstore.put(*_object(uri), content, use_multipart=False)
+
+
+def delete(uri: str) -> None:
+    """Removes an object; see `storage.delete`."""
+    with _named_errors(uri, "removed"):
+        obstore.delete(*_object(uri))
+
+
+def download(uri: str, path: str) -> None:
+    """Fetches an object part by part; see `storage.download`."""
+    with local.atomically(path) as file:
+        for part in _parts(uri):
+            file.write(part)
+
+
+def _parts(uri: str) -> Iterator[bytes]:
+    """The object in pieces of at most PART_BYTES, all of one version of it."""
+    with _named_errors(uri, "read"):
+        store, key = _object(uri)
+        whole = obstore.get(store, key)  # brings the size; a body of several parts is left unread
+        size, version = whole.meta["size"], whole.meta["e_tag"]
+        if size <= PART_BYTES:
+            yield bytes(whole.bytes())
+            return
+        for start in range(0, size, PART_BYTES):
+            piece = (start, min(start + PART_BYTES, size))
+            yield bytes(obstore.get(store, key, options={"range": piece, "if_match": version}).bytes())
+
+
+def upload(path: str, uri: str) -> None:
+    """Sends a file part by part; the object appears when all have arrived; see `storage.upload`."""
+    with local.opened(path) as file, _named_errors(uri, "written"):
+        obstore.put(*_object(uri), file, chunk_size=PART_BYTES, max_concurrency=PARTS_IN_FLIGHT)
+
+
+def _split(uri: str) -> tuple[str, str]:
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    if not bucket:
+        raise errors.StorageError(f"{uri} names no bucket: write s3://bucket/folder/file")
+    return bucket, key
+
+
+def _object(uri: str) -> tuple[S3Store, str]:
+    bucket, key = _split(uri)
+    if {"", ".", ".."} & set(key.split("/")):  # obstore would take "a/" for "a"
+        raise errors.StorageError(f"{uri} names no file: write s3://bucket/folder/file, no empty parts or dots")
+    return s3_connection.store(bucket), key
+
+
+@contextmanager
+def _named_errors(uri: str, verb: str) -> Iterator[None]:
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except (BaseError, BotoCoreError, ClientError, FileNotFoundError, ValueError) as error:
+        raise s3_errors.named(error, uri, verb) from error

@@ -1,0 +1,117 @@
+"""From what botocore and obstore raise to one named error with one sentence."""
+
+import re
+
+from snowcover.storage.errors import (
+    AccessDenied,
+    MissingBucket,
+    MissingFile,
+    NoCredentials,
+    OtherRegion,
+    StorageError,
+    Unreachable,
+)
+
+# S3's error codes, docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html, and statuses without one
+_NO_BUCKET = {"NoSuchBucket", "InvalidBucketName"}
+_NO_FILE = {"NoSuchKey", "404"}
+_REGION = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "301"}
+_CREDENTIALS = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"}
+_DENIED = {"AccessDenied", "AllAccessDisabled", "AccountProblem", "RequestTimeTooSkewed", "403", "401"}
+_CHANGED = {"PreconditionFailed", "412"}
+_FINAL = re.compile(r"4(?!08|29)\d\d")  # statuses that asking again does not change
+
+
+def named(error: Exception, uri: str, verb: str) -> StorageError:
+    """The named error for one of botocore's or obstore's; `verb` is what was tried: read, listed, written."""
+    from botocore import exceptions as boto
+
+    said = str(error)
+    if isinstance(error, boto.ClientError):
+        if error.operation_name not in ("ListObjectsV2", "HeadBucket"):  # a role or a sign-in was refused
+            return _no_credentials(uri, verb, said)
+        answer = error.response
+        status = str(answer.get("ResponseMetadata", {}).get("HTTPStatusCode", ""))
+        return _of_answer(answer.get("Error", {}).get("Code", ""), status, said, uri, verb)
+    if isinstance(error, boto.HTTPClientError | boto.ConnectionError):
+        return _unreachable(uri, verb, "", said)
+    if isinstance(error, boto.ParamValidationError):
+        return _no_bucket(uri, verb)
+    if isinstance(error, boto.BotoCoreError):
+        return _no_credentials(uri, verb, said)
+    if isinstance(error, ValueError):  # a key that obstore, or an endpoint that botocore cannot take
+        return StorageError(f"{uri} cannot be {verb} ({_line(said)}): check the name and AWS_ENDPOINT_URL")
+    status = _found(r"status code: (\d+)", said)
+    return _of_answer(_found(r"<Code>(\w+)</Code>", said) or status, status, said, uri, verb)
+
+
+def _of_answer(code: str, status: str, said: str, uri: str, verb: str) -> StorageError:
+    """By S3's own word for what happened (`code`), else by the HTTP status; both may be ""."""
+    if code in _NO_BUCKET:
+        return _no_bucket(uri, verb)
+    if code in _NO_FILE:
+        return MissingFile(f"{uri} cannot be {verb} because it does not exist: check the name")
+    if code in _REGION or "Received redirect" in said:
+        return other_region(uri, verb, _found(r"<Region>([\w-]+)</Region>", said))
+    if code in _CREDENTIALS or "credential provider" in said:
+        return _no_credentials(uri, verb, code or _line(said).rpartition("provider: ")[2])
+    if code in _DENIED:
+        return AccessDenied(
+            f"{uri} cannot be {verb} because the server refuses it ({code}): ask for the right to do so, or "
+            "set AWS_PROFILE to a profile that has it"
+        )
+    if code in _CHANGED:
+        return StorageError(f"{uri} cannot be {verb} because it was changed meanwhile: start again")
+    if _FINAL.fullmatch(status):
+        return StorageError(f"{uri} cannot be {verb} because the server answered {code}: check the name")
+    return _unreachable(uri, verb, status and code, said)
+
+
+def other_region(uri: str, verb: str, region: str) -> OtherRegion:
+    """The error for a bucket elsewhere; `region` may be "" where the server did not say."""
+    return OtherRegion(
+        f"{uri} cannot be {verb} because its bucket is in {region or 'another region'}: set "
+        f"AWS_REGION={region or '...'} (and no AWS_ENDPOINT_URL of another region)"
+    )
+
+
+def _no_bucket(uri: str, verb: str) -> MissingBucket:
+    bucket = uri.removeprefix("s3://").partition("/")[0]
+    return MissingBucket(
+        f"{uri} cannot be {verb} because there is no bucket {bucket}: check its name and AWS_ENDPOINT_URL"
+    )
+
+
+def _no_credentials(uri: str, verb: str, why: str) -> NoCredentials:
+    return NoCredentials(
+        f"{uri} cannot be {verb} without valid AWS credentials ({_line(why)}): run `aws sso login` or "
+        "`aws configure`, set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or set "
+        "AWS_NO_SIGN_REQUEST=true for a public bucket"
+    )
+
+
+def _unreachable(uri: str, verb: str, answer: str, said: str) -> Unreachable:
+    server = _found(r"(https?://[^/\s\"]+)", said) or "the server"
+    why = f"answered {answer}" if answer else f"gave no whole answer ({_cause(said)})"
+    return Unreachable(
+        f"{uri} cannot be {verb} because {server} {why} although it was asked again and again: check the "
+        "network and AWS_ENDPOINT_URL, or try later"
+    )
+
+
+def _cause(said: str) -> str:
+    """What obstore hides in the last lines of its message, botocore in a long one; else the last words."""
+    known = (
+        "connection refused|dns error|connection reset|timed out|timeout|unreachable|UnexpectedEof"
+        "|certificate|could not connect|connection was closed"
+    )
+    return _found(rf"(?i)({known})", said) or _line(said).rpartition(" - ")[2]
+
+
+def _line(said: str) -> str:
+    return said.strip().partition("\n")[0].rstrip(".")
+
+
+def _found(pattern: str, text: str) -> str:
+    match = re.search(pattern, text)
+    return match.group(1) if match else ""

@@ -1,0 +1,36 @@
+"""Fixtures that several rooms' tests share."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.making import write_site
+
+pytest_plugins = ["tests.servers"]
+
+
+@pytest.fixture(autouse=True)
+def _no_address_of_another_test() -> Iterator[None]:
+    """mlflow keeps the store it was last given in the environment."""
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
+    yield
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
+
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """16 tiles of ground of 64 px, in two scenes and one collect."""
+    return write_site(tmp_path_factory.mktemp("site"))
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real imagery beside the checkout."""
+    if not SHARED.is_dir():
+        pytest.skip("the real imagery (../shared/data) is not beside this checkout")
+    return SHARED

@@ -1,0 +1,79 @@
+"""Tiny real tiles and configs for tests."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import hydra
+import numpy as np
+import rasterio
+from omegaconf import DictConfig
+from rasterio.transform import from_bounds
+
+from snowcover.checking import check
+from snowcover.command import conf_dir
+from snowcover.config import Config
+from snowcover.data.tiles import Tile, bounds, path
+
+BANDS = ("blue", "green", "red", "nir")
+SNOW = np.array([6400, 4700, 7000, 6800])
+BARE = np.array([1300, 1500, 1800, 2500])
+
+
+def compose(*overrides: str) -> DictConfig:
+    with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        return hydra.compose("config", overrides=list(overrides))
+
+
+def config(*overrides: str) -> Config:
+    return check(Config, compose(*overrides))
+
+
+def write_tile(
+    folder: Path,
+    tile: Tile,
+    values: np.ndarray[Any, Any],
+    nodata: float | None = 0,
+    descriptions: Sequence[str] = (),
+) -> Path:
+    """A GeoTIFF of values [bands, H, W] at its place under a scene or collect."""
+    file = folder / path(tile)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    count, height, width = values.shape
+    place = {"crs": "EPSG:3857", "transform": from_bounds(*bounds(tile), width, height)}
+    shape = {"count": count, "height": height, "width": width, "dtype": values.dtype}
+    with rasterio.open(file, "w", driver="GTiff", nodata=nodata, compress="deflate", **shape, **place) as out:
+        out.write(values)
+        for number, name in enumerate(descriptions, start=1):
+            out.set_band_description(number, name)
+    return file
+
+
+def snowy(seed: int, size: int = 64, unobserved: bool = True) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Image [4, size, size] uint16 and mask [1, size, size] uint8: a bright snowfield with a slanted edge."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[:size, :size]
+    snow = rows + columns * rng.uniform(-1, 1) > size * rng.uniform(0.3, 0.7)
+    noise = rng.normal(1, 0.1, (1, size, size))
+    image = (np.where(snow, SNOW[:, None, None], BARE[:, None, None]) * noise).clip(1, 65535).astype(np.uint16)
+    mask = snow[None].astype(np.uint8)
+    if unobserved:
+        image[:, :3, :5] = 0
+        mask[:, -4:, -6:] = 255
+    return image, mask
+
+
+def write_site(root: Path, side: int = 4, scenes: Sequence[str] = ("20180528_a", "20180528_b"), size: int = 64) -> Path:
+    """side x side tiles: every scene sees all of the ground, one collect has all of the masks."""
+    for index in range(side * side):
+        tile = Tile(15, 5500 + index // side, 12600 + index % side)
+        for number, scene in enumerate(scenes):
+            image, mask = snowy(1000 * number + index, size)
+            write_tile(root / "scenes" / scene, tile, image)
+        write_tile(root / "masks" / "ASO_20180528", tile, mask, nodata=255)
+    return root
+
+
+def sources(root: Path | str) -> str:
+    """The override that names a site's tiles."""
+    return f'data.sources=[{{scenes: "{root}/scenes/*", collect: "{root}/masks/ASO_20180528"}}]'
