@@ -1,0 +1,201 @@
+"""The keys of a training config that we own: their types, ranges and meaning.
+
+The nodes that name a class by `_target_` (model, loss, optimizer, scheduler, data.generate) are checked against
+the signature of that class instead: components.py.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from snowcover.checking import Section
+
+
+def _names_a_class(node: dict[str, Any]) -> dict[str, Any]:
+    if node and not isinstance(node.get("_target_"), str):
+        raise ValueError("must name a class by _target_; choose one of the group's files instead")
+    return node
+
+
+Component = Annotated[dict[str, Any], AfterValidator(_names_a_class)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Source(Section):
+    """Scenes and the one collect of masks that they share a date with."""
+
+    scenes: str | list[str]
+    """folder or s3:// pattern of the scenes, or a list of them, for example s3://bucket/2018052?_*_tiled"""
+    collect: str
+    """folder or s3:// prefix of the collect of masks, for example s3://snow/ASO_3M_SD_USCATE_20180528"""
+    date: str | None = None
+    """date of the flight as YYYYMMDD; by default the eight digits in the collect's name"""
+
+    @property
+    def patterns(self) -> list[str]:
+        return [self.scenes] if isinstance(self.scenes, str) else self.scenes
+
+
+class Split(Section):
+    """How tiles are divided into train, val and test."""
+
+    by: Literal["block", "collect", "date"]
+    """block: by ground, the same in every scene; collect or date: hold out the named ones"""
+    block_tiles: Annotated[int, Field(ge=1)]
+    """side of a ground block in tiles; above 1 keeps neighbouring tiles on one side"""
+    train: Share
+    """share of the blocks' tiles used for training, between 0 and 1"""
+    val: Share
+    """share used to choose the best epoch, between 0 and 1"""
+    test: Share
+    """share kept for the final scores, between 0 and 1"""
+    val_names: list[str]
+    """collects or dates held out for validation, with by=collect or by=date"""
+    test_names: list[str]
+    """collects or dates held out for the test, with by=collect or by=date"""
+
+    @model_validator(mode="after")
+    def _shares_make_one(self) -> "Split":
+        total = self.train + self.val + self.test
+        if abs(total - 1) > 1e-6:
+            raise ValueError(f"the shares train + val + test make {total:g}, they must make 1")
+        return self
+
+    @model_validator(mode="after")
+    def _held_out_names(self) -> "Split":
+        if self.by == "block":
+            return self
+        if not (self.val_names and self.test_names):
+            raise ValueError(f"by={self.by} needs val_names and test_names, for example val_names=[20180601]")
+        if both := set(self.val_names) & set(self.test_names):
+            raise ValueError(f"{', '.join(sorted(both))} is in val_names and in test_names")
+        return self
+
+
+class Augment(Section):
+    """Changes to training tiles that leave the truth as it is."""
+
+    flips_and_rotations: bool
+    """the eight flips and rotations of a square tile, each as likely"""
+    brightness: Annotated[float, Field(ge=0, lt=1)]
+    """largest relative change of brightness, the same for all bands; 0 leaves it"""
+
+
+class DataConfig(Section):
+    """Which tiles, and how their numbers become network input."""
+
+    images: str | None = None
+    """folder or bucket of the scenes, for example s3://planet-imagery; data.sources may refer to it"""
+    masks: str | None = None
+    """folder or bucket of the collects, for example s3://snow; data.sources may refer to it"""
+    sources: list[Source]
+    """list of pairs, for example [{scenes: "imagery/2018*", collect: "masks/ASO_20180528"}]"""
+    manifest: str | None = None
+    """manifest of an earlier run (a path or s3://...): train on exactly its pairs, without listing"""
+    generate: Component = Field(default_factory=dict)
+    """what makes the tiles when they are not there yet: the demo data"""
+    unmatched: Literal["skip", "error"]
+    """what to do with images without a mask: skip or error"""
+    cache: str | None = None
+    """folder that keeps tiles once read from S3"""
+    bands: list[str] = Field(min_length=1)
+    """names of the bands to use, in the order of the network's channels"""
+    scale: Annotated[float, Field(gt=0)]
+    """factor from stored numbers to reflectance"""
+    nodata: float
+    """value of unobserved pixels in image tiles whose files do not say"""
+    mean: list[float] | None = None
+    """mean reflectance of each band; by default computed over the training tiles"""
+    std: list[Annotated[float, Field(gt=0)]] | None = None
+    """standard deviation of each band's reflectance; by default computed over the training tiles"""
+    split: Split
+    augment: Augment
+
+    @model_validator(mode="after")
+    def _some_tiles(self) -> "DataConfig":
+        if not (self.sources or self.manifest):
+            raise ValueError(
+                'give data.sources (a list of pairs such as [{scenes: "imagery/2018*", collect: "masks/ASO_2018"}]) '
+                "or data.manifest (the manifest.csv of an earlier run)"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _one_number_per_band(self) -> "DataConfig":
+        if len(set(self.bands)) < len(self.bands):
+            raise ValueError(f"bands names a band twice: {self.bands}")
+        if (self.mean is None) != (self.std is None):
+            raise ValueError("mean and std go together: give both or neither")
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if values is not None and len(values) != len(self.bands):
+                raise ValueError(f"{name} has {len(values)} values for {len(self.bands)} bands {self.bands}")
+        return self
+
+
+class TrainerConfig(Section):
+    """The training loop."""
+
+    max_epochs: Annotated[int, Field(ge=1)]
+    """passes over the training tiles"""
+    batch_size: Annotated[int, Field(ge=1)]
+    """tiles a step on each device"""
+    accumulate_batches: Annotated[int, Field(ge=1)]
+    """batches whose gradients are averaged before the optimizer steps"""
+    patience_epochs: Annotated[int, Field(ge=1)] | None = None
+    """stop after that many epochs without a better val_iou; null: never"""
+    gradient_clip_norm: Annotated[float, Field(gt=0)] | None = None
+    """largest norm of the gradient; null: as it is"""
+
+
+class HwConfig(Section):
+    """The machine."""
+
+    accelerator: Literal["auto", "cpu", "gpu", "mps"]
+    """auto: CUDA, then MPS, then CPU"""
+    devices: Annotated[int, Field(ge=1)] | Literal["auto"]
+    """processes, each with its own device; auto: all GPUs"""
+    precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed"]
+    """auto: mixed on a GPU, full on a CPU"""
+    data_workers: Annotated[int, Field(ge=1)]
+    """processor cores given to reading tiles; each keeps four pairs on the way"""
+
+
+class TrackingConfig(Section):
+    """Where MLflow records."""
+
+    uri: str
+    """MLflow tracking URI, for example http://mlflow.lab:5000 or sqlite:///mlflow.db"""
+    system_metrics: bool
+    """record CPU, memory, disk and GPU load"""
+
+
+class CheckpointConfig(Section):
+    """Where a run begins and where it saves."""
+
+    dir: str | None = None
+    """folder for best.ckpt and last.ckpt; by default checkpoints/ in the run's folder"""
+    resume: str | None = None
+    """auto: the last run of this config; or the path or s3:// of a last.ckpt to go on from"""
+    init_from: str | None = None
+    """path or s3:// of a checkpoint, ours or robosat.pink's, whose weights a new run starts from; a resumed run goes
+    on from its own"""
+
+
+class Config(Section):
+    """One training run."""
+
+    experiment_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+    """the question that this run belongs to: an MLflow experiment, and a folder under outputs/"""
+    run_name: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    """name of the run in MLflow; by default made from the network and what was overridden"""
+    seed: Annotated[int, Field(ge=0, lt=2**31)]
+    """seed of weights, split, order and augmentation"""
+    model: Component
+    data: DataConfig
+    loss: Component
+    optimizer: Component
+    scheduler: Component
+    trainer: TrainerConfig
+    hw: HwConfig
+    tracking: TrackingConfig
+    checkpoint: CheckpointConfig

@@ -1,0 +1,71 @@
+"""From a data config to the tiles of a run: generate -> list -> split -> survey."""
+
+import csv
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from snowcover.components import check_component, make
+from snowcover.config import Config
+from snowcover.data.loader import READS_IN_FLIGHT
+from snowcover.data.manifest import Manifest, Pair, manifest
+from snowcover.data.reading import PairReader, WrongSize
+from snowcover.data.split import sides
+from snowcover.data.survey import Survey, survey
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """The tiles of a run: which, on what side, and what they hold."""
+
+    manifest: Manifest
+    sides: list[str]
+    """train, val or test of each pair of the manifest"""
+    survey: Survey
+    read: PairReader
+
+    def of(self, side: str) -> list[Pair]:
+        return [pair for pair, its in zip(self.manifest.pairs, self.sides, strict=True) if its == side]
+
+    def split_csv(self) -> str:
+        """scene, z, x, y, side of each pair."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["scene", "z", "x", "y", "side"])
+        writer.writerows(
+            [pair.scene, *pair.tile, side] for pair, side in zip(self.manifest.pairs, self.sides, strict=True)
+        )
+        return text.getvalue()
+
+
+def check_generator(node: Mapping[str, object]) -> None:
+    """Refuse a data.generate that its function does not take, before anything is made.
+
+    Raises:
+        ConfigError
+    """
+    if node:
+        check_component(node, "data.generate")
+
+
+def gather(config: Config) -> Tiles:
+    """The run's tiles, each of them read once and found whole.
+
+    Raises:
+        UserError: no tiles, an empty side, a tile that is broken or unlike the others.
+    """
+    data = config.data
+    if data.generate and not data.manifest:
+        make(data.generate, "data.generate")
+    found = manifest(data)
+    its_sides = sides(found.pairs, data.split, config.seed)
+    read = PairReader.of(data)
+    threads = config.hw.data_workers * READS_IN_FLIGHT
+    held = survey(found.pairs, its_sides, read, data.scale, threads)
+    _, height, width = held.shape
+    if height != width and data.augment.flips_and_rotations:
+        raise WrongSize(
+            f"The tiles are {width} x {height} pixels, which cannot be turned: cut square tiles, or give "
+            "data.augment.flips_and_rotations=false."
+        )
+    return Tiles(found, its_sides, held, read)

@@ -1,0 +1,153 @@
+"""One pass over all tiles before training: is each one whole, what is on it, what are the bands' moments."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from snowcover.baseline import BINS, brightness_bins
+from snowcover.data.manifest import Pair
+from snowcover.data.reading import BARE, SNOW, UNOBSERVED, RawPair, WrongSize
+from snowcover.data.split import SIDES
+from snowcover.errors import UserError
+
+Array = np.ndarray[Any, Any]
+
+
+class NothingToLearn(UserError):
+    """The training tiles have no observed pixel, or a band that never changes."""
+
+
+@dataclass
+class SideFacts:
+    """What one side of the split holds."""
+
+    tiles: int = 0
+    unobserved: int = 0
+    brightness: Array = field(default_factory=lambda: np.zeros((2, BINS), np.int64))
+    """[2, BINS] observed pixels by brightness: no snow, snow"""
+
+    @property
+    def snow_share(self) -> float | None:
+        """Snow among the observed pixels; None where nothing is observed."""
+        bare, snow = self.brightness.sum(axis=1).tolist()
+        return snow / (bare + snow) if bare + snow else None
+
+    @property
+    def nodata_share(self) -> float:
+        return float(self.unobserved / (self.unobserved + self.brightness.sum()))
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What the tiles of a run hold."""
+
+    shape: tuple[int, int, int]
+    """C, H, W of every tile"""
+    dtype: str
+    sides: dict[str, SideFacts]
+    mean: list[float]
+    """[C] reflectance over the observed pixels of the training images"""
+    std: list[float]
+
+
+@dataclass(frozen=True)
+class _TileFacts:
+    shape: tuple[int, ...]
+    dtype: str
+    unobserved: int
+    brightness: Array
+    pixels: int
+    """observed in the image"""
+    sums: Array
+    """[C] of reflectance over those pixels"""
+    square_sums: Array
+
+
+@dataclass
+class _Moments:
+    pixels: int = 0
+    sums: Array | float = 0.0
+    square_sums: Array | float = 0.0
+
+    def add(self, tile: _TileFacts) -> None:
+        self.pixels += tile.pixels
+        self.sums = self.sums + tile.sums
+        self.square_sums = self.square_sums + tile.square_sums
+
+    def mean_and_std(self) -> tuple[list[float], list[float]]:
+        if not self.pixels:
+            raise NothingToLearn("No pixel of the training images is observed: every one is nodata.")
+        mean = np.asarray(self.sums / self.pixels)
+        variance = np.asarray(self.square_sums / self.pixels) - mean**2
+        if (variance <= 1e-12).any():
+            constant = int(np.argmin(variance)) + 1
+            raise NothingToLearn(f"Band {constant} has one value in all training images: check data.bands.")
+        return mean.tolist(), np.sqrt(variance).tolist()
+
+
+def survey(
+    pairs: Sequence[Pair],
+    sides: Sequence[str],
+    read: Callable[[Pair], RawPair],
+    scale: float,
+    threads: int,
+) -> Survey:
+    """Read every pair once; `scale` turns stored numbers into reflectance.
+
+    Raises:
+        WrongSize: tiles of several sizes.
+        NothingToLearn: no observed training pixel, or a constant band.
+        UserError: what `read` raises of a tile.
+    """
+    facts = {side: SideFacts() for side in SIDES}
+    moments = _Moments()
+    first: _TileFacts | None = None
+    pool = ThreadPoolExecutor(threads)
+    try:
+        tiles = pool.map(lambda pair: _tile_facts(read(pair), scale), pairs)
+        for pair, side, tile in zip(pairs, sides, tiles, strict=True):
+            first = first or tile
+            _same_kind(pair, tile, pairs[0], first)
+            facts[side].tiles += 1
+            facts[side].unobserved += tile.unobserved
+            facts[side].brightness += tile.brightness
+            if side == "train":
+                moments.add(tile)
+    finally:
+        pool.shutdown(cancel_futures=True)  # the first bad tile ends it; the rest need not be read
+    mean, std = moments.mean_and_std()
+    if facts["train"].snow_share is None:
+        raise NothingToLearn("No pixel of the training tiles is observed in both image and mask: check the masks.")
+    assert first is not None
+    return Survey(first.shape, first.dtype, facts, mean, std)  # type: ignore[arg-type]
+
+
+def _tile_facts(pair: RawPair, scale: float) -> _TileFacts:
+    channels = pair.image.shape[0]
+    reflectance = pair.image.reshape(channels, -1) * scale  # [C, H*W] float64
+    mask = pair.mask.ravel()
+    seen = reflectance.any(axis=0)
+    brightness = np.stack(
+        [np.bincount(brightness_bins(reflectance[:, mask == value]), minlength=BINS) for value in (BARE, SNOW)]
+    )
+    return _TileFacts(
+        shape=pair.image.shape,
+        dtype=str(pair.image.dtype),
+        unobserved=int((mask == UNOBSERVED).sum()),
+        brightness=brightness,
+        pixels=int(seen.sum()),
+        sums=reflectance.sum(axis=1),  # unobserved pixels are 0 and add nothing
+        square_sums=np.einsum("cp,cp->c", reflectance, reflectance),
+    )
+
+
+def _same_kind(pair: Pair, tile: _TileFacts, other: Pair, like: _TileFacts) -> None:
+    if (tile.shape, tile.dtype) != (like.shape, like.dtype):
+        raise WrongSize(f"{_told(pair, tile)}, {_told(other, like)}: train on tiles of one size and type.")
+
+
+def _told(pair: Pair, tile: _TileFacts) -> str:
+    return f"{pair.image} is {tile.shape[2]} x {tile.shape[1]} pixels of {tile.dtype}"

@@ -1,0 +1,51 @@
+"""Changes to training tiles that leave the truth as it is, on whole batches, on the device that trains."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchvision.transforms import v2
+from torchvision.tv_tensors import Image, Mask
+
+from snowcover.config import Augment
+from snowcover.data.loader import Batch
+
+
+class Brightness(v2.Transform):
+    """Multiply all bands of an image by one factor, drawn from [1 - change, 1 + change]."""
+
+    def __init__(self, change: float) -> None:
+        super().__init__()
+        self.change = change
+
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+        return {"factor": 1 + self.change * (2 * torch.rand(()).item() - 1)}
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        # Nodata is 0 in all bands, and stays so.
+        return inpt * params["factor"] if isinstance(inpt, Image) else inpt
+
+
+def augmentation(augment: Augment) -> v2.Transform | None:
+    """The joint transform of an Image [C, H, W] and its Mask [H, W]; None where nothing is asked for."""
+    steps: list[v2.Transform] = []
+    if augment.flips_and_rotations:
+        # A flip or none, then one of four rotations: each of the square's eight symmetries is as likely.
+        steps.append(v2.RandomHorizontalFlip(p=0.5))
+        steps.append(v2.RandomChoice([v2.RandomRotation((angle, angle)) for angle in (0, 90, 180, 270)]))
+    if augment.brightness:
+        steps.append(Brightness(augment.brightness))
+    return v2.Compose(steps) if steps else None
+
+
+def augmented(batch: Batch, transform: v2.Transform | None) -> Batch:
+    """Each pair of the batch changed on its own; image as float32."""
+    image = batch.image.float()
+    if transform is None:
+        return Batch(image, batch.mask)
+    changed = [transform(Image(image), Mask(mask)) for image, mask in zip(image, batch.mask, strict=True)]
+    return Batch(_stacked([image for image, _ in changed]), _stacked([mask for _, mask in changed]))
+
+
+def _stacked(tensors: list[Tensor]) -> Tensor:
+    return torch.stack([tensor.as_subclass(Tensor) for tensor in tensors])

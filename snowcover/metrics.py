@@ -1,0 +1,64 @@
+"""Scores from the confusion counts of a whole epoch. Pure.
+
+Formulas: Sokolova & Lapalme 2009 (precision, recall, F1, accuracy), Brodersen et al. 2010 (balanced accuracy),
+Cohen 1960 (kappa), Matthews 1975 (MCC). Snow is the positive class.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Counts(NamedTuple):
+    """Observed pixels by prediction and truth."""
+
+    tp: int
+    """snow predicted as snow"""
+    fp: int
+    """no snow predicted as snow"""
+    fn: int
+    """snow predicted as no snow"""
+    tn: int
+    """no snow predicted as no snow"""
+
+
+def confusion(snow: Tensor, mask: Tensor) -> Tensor:
+    """tp, fp, fn, tn as int64 [4] of a predicted snow map (bool) against a mask (1, 0, 255 ignored), same shape."""
+    truth, bare = mask == 1, mask == 0
+    cells = (snow & truth, snow & bare, ~snow & truth, ~snow & bare)
+    return torch.stack([cell.sum() for cell in cells])
+
+
+def scores(counts: Counts) -> dict[str, float]:
+    """All scores that are defined for these counts; one whose denominator is 0 is left out, not invented."""
+    tp, fp, fn, tn = counts
+    total = tp + fp + fn + tn
+    found = {
+        "iou": _ratio(tp, tp + fp + fn),
+        "mean_iou": _mean(_ratio(tp, tp + fp + fn), _ratio(tn, tn + fp + fn)),
+        "precision": _ratio(tp, tp + fp),
+        "recall": _ratio(tp, tp + fn),
+        "f1": _ratio(2 * tp, 2 * tp + fp + fn),
+        "balanced_accuracy": _mean(_ratio(tp, tp + fn), _ratio(tn, tn + fp)),
+        "accuracy": _ratio(tp + tn, total),
+        "kappa": _ratio(2 * (tp * tn - fn * fp), (tp + fp) * (fp + tn) + (tp + fn) * (fn + tn)),
+        "mcc": _ratio(tp * tn - fp * fn, math.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))),
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _ratio(part: float, whole: float) -> float | None:
+    return part / whole if whole else None
+
+
+def _mean(first: float | None, second: float | None) -> float | None:
+    return None if first is None or second is None else (first + second) / 2
+
+
+def best_epoch(history: Sequence[Mapping[str, float]]) -> int | None:
+    """The epoch with the highest val_iou, the first of equals; None where none has one."""
+    known = [(row["val_iou"], -index) for index, row in enumerate(history) if "val_iou" in row]
+    return -max(known)[1] if known else None
