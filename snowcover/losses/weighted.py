@@ -1,0 +1,25 @@
+"""Several losses as one."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+
+class WeightedSum(nn.Module):
+    """Sum of losses, each times its weight. Raises ValueError unless terms and weights have equal names."""
+
+    def __init__(self, terms: Mapping[str, nn.Module], weights: Mapping[str, float]) -> None:
+        super().__init__()
+        if not terms or set(terms) != set(weights):
+            raise ValueError(
+                "A weighted loss needs one weight for each of its terms, by name: "
+                f"got terms {sorted(terms)} and weights {sorted(weights)}."
+            )
+        self.terms = nn.ModuleDict(dict(terms.items()))
+        self.weights = {name: float(weights[name]) for name in terms}
+
+    def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
+        """Score logits [B, 1, H, W] by a mask [B, H, W] of 1 snow, 0 no snow, 255 ignored; returns a scalar."""
+        scored = [self.weights[name] * term(logits, mask) for name, term in self.terms.items()]
+        return torch.stack(scored).sum()

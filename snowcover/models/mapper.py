@@ -1,0 +1,48 @@
+"""A network with everything that raw tiles need before and after it."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+SIDE_DIVISOR = 64
+
+
+class SnowMapper(nn.Module):
+    """Raw tiles in, snow probability out: what MLflow keeps, so that nobody has to repeat our preprocessing."""
+
+    scale: Tensor
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, network: nn.Module, scale: float, mean: Sequence[float], std: Sequence[float]) -> None:
+        """`scale` turns stored numbers into reflectance; `mean` and `std` [C] are reflectances."""
+        super().__init__()
+        self.network = network
+        self.register_buffer("scale", torch.tensor(scale))
+        self.register_buffer("mean", torch.tensor(mean).reshape(-1, 1, 1))
+        self.register_buffer("std", torch.tensor(std).reshape(-1, 1, 1))
+
+    def logits(self, raw: Tensor) -> Tensor:
+        """Raw tiles [B, C, H, W], 0 in all bands where unobserved -> logits [B, 1, H, W]; above 0 is snow."""
+        raw = raw.float()
+        normal = (raw * self.scale - self.mean) / self.std
+        # Unobserved ground looks like the mean of all ground, not like the darkest.
+        logits: Tensor = self.network(normal * observed(raw))
+        return logits
+
+    def forward(self, raw: Tensor) -> Tensor:
+        """Raw tiles [B, C, H, W] of any size -> probability of snow [B, H, W], NaN where unobserved."""
+        height, width = raw.shape[-2:]
+        right, below = (-(-side // SIDE_DIVISOR) * SIDE_DIVISOR - side for side in (width, height))
+        # As unobserved ground, up to a size that every network here takes.
+        whole = F.pad(raw.float(), (0, right, 0, below))
+        probability = self.logits(whole).sigmoid().masked_fill(~observed(whole), torch.nan)
+        # Not a slice: exported, that would be bound to sizes that need padding.
+        return F.pad(probability.squeeze(1), (0, -right, 0, -below))
+
+
+def observed(raw: Tensor) -> Tensor:
+    """[B, 1, H, W] bool: some band of the raw tiles [B, C, H, W] is not 0."""
+    return (raw != 0).any(dim=1, keepdim=True)
