@@ -1,0 +1,137 @@
+"""Weights in and out: this project's checkpoints and robosat.pink's. Always read as data, never as code."""
+
+import errno
+import os
+import pickle
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+from torch import Tensor, nn
+
+from snowcover import storage
+from snowcover.errors import UserError
+
+BEST, LAST = "best.ckpt", "last.ckpt"
+NAMED = 8  # how many keys an error names
+
+
+class BadCheckpoint(UserError):
+    """A file is not a checkpoint, or not one of this network."""
+
+
+class CannotSave(UserError):
+    """A checkpoint could not be written whole; the one before it is untouched."""
+
+
+class WholeFileIO(TorchCheckpointIO):
+    """Lightning's reading and writing of checkpoints, whole or not at all, and as data only."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        save(checkpoint, Path(path))
+
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
+        return load(str(path))
+
+
+def save(checkpoint: dict[str, Any], path: Path) -> None:
+    """Write under a temporary name, then rename.
+
+    Raises:
+        CannotSave: the disk is full or the folder cannot be written.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("wb") as file:
+            torch.save(checkpoint, file)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except (OSError, RuntimeError) as error:  # torch wraps a failed write in a RuntimeError
+        cause = error if isinstance(error, OSError) else error.__context__ or error
+        full = getattr(cause, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "unexpected pos" in str(error)
+        what = "the disk is full: free some space" if full else f"{cause}: make the folder writable"
+        raise CannotSave(f"{path} could not be saved, {what}, then go on with checkpoint.resume=auto.") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def keep_as(path: Path, name: str) -> Path:
+    """The same file under a second name in its folder, replacing what had that name; costs no space."""
+    kept = path.with_name(name)
+    part = path.with_name(f".{name}.{os.getpid()}.part")
+    try:
+        os.link(path, part)
+        part.replace(kept)
+    except OSError:  # a file system without hard links
+        save(load(str(path)), kept)
+    finally:
+        part.unlink(missing_ok=True)
+    return kept
+
+
+def load(uri: str) -> dict[str, Any]:
+    """The checkpoint at a path or s3:// uri, on the CPU, as data only.
+
+    Raises:
+        BadCheckpoint: not a checkpoint, or one that holds more than data.
+        StorageError: it is not there.
+    """
+    if not storage.is_remote(uri):
+        return _loaded(Path(uri), uri)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "checkpoint"
+        storage.download(uri, str(path))
+        return _loaded(path, uri)
+
+
+def _loaded(path: Path, uri: str) -> dict[str, Any]:
+    if not path.is_file():
+        raise BadCheckpoint(f"{uri}: there is no such checkpoint; give the path of a best.ckpt or last.ckpt.")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, OSError, KeyError, pickle.UnpicklingError) as error:
+        reason = (
+            "it holds more than weights" if "weights_only" in str(error).lower() else "it is damaged or of another kind"
+        )
+        raise BadCheckpoint(f"{uri} cannot be read as a checkpoint: {reason}.") from error
+    if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("state_dict"), Mapping):
+        raise BadCheckpoint(f"{uri} is no checkpoint of ours or robosat.pink's: it has no state_dict.")
+    return checkpoint
+
+
+def network_weights(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The network's own weights, whatever wrapped it when they were saved."""
+    state = checkpoint["state_dict"]
+    if "snowcover" in checkpoint:
+        prefix = "mapper.network."
+        return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+    # robosat.pink saved from DataParallel, with ResNet's classifier that its network never used.
+    plain = {key.removeprefix("module."): value for key, value in state.items()}
+    return {key: value for key, value in plain.items() if not key.startswith("resnet.fc.")}
+
+
+def load_network(network: nn.Module, checkpoint: Mapping[str, Any], uri: str) -> None:
+    """Put a checkpoint's weights into a network, all of them.
+
+    Raises:
+        BadCheckpoint: lists each weight that is missing, left over or of another shape.
+    """
+    weights, own = network_weights(checkpoint), network.state_dict()
+    # Counters of batches seen came to torch's batch norm later than some published checkpoints.
+    weights = {k: v for k, v in own.items() if k.endswith("num_batches_tracked")} | weights
+    problems = [f"{key} is missing" for key in own if key not in weights]
+    problems += [f"{key} is left over" for key in weights if key not in own]
+    problems += [
+        f"{key} is {tuple(weights[key].shape)} and should be {tuple(value.shape)}"
+        for key, value in own.items()
+        if key in weights and weights[key].shape != value.shape
+    ]
+    if problems:
+        shown = "; ".join(problems[:NAMED]) + (f"; and {len(problems) - NAMED} more" if len(problems) > NAMED else "")
+        raise BadCheckpoint(f"{uri} does not fit this network ({type(network).__name__}): {shown}.")
+    network.load_state_dict(weights)

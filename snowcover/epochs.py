@@ -1,0 +1,113 @@
+"""What happens at the end of each epoch: scores, checkpoints, records, early stopping."""
+
+import logging
+import resource
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+
+from snowcover import checkpoints
+from snowcover.errors import first_line
+from snowcover.machine import uninterrupted
+from snowcover.metrics import best_epoch
+from snowcover.task import SnowTask
+
+log = logging.getLogger(__name__)
+
+
+class Epochs(lightning.Callback):
+    """Keeps the history, saves `last` and `best`, and tells the recorder.
+
+    The checkpoint is saved first and holds what is yet to be recorded: whatever moment a run is killed at, going on
+    from `last` records each epoch once.
+    """
+
+    def __init__(self, folder: Path, record: Any, patience_epochs: int | None, tiles: int, show_epochs: bool) -> None:
+        """`record` takes rows of (step, values), or is None in all processes but the first."""
+        self._folder = folder
+        self._record = record
+        self._patience_epochs = patience_epochs
+        self._tiles = tiles
+        self._show_epochs = show_epochs
+        self._started = 0.0
+        self._trained = 0.0
+
+    def on_train_start(self, trainer: lightning.Trainer, task: SnowTask) -> None:  # type: ignore[override]
+        # Lightning knows nothing of patience that was over when the run was stopped.
+        trainer.should_stop = self._patience_over(task.about["history"])
+        if not task.about["history"]:
+            with uninterrupted():
+                trainer.save_checkpoint(self._folder / checkpoints.LAST)  # killed in its first epoch, it goes on, too
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, task: SnowTask) -> None:  # type: ignore[override]
+        self._started = time.perf_counter()
+
+    def on_validation_start(self, trainer: lightning.Trainer, task: SnowTask) -> None:  # type: ignore[override]
+        self._trained = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, task: SnowTask) -> None:  # type: ignore[override]
+        task.step_plateau()
+        row = self._row(trainer, task)
+        history = task.about["history"]
+        history.append(row)
+        task.about["unrecorded"] += _rows(trainer, task, row)
+        with uninterrupted():
+            trainer.save_checkpoint(self._folder / checkpoints.LAST)
+            if trainer.is_global_zero and best_epoch(history) in (None, len(history) - 1):
+                checkpoints.keep_as(self._folder / checkpoints.LAST, checkpoints.BEST)
+        if trainer.is_global_zero:
+            self.record(task)
+            if self._show_epochs:
+                log.info(epoch_line(row, trainer.max_epochs))
+        trainer.should_stop = trainer.should_stop or self._patience_over(history)
+
+    def record(self, task: SnowTask) -> None:
+        """Tell the recorder what it does not have yet; a failure now is made good after the next epoch."""
+        try:
+            self._record([(step, values) for step, values in task.about["unrecorded"]])
+        except Exception as error:
+            log.warning("MLflow is away (%s); the epoch will be recorded later.", first_line(error))
+        else:
+            task.about["unrecorded"] = []
+
+    def _row(self, trainer: lightning.Trainer, task: SnowTask) -> dict[str, float]:
+        return {
+            "epoch": trainer.current_epoch,
+            **{f"train_{name}": value for name, value in task.train_scores().items()},
+            **{f"val_{name}": value for name, value in task.val_scores().items()},
+            "lr_at_end": task.learning_rate,
+            "tiles_per_second": self._tiles / (self._trained - self._started),
+            "peak_memory_gb": peak_memory_gb(),
+        }
+
+    def _patience_over(self, history: Sequence[Mapping[str, float]]) -> bool:
+        best = best_epoch(history)
+        return (
+            self._patience_epochs is not None and best is not None and len(history) - 1 - best >= self._patience_epochs
+        )
+
+
+def peak_memory_gb() -> float:
+    """Highest memory so far: of the GPU where one is used, else of this process."""
+    if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
+        return torch.cuda.max_memory_allocated() / 1e9
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
+
+
+def epoch_line(row: Mapping[str, float], max_epochs: int | None) -> str:
+    """One epoch in a line that metric patterns can read."""
+    values = " ".join(f"{n}={row[n]:.4f}" for n in ("train_loss", "train_iou", "val_loss", "val_iou") if n in row)
+    return f"epoch={row['epoch'] + 1:.0f}/{max_epochs} {values} tiles_per_second={row['tiles_per_second']:.2f}"
+
+
+def _rows(trainer: lightning.Trainer, task: SnowTask, row: Mapping[str, float]) -> list[tuple[int, dict[str, float]]]:
+    steps = task.take_steps()
+    first = trainer.fit_loop.epoch_loop.total_batch_idx + 1 - len(steps)
+    scores = {key: value for key, value in row.items() if key != "epoch"}
+    return [*((first + index, step) for index, step in enumerate(steps)), (int(row["epoch"]), scores)]

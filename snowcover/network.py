@@ -1,0 +1,127 @@
+"""The network that a config's model node describes, and whether it can take these tiles."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import torch
+from segmentation_models_pytorch import encoders
+from torch import Tensor, nn
+
+from snowcover.checking import ConfigError
+from snowcover.command import nearest
+from snowcover.components import check_component, make
+from snowcover.errors import UserError
+from snowcover.models.filters import load_encoder_weights
+
+GIVEN = ("in_channels", "classes", "encoder_weights")
+# Beside the activations: gradients, the optimizer's state, convolution workspaces, the batches read ahead.
+USABLE_SHARE = 0.8
+
+
+class NoWeights(UserError):
+    """Pretrained encoder weights cannot be had."""
+
+
+class DoesNotFit(UserError):
+    """The network cannot take the tiles, or the memory not their batch."""
+
+
+def build(node: Mapping[str, Any], bands: Sequence[str], pretrained: bool) -> nn.Module:
+    """The network, with one input channel a band and one class.
+
+    Args:
+        pretrained: load the encoder weights that the node names; False where a checkpoint replaces them.
+
+    Raises:
+        ConfigError: a key or value that the network does not take.
+        NoWeights: the named encoder weights cannot be fetched.
+    """
+    name, weights = node.get("encoder_name"), node.get("encoder_weights")
+    own = {key: value for key, value in node.items() if key != "encoder_weights"}
+    check_component(own, "model", GIVEN)
+    if name is not None:
+        _check_encoder(name)
+    # smp would fetch weights and lay red's filters on blue: it builds the bare network, we fill it.
+    bare = {} if node["_target_"].startswith("snowcover.") else {"encoder_weights": None}
+    network: nn.Module = make(own, "model", in_channels=len(bands), classes=1, **bare)
+    if name and weights and pretrained:
+        encoder = cast(nn.Module, network.encoder)
+        try:
+            load_encoder_weights(encoder, _pretrained(name, weights), bands)
+        except ValueError as error:
+            raise ConfigError(f"model.encoder_weights={weights}: {error}") from error
+    return network
+
+
+def _check_encoder(name: str) -> None:
+    known = encoders.get_encoder_names()
+    if name not in known and not name.startswith("tu-"):
+        raise ConfigError(
+            f"model.encoder_name={name}: no such encoder{nearest(name, known)}; smp lists them all, "
+            "and tu-NAME takes any of timm's."
+        )
+
+
+def _pretrained(name: str, weights: str) -> Mapping[str, Tensor]:
+    try:
+        state: Mapping[str, Tensor] = encoders.get_encoder(name, in_channels=3, weights=weights).state_dict()
+    except (KeyError, ValueError) as error:
+        raise ConfigError(f"model.encoder_weights={weights}: {' '.join(str(error.args[0]).split())}") from error
+    except Exception as error:  # the hub's client has many ways to say that it cannot fetch
+        raise NoWeights(
+            f"The {weights} weights of {name} could not be fetched ({type(error).__name__}): give this machine a "
+            "way to the hub once, or start from random weights with model.encoder_weights=null."
+        ) from error
+    return state
+
+
+def tile_memory_bytes(network: nn.Module, shape: tuple[int, int, int]) -> int:
+    """Memory that one tile [C, H, W] holds between the forward and the backward pass.
+
+    Raises:
+        DoesNotFit: the network does not take tiles of this size, or does not give a map of their size.
+    """
+    seen: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        seen[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    weights = {tensor.untyped_storage().data_ptr() for tensor in network.state_dict().values()}
+    network.eval()  # a batch of one has no statistics to normalise by
+    try:
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            out = network(torch.zeros(1, *shape))
+    except (RuntimeError, ValueError, AssertionError) as error:
+        raise DoesNotFit(
+            f"{type(network).__name__} does not take tiles of {shape[2]} x {shape[1]} pixels: "
+            f"{' '.join(str(error).split())}"
+        ) from error
+    finally:
+        network.train()
+    if out.shape != (1, 1, *shape[1:]):
+        raise DoesNotFit(
+            f"{type(network).__name__} gives {tuple(out.shape)} for a tile of {shape}: it is no mask of it."
+        )
+    return sum(size for pointer, size in seen.items() if pointer not in weights)
+
+
+def check_memory(tile_bytes: int, batch_size: int, free_bytes: int) -> None:
+    """Refuse a batch that would be killed for its memory.
+
+    Raises:
+        DoesNotFit: says which batch size fits.
+    """
+    if tile_bytes * batch_size <= free_bytes * USABLE_SHARE:
+        return
+    fits = int(free_bytes * USABLE_SHARE // tile_bytes)
+    way_out = (
+        f"trainer.batch_size={fits} fits, with trainer.accumulate_batches={-(-batch_size // fits)} for the same step"
+        if fits
+        else "not even one tile fits: take a smaller network or a larger machine"
+    )
+    raise DoesNotFit(
+        f"trainer.batch_size={batch_size} needs about {tile_bytes * batch_size / 1e9:.1f} GB, "
+        f"{free_bytes / 1e9:.1f} GB are free: {way_out}."
+    )

@@ -1,0 +1,176 @@
+"""What a run tells: tables on the terminal, parameters, tags and pictures in MLflow."""
+
+import platform
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from snowcover import pictures
+from snowcover.checking import without_password
+from snowcover.config import Config
+from snowcover.data.gather import Tiles
+from snowcover.data.manifest import Manifest, Pair, some
+from snowcover.data.reading import RawPair
+from snowcover.data.survey import SideFacts
+from snowcover.machine import Device
+from snowcover.models.mapper import SnowMapper
+from snowcover.task import TestTotals
+
+PACKAGES = ("snowcover", "torch", "lightning", "segmentation-models-pytorch", "mlflow", "rasterio", "numpy")
+PICTURED_TILES = 4
+SCORES = ("iou", "f1", "precision", "recall", "balanced_accuracy", "kappa")
+NOT_IN_A_NAME = ("model=", "model.encoder_name=", "data", "checkpoint", "tracking", "run_name", "experiment", "hw")
+
+
+def run_name(config: Config, overrides: Sequence[str]) -> str:
+    """A name that tells runs apart: network, encoder, what was overridden of the training."""
+    network = config.model["_target_"].rsplit(".", 1)[-1].lower()
+    told = [override for override in overrides if not override.lstrip("+~").startswith(NOT_IN_A_NAME)]
+    encoder = config.model.get("encoder_name")
+    return " ".join([f"{network}-{encoder}" if encoder else network, *told])[:200]
+
+
+def tags(overrides: Sequence[str], device: Device) -> dict[str, Any]:
+    """What was changed, and what it ran on."""
+    changed = (override.lstrip("+~").partition("=") for override in overrides)
+    return {
+        **{f"override.{_tag_name(key)}": without_password(value) for key, _, value in changed},
+        **{f"version.{name}": version(name) for name in PACKAGES},
+        "version.python": platform.python_version(),
+        "device": device.name,
+        "host": platform.node(),
+        **_git(),
+    }
+
+
+def plan(config: Config, found: Tiles, mapper: SnowMapper, device: Device, name: str) -> str:
+    """What will run, as a table."""
+    manifest, survey = found.manifest, found.survey
+    scenes, collects = ({getattr(pair, of) for pair in manifest.pairs} for of in ("scene", "collect"))
+    bands, height, width = survey.shape
+    weights = sum(parameter.numel() for parameter in mapper.network.parameters())
+    trainer = config.trainer
+    rows = [
+        ("run", f"{name} (experiment {config.experiment_name})"),
+        ("tiles", f"{len(manifest.pairs)} pairs of {width} x {height} px, {bands} bands {survey.dtype}, "
+                  f"{len(scenes)} scenes, {len(collects)} collects, digest {manifest.digest[:12]}"),
+        *_unmatched(manifest),
+        *((side, _side(facts)) for side, facts in survey.sides.items()),
+        ("network", f"{type(mapper.network).__name__} {config.model.get('encoder_name', '')}, "
+                    f"{weights / 1e6:.1f} M parameters"),
+        ("training", f"{trainer.max_epochs} epochs, batches of {trainer.batch_size}"
+                     + (f" x {trainer.accumulate_batches}" if trainer.accumulate_batches > 1 else "")
+                     + f", {_component(config.loss)}, {_component(config.optimizer)}"),
+        ("device", f"{device.count} x {device.accelerator} ({device.name}), {device.precision}"),
+    ]  # fmt: skip
+    return table(rows)
+
+
+def outcome(scores: Mapping[str, float], best_epoch: int, uri: str, folder: Path, checkpoint: Path) -> str:
+    """What came of it, as a table."""
+    return table(
+        [
+            ("best epoch", f"{best_epoch + 1}"),
+            *((f"test {name}", _beside_brightness(name, scores)) for name in SCORES if name in scores),
+            ("checkpoint", str(checkpoint)),
+            ("files", str(folder)),
+            ("look", uri if uri.startswith("http") else f"mlflow ui --backend-store-uri {uri}"),
+        ]
+    )
+
+
+def _beside_brightness(name: str, scores: Mapping[str, float]) -> str:
+    plain = scores.get(f"brightness_{name}")
+    return f"{scores[name]:.3f}" + ("" if plain is None else f"  (a plain brightness threshold: {plain:.3f})")
+
+
+def table(rows: Sequence[tuple[str, str]]) -> str:
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"  {name:<{width}}  {value}" for name, value in rows)
+
+
+def draw_split(folder: Path, found: Tiles) -> None:
+    pictures.split_map(
+        folder / "split.png",
+        [(*pair.tile, side) for pair, side in zip(found.manifest.pairs, found.sides, strict=True)],
+    )
+
+
+def draw_outcome(
+    folder: Path,
+    history: Sequence[Mapping[str, float]],
+    totals: TestTotals,
+    found: Tiles,
+    mapper: SnowMapper,
+    bands: Sequence[str],
+) -> None:
+    """The pictures of a finished run."""
+    bare, snow = totals.histogram.cpu().numpy()
+    # Counted from 1, as on the terminal.
+    curves = [{**row, "epoch": row["epoch"] + 1, "lr": row["lr_at_end"]} for row in history]
+    pictures.learning_curves(folder / "learning_curves.png", curves)
+    pictures.confusion(folder / "confusion.png", *totals.counts, title="Test tiles")
+    pictures.precision_recall(folder / "precision_recall.png", snow, bare, title="Snow on test tiles")
+    pictures.tiles(folder / "tiles.png", _samples(found.of("test"), found.read, mapper), bands)
+
+
+def _samples(pairs: Sequence[Pair], read: Callable[[Pair], RawPair], mapper: SnowMapper) -> list[pictures.TilePicture]:
+    """Test tiles to look at: spread evenly over those that have both snow and bare ground, else over all."""
+    raw = [(pair, read(pair)) for pair in _spread(pairs, 3 * PICTURED_TILES)]
+    mixed = [found for found in raw if {0, 1} <= set(found[1].mask.flat)] or raw
+    return [_sample(pair, tiles, mapper) for pair, tiles in _spread(mixed, PICTURED_TILES)]
+
+
+def _sample(pair: Pair, raw: RawPair, mapper: SnowMapper) -> pictures.TilePicture:
+    with torch.inference_mode():
+        probability = mapper(torch.from_numpy(raw.image)[None])[0]
+    return pictures.TilePicture(pair.name, raw.image, raw.mask, probability.numpy())
+
+
+def _spread(items: Sequence[Any], count: int) -> list[Any]:
+    return [items[index * len(items) // count] for index in range(count)] if len(items) > count else list(items)
+
+
+def _tag_name(key: str) -> str:
+    return "".join(letter if letter.isalnum() or letter in "_-./ " else "_" for letter in key)
+
+
+def _side(facts: SideFacts) -> str:
+    snow = "nothing observed" if facts.snow_share is None else f"snow {facts.snow_share:.1%}"
+    return f"{facts.tiles} tiles, {snow}, nodata {facts.nodata_share:.1%}"
+
+
+def _unmatched(manifest: Manifest) -> list[tuple[str, str]]:
+    left = [
+        (some(manifest.images_without_mask), "without a mask", manifest.images_without_mask),
+        (some(manifest.masks_without_image, "mask"), "without an image", manifest.masks_without_image),
+    ]
+    return [("left out", f"{told} {why}") for told, why, names in left if names]
+
+
+def _component(node: Mapping[str, Any]) -> str:
+    values = ", ".join(f"{key} {value:g}" for key, value in node.items() if key == "lr")
+    return node["_target_"].rsplit(".", 1)[-1] + (f" ({values})" if values else "")
+
+
+def _git() -> dict[str, str]:
+    """The commit of this code and whether it was changed since; nothing where it was installed."""
+    package = Path(__file__).parent
+
+    def git(*words: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(package), *words], capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", "__init__.py")  # else some other project's checkout surrounds it
+        return {
+            "git.commit": git("rev-parse", "HEAD"),
+            "git.dirty": str(bool(git("status", "--porcelain", "--untracked-files=no"))).lower(),
+        }
+    except (OSError, subprocess.SubprocessError):
+        return {}

@@ -1,0 +1,174 @@
+"""One network learning to map snow, as Lightning runs it."""
+
+import inspect
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple, cast
+
+import lightning
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torchvision.transforms import v2
+
+from snowcover.data.loader import Batch
+from snowcover.data.transforms import augmented
+from snowcover.metrics import Counts, confusion, scores
+from snowcover.models.mapper import SnowMapper
+
+PROBABILITY_BINS = 256
+
+
+class Tally:
+    """What one stage of one epoch adds up: confusion counts, and the loss of each tile."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._counts = torch.zeros(4, dtype=torch.int64, device=device)  # tp, fp, fn, tn
+        self._losses: list[Tensor] = []  # kept on the device: reading one now would make it wait
+        self._tiles: list[Tensor] = []
+
+    def add(self, logits: Tensor, mask: Tensor, loss: Tensor) -> None:
+        self._counts += confusion(logits.detach().squeeze(1) > 0, mask)
+        self._losses.append(loss.detach().float())
+        # Batches differ in size, and a tile without observed pixels has no loss: weigh by the tiles that have.
+        self._tiles.append((mask != 255).flatten(1).any(1).sum())
+
+    def scores(self, reduce: Callable[[Tensor], Tensor]) -> dict[str, float]:
+        """Loss and all defined scores; `reduce` sums a tensor over the processes."""
+        tiles = torch.stack(self._tiles).float()
+        total, count = reduce(torch.stack([(torch.stack(self._losses) * tiles).sum(), tiles.sum()])).tolist()
+        loss = {"loss": total / count} if count else {}
+        return {**loss, **scores(self.counts(reduce))}
+
+    def counts(self, reduce: Callable[[Tensor], Tensor]) -> Counts:
+        return Counts(*reduce(self._counts).tolist())
+
+
+class TestTotals(NamedTuple):
+    """What the test pass counted, over all processes."""
+
+    counts: Counts
+    loss: float
+    histogram: Tensor
+    """[2, bins] pixels by predicted probability: no snow, snow"""
+
+
+class SnowTask(lightning.LightningModule):
+    """Network, loss, optimizer and what is counted."""
+
+    def __init__(
+        self,
+        mapper: SnowMapper,
+        loss: nn.Module,
+        make_optimizer: Callable[[Any], Optimizer],
+        make_scheduler: Callable[..., Any] | None,
+        augment: v2.Transform | None,
+        seed: int,
+        steps_per_epoch: int,
+    ) -> None:
+        super().__init__()
+        self.mapper = mapper
+        self.loss = loss
+        self.about: dict[str, Any] = {}
+        """what a checkpoint says of its run; plain values only"""
+        self._make_optimizer = make_optimizer
+        self._make_scheduler = make_scheduler
+        self._augment = augment
+        self._seed = seed
+        self._steps_per_epoch = steps_per_epoch
+        self._steps: list[tuple[Tensor, float]] = []  # loss and learning rate of each step of this epoch
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self._make_optimizer(self.parameters())
+        if self._make_scheduler is None:
+            return optimizer
+        return {"optimizer": optimizer, "lr_scheduler": self._scheduling(optimizer)}
+
+    def _scheduling(self, optimizer: Optimizer) -> dict[str, Any]:
+        assert self._make_scheduler is not None
+        if takes(self._make_scheduler, "steps_per_epoch"):  # made for one step a batch: OneCycleLR
+            scheduler = self._make_scheduler(optimizer, steps_per_epoch=self._steps_per_epoch)
+            return {"scheduler": scheduler, "interval": "step"}
+        scheduler = self._make_scheduler(optimizer)
+        return {"scheduler": scheduler, "interval": "epoch", "monitor": "val_iou", "strict": False}
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        if not isinstance(scheduler, ReduceLROnPlateau):
+            scheduler.step()
+
+    def step_plateau(self) -> None:
+        """Lightning would do this after the checkpoint of the epoch is saved, and a resumed run would miss it."""
+        iou = self.val_scores().get("iou")
+        scheduler = self.lr_schedulers()
+        if isinstance(scheduler, ReduceLROnPlateau) and iou is not None:
+            scheduler.step(iou)
+
+    def take_steps(self) -> list[dict[str, float]]:
+        """Loss and learning rate of the steps since the last call."""
+        steps, self._steps = self._steps, []
+        return [{"loss": float(loss), "lr": lr} for loss, lr in steps]
+
+    def on_train_epoch_start(self) -> None:
+        # Everything random in an epoch follows from the seed and its number, so that an epoch begun again after a
+        # stop is the same epoch.
+        torch.manual_seed((self._seed * 1_000_003 + self.current_epoch * 1009 + self.global_rank) % 2**63)
+        self._steps = []
+        self._tally = Tally(self.device)
+
+    def on_validation_epoch_start(self) -> None:
+        self._val_tally = Tally(self.device)
+
+    def on_test_epoch_start(self) -> None:
+        self._val_tally = Tally(self.device)
+        self._histogram = torch.zeros(2, PROBABILITY_BINS, dtype=torch.int64, device=self.device)
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        image, mask = augmented(batch, self._augment)
+        logits = self.mapper.logits(image)
+        loss = cast(Tensor, self.loss(logits, mask))
+        self._tally.add(logits, mask, loss)
+        self._steps.append((loss.detach(), self.learning_rate))
+        self.log("loss", loss.detach(), prog_bar=True, logger=False, batch_size=len(mask))
+        return loss
+
+    def validation_step(self, batch: Batch, batch_index: int) -> None:
+        logits = self.mapper.logits(batch.image)
+        self._val_tally.add(logits, batch.mask, self.loss(logits, batch.mask))
+
+    def test_step(self, batch: Batch, batch_index: int) -> None:
+        logits = self.mapper.logits(batch.image)
+        self._val_tally.add(logits, batch.mask, self.loss(logits, batch.mask))
+        bins = (logits.squeeze(1).float().sigmoid() * PROBABILITY_BINS).long().clamp(max=PROBABILITY_BINS - 1)
+        for row, value in enumerate((0, 1)):
+            self._histogram[row] += torch.bincount(bins[batch.mask == value], minlength=PROBABILITY_BINS)
+
+    def on_validation_epoch_end(self) -> None:
+        if (iou := self.val_scores().get("iou")) is not None:
+            self.log("val_iou", iou, prog_bar=True, logger=False)
+
+    def train_scores(self) -> dict[str, float]:
+        return self._tally.scores(self._sum)
+
+    def val_scores(self) -> dict[str, float]:
+        """Of the validation or test pass that ended last."""
+        return self._val_tally.scores(self._sum)
+
+    def test_totals(self) -> TestTotals:
+        loss = self.val_scores().get("loss", math.nan)
+        return TestTotals(self._val_tally.counts(self._sum), loss, self._sum(self._histogram))
+
+    @property
+    def learning_rate(self) -> float:
+        return float(self.trainer.optimizers[0].param_groups[0]["lr"])
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["snowcover"] = self.about
+
+    def _sum(self, tensor: Tensor) -> Tensor:
+        return cast(Tensor, self.trainer.strategy.reduce(tensor.clone(), reduce_op="sum"))
+
+
+def takes(function: Callable[..., Any], name: str) -> bool:
+    """Whether a (partial) function or class has a parameter of that name."""
+    return name in inspect.signature(function).parameters

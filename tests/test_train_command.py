@@ -1,0 +1,201 @@
+"""`python -m snowcover.train` as a user starts, breaks and stops it."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from snowcover import checkpoints
+from snowcover.data.tiles import Tile
+from tests.making import snowy, sources, write_tile
+from tests.servers import Bucket
+
+SMALL = (
+    "data=tiles", "hw=cpu", "tracking.system_metrics=false", "model=unet", "model.encoder_name=resnet18",
+    "optimizer.lr=1e-3", "trainer.batch_size=6", "trainer.max_epochs=2",
+)  # fmt: skip
+
+
+def command(*overrides: str) -> list[str]:
+    flags = [override for override in overrides if override.startswith("-")]  # argparse wants them first
+    given = [override for override in overrides if override not in flags]
+    return [sys.executable, "-m", "snowcover.train", *flags, *SMALL, *given]
+
+
+def run(folder: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(*overrides), cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+
+
+def told(folder: Path, *overrides: str) -> str:
+    """The one sentence that a failing command ends in."""
+    done = run(folder, *overrides)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    (line,) = done.stderr.strip().splitlines()
+    return line
+
+
+def broken(site: Path, folder: Path, harm: Callable[[Path, Path], None]) -> str:
+    """A copy of the site of which one pair was harmed."""
+    copy = folder / "site"
+    shutil.copytree(site, copy)
+    harm(copy / "scenes/20180528_a/15/5501/12601.tif", copy / "masks/ASO_20180528/15/5501/12601.tif")
+    return sources(copy)
+
+
+TILE = Tile(15, 5501, 12601)
+
+
+def truncate(image: Path, mask: Path) -> None:
+    image.write_bytes(image.read_bytes()[:-2000])
+
+
+def three_bands(image: Path, mask: Path) -> None:
+    write_tile(image.parents[3 - 1], TILE, snowy(1)[0][:3])
+
+
+def other_size(image: Path, mask: Path) -> None:
+    write_tile(mask.parents[3 - 1], TILE, snowy(1, 32)[1], nodata=255)
+
+
+def value_seven(image: Path, mask: Path) -> None:
+    values = snowy(1)[1]
+    values[0, 30, 30] = 7
+    write_tile(mask.parents[3 - 1], TILE, values, nodata=255)
+
+
+@pytest.mark.parametrize(
+    ("harm", "sentence"),
+    [
+        (truncate, "scenes/20180528_a/15/5501/12601.tif is "),
+        (three_bands, "scenes/20180528_a/15/5501/12601.tif has 3 bands, data.bands names 4"),
+        (other_size, "masks/ASO_20180528/15/5501/12601.tif has 32 x 32 pixels, its image"),
+        (value_seven, "masks/ASO_20180528/15/5501/12601.tif holds the value 7"),
+    ],
+)
+def test_a_bad_tile_ends_in_one_sentence_that_names_it(
+    site: Path, tmp_path: Path, harm: Callable[[Path, Path], None], sentence: str
+) -> None:
+    assert sentence in told(tmp_path, broken(site, tmp_path, harm))
+
+
+def test_no_tiles_a_wrong_name_and_too_large_a_batch_end_in_one_sentence(site: Path, tmp_path: Path) -> None:
+    assert "No mask tiles under" in told(tmp_path, sources("nowhere"))
+    assert told(tmp_path, "model=ternaus").startswith("model=ternaus: no such model (did you mean ternausv2?)")
+    assert "no such encoder" in told(tmp_path, sources(site), "model.encoder_name=resnet9")
+    assert "trainer.batch_size=90000 needs about" in told(tmp_path, sources(site), "trainer.batch_size=90000")
+
+
+def test_wrong_bucket_and_no_credentials_end_in_one_sentence(
+    tmp_path: Path, s3: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "no-such-bucket" in told(tmp_path, sources("s3://no-such-bucket"))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    assert "credentials" in told(tmp_path, sources(s3.uri)).lower()
+
+
+def test_a_store_in_a_folder_that_is_not_there_ends_in_one_sentence(site: Path, tmp_path: Path) -> None:
+    assert "MLflow cannot record at sqlite:////dev/null/mlflow.db" in told(
+        tmp_path, sources(site), "tracking.uri=sqlite:////dev/null/mlflow.db"
+    )
+
+
+def start(folder: Path, *overrides: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        command(*overrides), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    )  # fmt: skip
+
+
+def wait_for(process: subprocess.Popen[str], text: str) -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        if text in line:
+            return
+    raise AssertionError(f"ended before {text!r}: {process.stderr.read() if process.stderr else ''}")
+
+
+def runs(folder: Path) -> list:
+    client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    return client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_a_killed_run_goes_on_with_nothing_lost_but_its_unfinished_epoch(
+    site: Path, tmp_path: Path, sent: signal.Signals
+) -> None:
+    longer = (sources(site), "trainer.max_epochs=4")
+    process = start(tmp_path, *longer)
+    wait_for(process, "epoch=1/4")
+    time.sleep(random.uniform(0, 1.0))
+    process.send_signal(sent)
+    _, errors = process.communicate(timeout=60)
+    if sent is signal.SIGKILL:
+        assert process.returncode == -sent
+    else:
+        assert process.returncode == 128 + sent
+        assert errors.strip() == f"Stopped by {sent.name}."
+        assert [found.info.status for found in runs(tmp_path)] == ["KILLED"]
+    done = run(tmp_path, *longer, "checkpoint.resume=auto")
+    assert done.returncode == 0, done.stderr
+    (found,) = runs(tmp_path)
+    assert found.info.status == "FINISHED"
+    (last,) = tmp_path.glob("outputs/*/*/checkpoints/last.ckpt")
+    assert [row["epoch"] for row in checkpoints.load(str(last))["snowcover"]["history"]] == [0, 1, 2, 3]
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    assert [entry.step for entry in client.get_metric_history(found.info.run_id, "val_loss")] == [0, 1, 2, 3]
+
+
+def test_two_at_once_in_one_folder_are_two_whole_runs(site: Path, tmp_path: Path) -> None:
+    both = [start(tmp_path, sources(site)) for _ in range(2)]
+    for process in both:
+        _, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors
+    assert [found.info.status for found in runs(tmp_path)] == ["FINISHED", "FINISHED"]
+    assert len(list(tmp_path.glob("outputs/snowcover/*/result.json"))) == 2
+
+
+def test_two_processes_train_one_network_and_record_one_run(site: Path, tmp_path: Path) -> None:
+    done = run(tmp_path, sources(site), "hw.devices=2", "trainer.batch_size=3", "trainer.max_epochs=1")
+    assert done.returncode == 0, done.stderr
+    (found,) = runs(tmp_path)
+    assert found.info.status == "FINISHED"
+    assert done.stdout.count("epoch=1/1") == 1
+
+
+def test_a_sweep_is_one_run_each_and_quiet(site: Path, tmp_path: Path) -> None:
+    done = run(tmp_path, "--multirun", sources(site), "optimizer.lr=1e-3,1e-4", "trainer.max_epochs=1")
+    assert done.returncode == 0, done.stderr
+    assert {float(found.data.tags["override.optimizer.lr"]) for found in runs(tmp_path)} == {1e-3, 1e-4}
+    assert "Traceback" not in done.stderr
+    assert "\r" not in done.stdout + done.stderr  # no progress bar where nobody watches
+
+
+def test_an_installed_wheel_works_outside_the_checkout(tmp_path: Path) -> None:
+    root = Path(__file__).parents[1]
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
+    wheels, target = tmp_path / "wheels", tmp_path / "installed"
+    subprocess.run([*pip, "wheel", "--no-deps", "-w", wheels, root], check=True, capture_output=True)
+    (wheel,) = wheels.glob("*.whl")
+    subprocess.run([*pip, "install", "--no-deps", "--target", target, wheel], check=True, capture_output=True)
+    # -S and an explicit path: the editable install of the checkout must not be what is found.
+    program = (
+        "import sys, runpy; sys.path[:0] = [sys.argv.pop(1)]; import snowcover; print(snowcover.__file__); "
+        "sys.argv[0] = 'train'; runpy.run_module('snowcover.train', run_name='__main__', alter_sys=True)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(target), "--cfg", "job", "model=unet"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(str(target))
+    assert "segmentation_models_pytorch.Unet" in done.stdout
