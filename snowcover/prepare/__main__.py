@@ -1,0 +1,25 @@
+"""`python -m snowcover.prepare`: compose -> check -> make tiles. Imports nothing heavy before the config is right."""
+
+from omegaconf import DictConfig
+
+from snowcover.command import run
+
+
+def prepare(composed: DictConfig) -> None:
+    """Make the tiles that the composed config asks for."""
+    from snowcover.checking import check
+    from snowcover.prepare.config import Config
+
+    config = check(Config, composed)
+
+    from snowcover.prepare.story import make
+
+    make(config)
+
+
+def main() -> None:
+    run(prepare, "prepare")
+
+
+if __name__ == "__main__":
+    main()

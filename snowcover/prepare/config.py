@@ -1,0 +1,84 @@
+"""The keys of conf/prepare.yaml: their types, ranges and meaning."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from snowcover.checking import Section
+
+Bit = Annotated[int, Field(ge=0, le=7)]
+Udm2Band = Literal["clear", "snow", "shadow", "light_haze", "heavy_haze", "cloud", "confidence", "unusable"]
+
+
+class UdmConfig(Section):
+    """Planet's mask of unusable pixels beside a scene."""
+
+    use: bool
+    """whether pixels that the UDM calls unusable become nodata"""
+    file: str | None
+    """the UDM or UDM2 of the one scene given; by default the one beside each scene, where there is one"""
+    bits: list[Bit]
+    """bits of a UDM, or of UDM2's last band, that make a pixel unusable"""
+    bands: list[Udm2Band]
+    """bands of a UDM2 that make a pixel unusable"""
+
+
+class Config(Section):
+    """One command: one collect, or any number of scenes."""
+
+    collect: str | None
+    """a GeoTIFF of snow depth in metres, or a mask of 0 and 1, on disk or in S3"""
+    scenes: str | list[str] | None
+    """GeoTIFFs of imagery: a path or s3:// pattern, or a list of them"""
+    out: str
+    """folder or s3:// prefix: of the collect itself, or in which each scene gets a folder of its name"""
+    zoom: Annotated[int, Field(ge=0, le=24)]
+    """zoom of the tiles, 0 to 24"""
+    tile_size: Annotated[int, Field(ge=16, le=4096)]
+    """side of a tile in pixels, 16 to 4096"""
+    min_valid: Annotated[float, Field(ge=0, le=1)]
+    """least share of a tile that must be observed, 0 to 1"""
+    crs: str | None
+    """what the sources' coordinates mean where the files do not say or say it wrongly, for example EPSG:32612"""
+    cover: str | list[str] | None
+    """make only these tiles: z/x/y names, a file of them, a footprint (.geojson), or the folder of a collect"""
+    compress: Literal["zstd", "deflate"]
+    """zstd is quicker, deflate is read by older programs too"""
+    workers: Annotated[int, Field(ge=1)] | None
+    """threads; by default one per core"""
+    dry_run: bool
+    """say how many tiles, how big and how long, and write nothing into out"""
+    overwrite: bool
+    """replace what lies in out; else other settings than those of the tiles there are refused"""
+    depth_threshold_m: Annotated[float, Field(ge=0)]
+    """least snow depth in metres that counts as snow"""
+    depth_lowest_m: float
+    """depths below this are measuring errors, hence unobserved"""
+    depth_highest_m: float
+    """depths above this are measuring errors, hence unobserved"""
+    bands: list[str]
+    """names of a scene's bands, in its order, where the file itself has none"""
+    nodata: float | None
+    """a scene's nodata value where the file itself has none"""
+    radiance: Literal["keep", "reflectance"]
+    """what becomes of Planet's TOA radiance (AnalyticMS without _SR): kept, or turned into reflectance x 10000"""
+    udm: UdmConfig
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> "Config":
+        if (self.collect is None) == (self.scenes is None):
+            raise ValueError("give either collect=FILE or scenes=FILES, one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _depths_in_order(self) -> "Config":
+        if not self.depth_lowest_m <= self.depth_threshold_m <= self.depth_highest_m:
+            raise ValueError(
+                f"depth_threshold_m={self.depth_threshold_m} must lie between depth_lowest_m={self.depth_lowest_m} "
+                f"and depth_highest_m={self.depth_highest_m}"
+            )
+        return self
+
+    @property
+    def patterns(self) -> list[str]:
+        return [self.scenes] if isinstance(self.scenes, str) else self.scenes or []

@@ -1,0 +1,155 @@
+"""From a source file to all that must be known before its first tile is cut."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+
+from snowcover import storage
+from snowcover.data.index import Index, Origin, Setting
+from snowcover.data.tiles import Tile
+from snowcover.errors import UserError
+from snowcover.prepare import collect, places, radiance, raster, scene, udm
+from snowcover.prepare.config import Config
+from snowcover.prepare.cover import Cover
+from snowcover.prepare.pieces import Cut
+from snowcover.prepare.preview import thumb_px
+from snowcover.prepare.raster import Raster
+from snowcover.prepare.warp import Source
+
+Opener = Callable[[], AbstractContextManager[Source]]
+
+
+class NothingToMake(UserError):
+    """A source touches none of the tiles that may be made."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One folder of tiles to be made from one source."""
+
+    name: str
+    folder: str
+    source: Raster
+    opener: Opener
+    """opens the source for one thread"""
+    tiles: tuple[Tile, ...]
+    """candidates: the tiles that the source touches and the cover allows"""
+    cut: Cut
+    index: Index
+    """not complete yet, no tiles"""
+    rule: collect.Rule | None = None
+    """of a collect"""
+
+
+def collect_job(config: Config, scratch: str, cover: Cover | None) -> Job:
+    """Raises: UserError, naming the collect."""
+    uri = str(config.collect)
+    found = raster.inspect(uri, raster.local_file(uri, scratch), config.crs)
+    collect.check(found)
+    with raster.settings(), raster.opened(uri, found.path) as file:
+        is_mask = collect.is_mask(file)
+    rule = collect.Rule(found.nodata, config.depth_threshold_m, config.depth_lowest_m, config.depth_highest_m, is_mask)
+    tiles = _tiles(found, config, cover)
+    told = _common_settings(config, cover) | {
+        "depth_threshold_m": None if is_mask else config.depth_threshold_m,
+        "depth_lowest_m": None if is_mask else config.depth_lowest_m,
+        "depth_highest_m": None if is_mask else config.depth_highest_m,
+    }
+    cut = Cut(
+        config.tile_size, config.min_valid, config.compress, collect.UNOBSERVED, ("snow",), True, (0,), thumb_px(tiles)
+    )
+    index = Index(kind="collect", complete=False, source=_origin(found), settings=told)
+    return Job(found.name, config.out.rstrip("/"), found, _collect_opener(found, rule), tiles, cut, index, rule)
+
+
+def scene_job(config: Config, uri: str, scratch: str, cover: Cover | None) -> Job:
+    """Raises: UserError, naming the scene."""
+    found = raster.inspect(uri, raster.local_file(uri, scratch), config.crs)
+    scene.check_type(found)
+    names = scene.band_names(found, config.bands)
+    beside = _beside(uri)
+    mask = _udm(config, found, beside, scratch)
+    factors = _factors(config, found, beside)
+    nodata = scene.nodata_of(found, config.nodata)
+    tiles = _tiles(found, config, cover)
+    told = _common_settings(config, cover) | {
+        "bands": names,
+        "nodata": nodata,
+        "radiance": "reflectance" if factors else None,
+        "udm": mask.uri.rsplit("/", 1)[-1] if mask else None,
+        "udm_bits": mask.bits if mask else None,
+        "udm_bands": mask.bands if mask and mask.is_udm2 else None,
+    }
+    cut = Cut(
+        config.tile_size, config.min_valid, config.compress, nodata, names, False, scene.true_colour(names),
+        thumb_px(tiles), factors,
+    )  # fmt: skip
+    index = Index(kind="scene", complete=False, source=_origin(found), settings=told)
+    opener = _scene_opener(found, nodata, mask)
+    return Job(found.name, f"{config.out.rstrip('/')}/{found.name}", found, opener, tiles, cut, index)
+
+
+def _tiles(source: Raster, config: Config, cover: Cover | None) -> tuple[Tile, ...]:
+    tiles = places.candidates(source.grid, config.zoom)
+    covered = tiles if cover is None else cover.of(tiles)
+    if not covered:
+        raise NothingToMake(f"{source.uri} touches none of the tiles of cover={config.cover}: is it the same ground?")
+    return tuple(covered)
+
+
+def _common_settings(config: Config, cover: Cover | None) -> dict[str, Setting]:
+    told = config.model_dump(include={"zoom", "tile_size", "min_valid", "compress", "crs"})
+    return told | {"cover": cover.digest if cover else None}
+
+
+def _origin(source: Raster) -> Origin:
+    return Origin(name=source.uri.rsplit("/", 1)[-1], size_bytes=source.size_bytes)
+
+
+def _beside(uri: str) -> list[str]:
+    """The files in the scene's folder whose names begin like it, up to the acquisition's time."""
+    folder, slash, name = uri.rpartition("/")
+    files = storage.list_files(f"{folder}{slash}{'_'.join(name.split('_')[:2])}")
+    return [file.uri for file in files if file.uri.rpartition("/")[0] == folder and file.uri != uri]
+
+
+def _udm(config: Config, found: Raster, beside: Sequence[str], scratch: str) -> udm.Udm | None:
+    uri = config.udm.file or udm.beside(found.uri, beside)
+    if not config.udm.use or uri is None:
+        return None
+    mask = raster.inspect(uri, raster.local_file(uri, scratch), config.crs)
+    return udm.check(mask, found, config.udm.bits, config.udm.bands)
+
+
+def _factors(config: Config, found: Raster, beside: Sequence[str]) -> tuple[float, ...] | None:
+    """What turns the scene's radiance into reflectance, None where it stays what it is."""
+    if config.radiance == "keep" or scene.quantity(found.name) != "TOA radiance":
+        return None
+    uri = radiance.metadata_beside(found.uri, beside)
+    if uri is None:
+        raise radiance.MissingCoefficients(
+            f"{found.uri} has no metadata XML beside it, which radiance=reflectance needs: download it, or set "
+            "radiance=keep."
+        )
+    found_factors = radiance.coefficients(storage.read(uri), uri, found.bands)
+    return tuple(factor * scene.REFLECTANCE_SCALE for factor in found_factors)
+
+
+def _collect_opener(source: Raster, rule: collect.Rule) -> Opener:
+    @contextmanager
+    def opener() -> Iterator[Source]:
+        with raster.opened(source.uri, source.path) as file:
+            yield collect.CollectSource(file, source.grid, rule)
+
+    return opener
+
+
+def _scene_opener(source: Raster, nodata: float, mask: udm.Udm | None) -> Opener:
+    @contextmanager
+    def opener() -> Iterator[Source]:
+        with ExitStack() as stack:
+            file = stack.enter_context(raster.opened(source.uri, source.path))
+            flags = stack.enter_context(raster.opened(mask.uri, mask.path)) if mask else None
+            yield scene.SceneSource(file, source.grid, nodata, mask, flags)
+
+    return opener

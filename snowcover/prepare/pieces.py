@@ -1,0 +1,88 @@
+"""One tile: cut from its source, counted, and as the bytes of its file."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from rasterio.errors import RasterioError
+from rasterio.io import MemoryFile
+
+from snowcover.data.index import Entry
+from snowcover.data.tiles import Tile, path
+from snowcover.errors import UserError
+from snowcover.prepare.collect import SNOW
+from snowcover.prepare.encode import geotiff
+from snowcover.prepare.positions import Array
+from snowcover.prepare.radiance import scaled
+from snowcover.prepare.scene import observed
+from snowcover.prepare.warp import Source, warp
+
+
+class BrokenTile(UserError):
+    """A tile of an earlier run cannot be read."""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How tiles are cut: all that does not depend on which one."""
+
+    size_px: int
+    min_valid: float
+    compress: str
+    nodata: float
+    names: tuple[str, ...]
+    is_mask: bool
+    shown: tuple[int, ...]
+    """indices of the bands to show as red, green and blue, or of the one to show"""
+    thumb_px: int
+    factors: tuple[float, ...] | None = None
+    """per band, what values are multiplied with"""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A tile as it is stored, and what is told of it."""
+
+    tile: Tile
+    content: bytes
+    entry: Entry
+    thumb: Array
+    """[thumb_px, thumb_px, 1 or 3], the tile made small for the preview"""
+
+
+def cut(source: Source, tile: Tile, how: Cut) -> Piece | None:
+    """The tile, or None where less than `min_valid` of it is observed."""
+    values, seen = warp(source, tile, how.size_px)
+    observed_px = int(np.count_nonzero(seen))
+    if observed_px == 0 or observed_px < how.min_valid * how.size_px**2:
+        return None
+    if how.factors is not None:
+        values = scaled(values, np.asarray(how.factors), how.nodata)
+    return _piece(tile, geotiff(values, tile, how.nodata, how.names, how.compress), values, observed_px, how)
+
+
+def recall(tile: Tile, content: bytes, uri: str, how: Cut) -> Piece:
+    """What is told of a tile that an earlier, interrupted run has stored.
+
+    Raises: BrokenTile
+    """
+    try:
+        with MemoryFile(content) as memory, memory.open() as file:
+            values = np.moveaxis(file.read(), 0, 2)
+    except RasterioError as error:
+        raise BrokenTile(f"{uri} cannot be read ({error}): remove it, or set overwrite=true.") from error
+    return _piece(tile, content, values, int(np.count_nonzero(observed(values, how.nodata))), how)
+
+
+def _piece(tile: Tile, content: bytes, values: Array, observed_px: int, how: Cut) -> Piece:
+    snow_px = int(np.count_nonzero(values == SNOW)) if how.is_mask else None
+    entry = Entry(path=path(tile), size_bytes=len(content), observed_px=observed_px, snow_px=snow_px)
+    return Piece(tile, content, entry, _thumb(values, how.shown, how.thumb_px))
+
+
+def _thumb(values: Array, shown: Sequence[int], side_px: int) -> Array:
+    """Every n-th pixel: averages would invent values between snow and unobserved."""
+    picked = np.ascontiguousarray(values[..., list(shown)])
+    small = cv2.resize(picked, (side_px, side_px), interpolation=cv2.INTER_NEAREST)
+    return small.reshape(side_px, side_px, len(shown))

@@ -1,0 +1,104 @@
+"""Where a tile's pixels lie in a source raster's own grid."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from affine import Affine
+from numpy.typing import NDArray
+from rasterio._err import CPLE_BaseError  # what transform raises has no public name
+from rasterio.crs import CRS
+from rasterio.warp import transform
+
+from snowcover.data.tiles import Bounds
+
+WEB_MERCATOR = CRS.from_epsg(3857)
+TOLERANCE_PX = 0.125  # of a source pixel, GDAL's default
+
+Array = NDArray[Any]
+Floats = NDArray[np.floating[Any]]
+
+
+class Grid(NamedTuple):
+    """Where a raster lies: `transform` takes (column, row) to `crs`, pixel (0, 0) covers 0..1 in both."""
+
+    crs: CRS
+    transform: Affine
+    width: int
+    height: int
+
+
+def positions(grid: Grid, box: Bounds, size_px: int) -> tuple[Floats, Floats]:
+    """Columns and rows of the source, each [size_px, size_px], at the pixel centres of a box in EPSG:3857.
+
+    Not finite where a point has no place in the source's CRS.
+
+    Every row of pixels has exact ends; between, a straight line serves where its middle is off by no more than
+    TOLERANCE_PX, else each half of it is treated so. This is GDAL's own rule: tiles agree with gdalwarp's.
+    """
+    centres: Floats = np.arange(size_px) + 0.5
+    down = centres / size_px
+    knots = 2
+    while 2 * knots - 1 < size_px:
+        at: Floats = np.linspace(0.5, size_px - 0.5, 2 * knots - 1)
+        exact = _project(grid, box, at / size_px, down)
+        middles = (exact[:, :, :-2:2] + exact[:, :, 2::2]) / 2
+        if np.abs(middles - exact[:, :, 1::2]).sum(axis=0).max() <= TOLERANCE_PX:  # False for nan: no projection
+            places = np.matmul(exact[:, :, ::2], _hats(at[::2], centres))
+            return _exact_at_edges(grid, box, places)
+        knots = 2 * knots - 1
+    columns, rows = _project(grid, box, down, down)
+    return columns, rows
+
+
+def _exact_at_edges(grid: Grid, box: Bounds, places: Floats) -> tuple[Floats, Floats]:
+    """Columns and rows, made exact where the straight line missed the raster by less than its error."""
+    missed: Array = np.zeros(places.shape[1:], bool)
+    for place, length in zip(places, (grid.width, grid.height), strict=True):
+        low, high = place.min(), place.max()
+        if low < 0 and high > -TOLERANCE_PX:
+            missed |= (place > -TOLERANCE_PX) & (place < 0)
+        if high >= length and low < length + TOLERANCE_PX:
+            missed |= (place >= length) & (place < length + TOLERANCE_PX)
+    if missed.any():
+        height, width = missed.shape
+        row, column = np.nonzero(missed)
+        places[:, missed] = _project_points(grid, box, (column + 0.5) / width, (row + 0.5) / height)
+    return places[0], places[1]
+
+
+def _project(grid: Grid, box: Bounds, across: Floats, down: Floats) -> Floats:
+    """Columns and rows, [2, len(down), len(across)], of a lattice."""
+    xs, ys = np.meshgrid(across, down)
+    return _project_points(grid, box, xs.ravel(), ys.ravel()).reshape(2, len(down), len(across))
+
+
+def _project_points(grid: Grid, box: Bounds, across: Floats, down: Floats) -> Floats:
+    """Columns and rows, [2, n], of n points; both are shares of the box, from its left and from its top."""
+    left, bottom, right, top = box
+    xs, ys = left + across * (right - left), top + down * (bottom - top)
+    with np.errstate(invalid="ignore"):
+        return apply(~grid.transform, *project(WEB_MERCATOR, grid.crs, xs, ys))
+
+
+def project(source: CRS, target: CRS, xs: Floats, ys: Floats) -> Floats:
+    """x and y, [2, n], in the target's CRS; inf for points that have no place there, and at most 63 beside them."""
+    try:
+        return np.asarray(transform(source, target, xs, ys))
+    except CPLE_BaseError:  # of any one point
+        if xs.size <= 64:
+            return np.full((2, xs.size), np.inf)
+        half = xs.size // 2
+        first, second = (project(source, target, xs[part], ys[part]) for part in (np.s_[:half], np.s_[half:]))
+        return np.concatenate([first, second], axis=1)
+
+
+def apply(affine: Affine, columns: Floats, rows: Floats) -> Floats:
+    """x and y, [2, n], of n points; written out, since how Affine takes arrays differs between its versions."""
+    x = affine.a * columns + affine.b * rows + affine.c
+    y = affine.d * columns + affine.e * rows + affine.f
+    return np.stack([x, y])
+
+
+def _hats(knots: Floats, at: Floats) -> Floats:
+    """Weights [len(knots), len(at)] of linear interpolation between evenly spaced knots."""
+    return np.maximum(1 - np.abs(at - knots[:, None]) / (knots[1] - knots[0]), 0)

@@ -1,0 +1,59 @@
+"""What is told at the end of a command. Pure text."""
+
+from collections.abc import Sequence
+
+from snowcover.data.index import Index
+from snowcover.prepare.survey import Survey
+from snowcover.prepare.tiling import Result
+
+HEADINGS = ("", "tiles", "made now", "MB", "snow", "nodata", "seconds")
+
+
+def table(results: Sequence[Result]) -> str:
+    """One line per scene or collect, numbers to the right."""
+    rows = [HEADINGS, *(_row(result) for result in results)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
+    padded = ([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])] for row in rows)
+    return "\n".join("  ".join(cells) for cells in padded)
+
+
+def _row(result: Result) -> tuple[str, ...]:
+    tiles = result.index.tiles
+    return (
+        result.name,
+        str(len(tiles)),
+        str(result.made),
+        f"{sum(entry.size_bytes for entry in tiles) / 1e6:.1f}",
+        snow_share(result.index),
+        nodata_share(result.index),
+        f"{result.seconds:.1f}",
+    )
+
+
+def snow_share(index: Index) -> str:
+    """Of the observed pixels; nothing for imagery."""
+    if index.kind == "scene":
+        return "-"
+    observed_px = sum(entry.observed_px for entry in index.tiles)
+    return share(sum(entry.snow_px or 0 for entry in index.tiles), observed_px)
+
+
+def nodata_share(index: Index) -> str:
+    """Of all pixels of the tiles."""
+    all_px = len(index.tiles) * int(str(index.settings["tile_size"])) ** 2
+    return share(all_px - sum(entry.observed_px for entry in index.tiles), all_px)
+
+
+def share(part: float, whole: float) -> str:
+    return f"{part / whole:.1%}" if whole else "-"
+
+
+def counted(name: str, counts: Survey, is_mask: bool) -> str:
+    """A sentence of what the collect's own pixels hold."""
+    all_px = counts.snow_px + counts.bare_px + counts.unobserved_px
+    what = "a mask already" if is_mask else "snow depth"
+    absurd = f"; {counts.absurd_px} of them had an absurd depth" if counts.absurd_px else ""
+    return (
+        f"{name} is {what}: {share(counts.snow_px, all_px)} snow, {share(counts.bare_px, all_px)} no snow, "
+        f"{share(counts.unobserved_px, all_px)} unobserved{absurd}"
+    )

@@ -1,0 +1,71 @@
+"""The same work on many items by several threads, each with what it opened for itself."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from queue import Empty, SimpleQueue
+from typing import TypeVar
+
+from snowcover.prepare import raster
+
+Item = TypeVar("Item")
+Made = TypeVar("Made")
+Opener = Callable[[], AbstractContextManager[Callable[[Item], Made]]]
+
+
+def in_threads(opener: Opener[Item, Made], items: Sequence[Item], workers: int) -> Iterator[Made]:
+    """What the threads make of the items, in the order in which they are done.
+
+    Each thread enters `opener()` once and calls what it gives; a GDAL handle must not be shared. GDAL, OpenCV and
+    zlib work outside Python's lock. The first error of a thread is raised here, after the others have stopped.
+    """
+    todo: SimpleQueue[Item] = SimpleQueue()
+    done: SimpleQueue[Made | _Ended] = SimpleQueue()
+    for item in items:
+        todo.put(item)
+    stop = threading.Event()
+    threads = [
+        threading.Thread(target=_drain, args=(opener, todo, done, stop), daemon=True)
+        for _ in range(max(1, min(workers, len(items))))
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        yield from _until_all_ended(done, len(threads))
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+class _Ended:
+    """A thread's last word: its error, if it had one."""
+
+    def __init__(self, error: BaseException | None) -> None:
+        self.error = error
+
+
+def _until_all_ended(done: "SimpleQueue[Made | _Ended]", threads: int) -> Iterator[Made]:
+    while threads:
+        made = done.get()
+        if not isinstance(made, _Ended):
+            yield made
+        elif made.error is not None:
+            raise made.error
+        else:
+            threads -= 1
+
+
+def _drain(
+    opener: Opener[Item, Made], todo: "SimpleQueue[Item]", done: "SimpleQueue[Made | _Ended]", stop: threading.Event
+) -> None:
+    error = None
+    try:
+        with raster.settings(), opener() as work:
+            while not stop.is_set():
+                done.put(work(todo.get_nowait()))
+    except Empty:
+        pass
+    except BaseException as problem:
+        error = problem
+    done.put(_Ended(error))
