@@ -14,7 +14,7 @@ import torch
 from snowcover import checkpoints
 from snowcover.errors import first_line
 from snowcover.machine import uninterrupted
-from snowcover.metrics import best_epoch
+from snowcover.metrics import best_epoch, ends_with_best
 from snowcover.task import SnowTask
 
 log = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class Epochs(lightning.Callback):
         task.about["unrecorded"] += _rows(trainer, task, row)
         with uninterrupted():
             trainer.save_checkpoint(self._folder / checkpoints.LAST)
-            if trainer.is_global_zero and best_epoch(history) in (None, len(history) - 1):
+            if trainer.is_global_zero and ends_with_best(history):
                 checkpoints.keep_as(self._folder / checkpoints.LAST, checkpoints.BEST)
         if trainer.is_global_zero:
             self.record(task)

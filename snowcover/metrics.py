@@ -62,3 +62,8 @@ def best_epoch(history: Sequence[Mapping[str, float]]) -> int | None:
     """The epoch with the highest val_iou, the first of equals; None where none has one."""
     known = [(row["val_iou"], -index) for index, row in enumerate(history) if "val_iou" in row]
     return -max(known)[1] if known else None
+
+
+def ends_with_best(history: Sequence[Mapping[str, float]]) -> bool:
+    """Whether the last epoch is the one to keep: the best so far, or as good as any where none could be scored."""
+    return best_epoch(history) in (None, len(history) - 1)

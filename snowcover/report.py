@@ -27,7 +27,9 @@ NOT_IN_A_NAME = ("model=", "model.encoder_name=", "data", "checkpoint", "trackin
 
 
 def run_name(config: Config, overrides: Sequence[str]) -> str:
-    """A name that tells runs apart: network, encoder, what was overridden of the training."""
+    """The config's name, else one that tells runs apart: network, encoder, what was overridden of the training."""
+    if config.run_name:
+        return config.run_name
     network = config.model["_target_"].rsplit(".", 1)[-1].lower()
     told = [override for override in overrides if not override.lstrip("+~").startswith(NOT_IN_A_NAME)]
     encoder = config.model.get("encoder_name")

@@ -12,7 +12,7 @@ from snowcover import checkpoints, storage
 from snowcover.checking import flat, without_password
 from snowcover.config import Config
 from snowcover.errors import UserError
-from snowcover.metrics import best_epoch
+from snowcover.metrics import ends_with_best
 
 RECORD = "run.json"
 # What may change between a stop and going on: where and how long, not what is learned from what.
@@ -88,7 +88,7 @@ def write_record(start: Beginning, config: Config, run_id: str) -> None:
     record = Record(
         identity(config),
         run_id,
-        public(config)["tracking"]["uri"],
+        without_password(config.tracking.uri),
         datetime.now(UTC).isoformat(),
     )
     storage.write(str(start.folder / RECORD), json.dumps(asdict(record), indent=2).encode())
@@ -160,7 +160,7 @@ def _fetch_best(last: str, folder: Path, about: Mapping[str, Any]) -> None:
     history = about["history"]
     if not history:
         return
-    if best_epoch(history) in (None, len(history) - 1):
+    if ends_with_best(history):
         checkpoints.save(checkpoints.load(last), best)  # a stop may have come between saving the two
         return
     if best == Path(beside) and best.is_file():

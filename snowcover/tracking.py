@@ -42,10 +42,9 @@ class CannotRecord(UserError):
 class Recorder:
     """One MLflow run, written to."""
 
-    def __init__(self, client: MlflowClient, run_id: str, uri: str) -> None:
+    def __init__(self, client: MlflowClient, run_id: str) -> None:
         self._client = client
         self.run_id = run_id
-        self.uri = uri
 
     def params(self, values: Mapping[str, Any]) -> None:
         entries = [Param(key, str(value)[:VALUE_LENGTH]) for key, value in values.items()]
@@ -105,7 +104,7 @@ def recorded(
     client = _begin(uri, experiment, name, system_metrics, run_id)
     run = mlflow.active_run()
     assert run is not None
-    recorder = Recorder(client, run.info.run_id, uri)
+    recorder = Recorder(client, run.info.run_id)
     try:
         yield recorder
     except BaseException as error:

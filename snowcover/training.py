@@ -19,7 +19,7 @@ from torch import nn
 
 from snowcover import __version__, checkpoints, machine, network, report, runs, storage
 from snowcover.baseline import baseline
-from snowcover.checking import flat
+from snowcover.checking import flat, without_password
 from snowcover.components import call, check_component, make, maker
 from snowcover.config import Config, TrainerConfig
 from snowcover.data.gather import Tiles, check_generator, gather
@@ -99,7 +99,7 @@ def _parts(config: Config, start: Beginning) -> tuple[nn.Module, nn.Module]:
 def _recorder(config: Config, start: Beginning, overrides: Sequence[str]) -> AbstractContextManager[Recorder | None]:
     if machine.rank() > 0:
         return contextlib.nullcontext()
-    name = config.run_name or report.run_name(config, overrides)
+    name = report.run_name(config, overrides)
     return recorded(config.tracking.uri, config.experiment_name, name, config.tracking.system_metrics, start.run_id)
 
 
@@ -161,7 +161,7 @@ def _announce(
     recorder: Recorder,
 ) -> None:  # fmt: skip
     """Say and record what will run."""
-    name = config.run_name or report.run_name(config, overrides)
+    name = report.run_name(config, overrides)
     log.info(report.plan(config, tiles, task.mapper, device, name))
     task.about["run_id"] = recorder.run_id
     runs.write_record(start, config, recorder.run_id)
@@ -303,7 +303,7 @@ def _conclude(
     }  # fmt: skip
     storage.write(str(start.folder / RESULT), json.dumps(result, indent=2).encode())
     recorder.artifact(start.folder / RESULT)
-    log.info(report.outcome(test | brightness, best, runs.public(config)["tracking"]["uri"], start.folder, checkpoint))
+    log.info(report.outcome(test | brightness, best, without_password(config.tracking.uri), start.folder, checkpoint))
 
 
 def _record_model(mapper: SnowMapper, tiles: Tiles, recorder: Recorder) -> None:
