@@ -9,7 +9,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from snowcover.command import nearest
-from snowcover.errors import UserError
+from snowcover.errors import UserError, first_line
 
 
 class ConfigError(UserError):
@@ -41,7 +41,18 @@ def check(schema: type[S], config: DictConfig) -> S:
     try:
         values = OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
-        raise ConfigError(" ".join(str(error).split())) from error
+        # OmegaConf says which Python error a resolver such as oc.env raised; its text is what tells.
+        reason = re.sub(r'^\w+ raised while resolving interpolation: "?(.+?)"?$', r"\1", first_line(error))
+        raise ConfigError(f"{error.full_key}: {reason[0].lower()}{reason[1:]}.") from error
+    return checked(schema, values)
+
+
+def checked(schema: type[S], values: Any) -> S:
+    """Plain values as typed ones.
+
+    Raises:
+        ConfigError: as `check`.
+    """
     try:
         return schema.model_validate(values)
     except ValidationError as error:
@@ -55,11 +66,6 @@ def flat(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield from flat(value, f"{prefix}.{key}" if prefix else str(key))
     else:
         yield prefix, node
-
-
-def without_password(uri: str) -> str:
-    """The address as it may be shown and kept."""
-    return re.sub(r"//[^/@]*@", "//***@", uri)
 
 
 def _refuse_missing(schema: type[Section], config: DictConfig) -> None:

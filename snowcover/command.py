@@ -3,12 +3,13 @@
 Imported at every start, so nothing heavy may be imported here.
 """
 
+import contextlib
 import difflib
 import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -19,7 +20,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from snowcover.errors import Stopped, UserError
+from snowcover.errors import LostProcess, Stopped, UserError
+
+OF_THE_LAUNCHER = ("boto3", "hydra_plugins", "rich", "sagemaker")  # pyproject.toml's extra `launch`
 
 
 def conf_dir() -> Path:
@@ -30,25 +33,37 @@ def conf_dir() -> Path:
 
 
 def run(task: Callable[[DictConfig], Any], config_name: str) -> None:
-    """Run `task` on the config that the command line composes; never returns normally from an error.
-
-    A UserError and what Hydra refuses end in one sentence and status 1; a stop by Ctrl-C or SIGTERM in
-    128 + the signal's number. HYDRA_FULL_ERROR=1 shows the traceback instead.
-    """
-    wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
-    # Hydra prints errors itself, and with a traceback, unless this is set: then it raises them to us.
-    os.environ["HYDRA_FULL_ERROR"] = "1"
-    job = _Job(task)
-    try:
+    """Run `task` on the config that the command line composes; ends as `ending_in_a_sentence` does."""
+    with ending_in_a_sentence(config_name):
+        # Hydra prints errors itself, and with a traceback, unless this is set: then it raises them to us.
+        os.environ["HYDRA_FULL_ERROR"] = "1"
+        job = _Job(task)
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=config_name)(job)()
         if job.failure is not None:
             raise job.failure
+
+
+@contextlib.contextmanager
+def ending_in_a_sentence(config_name: str, failure_file: Path | None = None) -> Iterator[None]:
+    """Ends the process where the block fails: a UserError and what Hydra refuses in one sentence and status 1, a stop
+    by Ctrl-C or SIGTERM in 128 + the signal's number. HYDRA_FULL_ERROR=1 shows the traceback instead.
+
+    Args:
+        failure_file: takes the sentence too, unless another process of the run has already written its own.
+    """
+    wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    try:
+        yield
     except (KeyboardInterrupt, Stopped) as stop:
         _end(str(stop) or "Stopped by Ctrl-C.", 128 + getattr(stop, "signal_number", signal.SIGINT))
-    except Exception as error:
+    except (Exception, LostProcess) as error:
+        told = sentence(error, config_name)
+        if failure_file is not None:
+            with contextlib.suppress(FileExistsError), failure_file.open("x", encoding="utf-8") as file:
+                file.write(told)
         if wants_traceback:
             raise
-        _end(sentence(error, config_name), 1)
+        _end(told, 1)
 
 
 class _Job:
@@ -68,10 +83,12 @@ class _Job:
             self.failure = error
 
 
-def sentence(error: Exception, config_name: str) -> str:
+def sentence(error: BaseException, config_name: str) -> str:
     """What to tell the user of an error, in one sentence where it is theirs to mend."""
-    if isinstance(error, UserError):
+    if isinstance(error, (UserError, LostProcess)):
         return str(error)
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in OF_THE_LAUNCHER:
+        return f"Sending jobs to rented machines needs {error.name}: pip install 'snowcover[launch]'."
     if isinstance(error, MissingConfigException):
         return _missing_choice(str(error))
     if isinstance(error, OverrideParseException):
@@ -106,7 +123,7 @@ def _missing_choice(message: str) -> str:
     return f"{group}={name}: no such {group}{nearest(name, options)}; the choices are {', '.join(options)}."
 
 
-def _refused_override(error: Exception, config_name: str) -> str:
+def _refused_override(error: BaseException, config_name: str) -> str:
     message = " ".join(str(error).split())
     key = re.search(r"Could not override '([^']+)'", message)
     if key is None:

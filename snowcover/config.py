@@ -6,7 +6,7 @@ the signature of that class instead: components.py.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from snowcover.checking import Section
 
@@ -19,6 +19,8 @@ def _names_a_class(node: dict[str, Any]) -> dict[str, Any]:
 
 Component = Annotated[dict[str, Any], AfterValidator(_names_a_class)]
 Share = Annotated[float, Field(gt=0, lt=1)]
+# null in the YAML: Hydra takes key={a: b} for a change of a mapping's keys, of which an empty one has none.
+Texts = Annotated[dict[str, str], BeforeValidator(lambda given: {} if given is None else given)]
 
 
 class Source(Section):
@@ -150,14 +152,48 @@ class TrainerConfig(Section):
 class HwConfig(Section):
     """The machine."""
 
+    place: Literal["here", "docker", "sagemaker"] = "here"
+    """here: this machine; docker: this machine, in the image; sagemaker: a machine rented for the job"""
     accelerator: Literal["auto", "cpu", "gpu", "mps"]
     """auto: CUDA, then MPS, then CPU"""
     devices: Annotated[int, Field(ge=1)] | Literal["auto"]
-    """processes, each with its own device; auto: all GPUs"""
+    """processes on each machine, each with its own device; auto: all GPUs"""
     precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed"]
     """auto: mixed on a GPU, full on a CPU"""
     data_workers: Annotated[int, Field(ge=1)]
     """processor cores given to reading tiles; each keeps four pairs on the way"""
+    image: Literal["current", "kepler"] = "current"
+    """variant of the container image: current, or kepler for the K80 of the p2 machines"""
+    instance_type: Annotated[str, Field(pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9]+$")] | None = None
+    """SageMaker's name of the machine, for example ml.g5.xlarge"""
+    instance_count: Annotated[int, Field(ge=1, le=100)] = 1
+    """machines that train one run together"""
+    volume_gb: Annotated[int, Field(ge=1, le=16384)] = 30
+    """disk; machines with a disk of their own (g4dn, g5, g6, p4d, p5) ignore it"""
+    max_hours: Annotated[float, Field(gt=0, le=28 * 24)] = 10
+    """the job is stopped after that many hours of training: the limit of its cost"""
+    spot: bool = False
+    """spare capacity: cheaper, may be interrupted and goes on from its last epoch"""
+    max_wait_hours: Annotated[float, Field(gt=0, le=28 * 24)] | None = None
+    """with spot: hours to wait for capacity and train, at least max_hours; null: twice max_hours"""
+
+    @model_validator(mode="after")
+    def _a_rented_machine_has_a_type(self) -> "HwConfig":
+        if self.place == "sagemaker" and self.instance_type is None:
+            raise ValueError("place=sagemaker needs instance_type, for example instance_type=ml.g5.xlarge")
+        if self.place != "here" and self.devices == "auto":
+            raise ValueError("devices=auto is for this machine: give the number of GPUs, or 1 for a CPU")
+        if self.place != "sagemaker" and self.instance_count > 1:
+            raise ValueError(f"instance_count={self.instance_count} needs place=sagemaker")
+        return self
+
+    @model_validator(mode="after")
+    def _waits_for_spot(self) -> "HwConfig":
+        if self.max_wait_hours is not None and not self.spot:
+            raise ValueError("max_wait_hours is for spot=true")
+        if self.max_wait_hours is not None and self.max_wait_hours < self.max_hours:
+            raise ValueError(f"max_wait_hours={self.max_wait_hours:g} is less than max_hours={self.max_hours:g}")
+        return self
 
 
 class TrackingConfig(Section):
@@ -167,6 +203,8 @@ class TrackingConfig(Section):
     """MLflow tracking URI, for example http://mlflow.lab:5000 or sqlite:///mlflow.db"""
     system_metrics: bool
     """record CPU, memory, disk and GPU load"""
+    tags: Texts = Field(default_factory=dict)
+    """tags of the run in MLflow, for example {basin: Tuolumne}"""
 
 
 class CheckpointConfig(Section):

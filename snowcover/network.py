@@ -36,11 +36,9 @@ def build(node: Mapping[str, Any], bands: Sequence[str], pretrained: bool) -> nn
         ConfigError: a key or value that the network does not take.
         NoWeights: the named encoder weights cannot be fetched.
     """
+    check(node)
     name, weights = node.get("encoder_name"), node.get("encoder_weights")
     own = {key: value for key, value in node.items() if key != "encoder_weights"}
-    check_component(own, "model", GIVEN)
-    if name is not None:
-        _check_encoder(name)
     # smp would fetch weights and lay red's filters on blue: it builds the bare network, we fill it.
     bare = {} if node["_target_"].startswith("snowcover.") else {"encoder_weights": None}
     network: nn.Module = make(own, "model", in_channels=len(bands), classes=1, **bare)
@@ -51,6 +49,17 @@ def build(node: Mapping[str, Any], bands: Sequence[str], pretrained: bool) -> nn
         except ValueError as error:
             raise ConfigError(f"model.encoder_weights={weights}: {error}") from error
     return network
+
+
+def check(node: Mapping[str, Any]) -> None:
+    """Compare a model node with its class, without building it.
+
+    Raises:
+        ConfigError: a key, a value or an encoder that there is not.
+    """
+    check_component({key: value for key, value in node.items() if key != "encoder_weights"}, "model", GIVEN)
+    if node.get("encoder_name") is not None:
+        _check_encoder(node["encoder_name"])
 
 
 def _check_encoder(name: str) -> None:

@@ -1,7 +1,6 @@
 """What a run tells: tables on the terminal, parameters, tags and pictures in MLflow."""
 
 import platform
-import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -10,7 +9,8 @@ from typing import Any
 import torch
 
 from snowcover import pictures
-from snowcover.checking import without_password
+from snowcover.addresses import where_to_look, without_password
+from snowcover.checkout import commit
 from snowcover.config import Config
 from snowcover.data.gather import Tiles
 from snowcover.data.manifest import Manifest, Pair, some
@@ -19,6 +19,7 @@ from snowcover.data.survey import SideFacts
 from snowcover.machine import Device
 from snowcover.models.mapper import SnowMapper
 from snowcover.task import TestTotals
+from snowcover.versions import raw_tensor
 
 PACKAGES = ("snowcover", "torch", "lightning", "segmentation-models-pytorch", "mlflow", "rasterio", "numpy")
 PICTURED_TILES = 4
@@ -67,7 +68,7 @@ def plan(config: Config, found: Tiles, mapper: SnowMapper, device: Device, name:
         ("training", f"{trainer.max_epochs} epochs, batches of {trainer.batch_size}"
                      + (f" x {trainer.accumulate_batches}" if trainer.accumulate_batches > 1 else "")
                      + f", {_component(config.loss)}, {_component(config.optimizer)}"),
-        ("device", f"{device.count} x {device.accelerator} ({device.name}), {device.precision}"),
+        ("device", f"{device.processes} x {device.accelerator} ({device.name}), {device.precision}"),
     ]  # fmt: skip
     return table(rows)
 
@@ -80,7 +81,7 @@ def outcome(scores: Mapping[str, float], best_epoch: int, uri: str, folder: Path
             *((f"test {name}", _beside_brightness(name, scores)) for name in SCORES if name in scores),
             ("checkpoint", str(checkpoint)),
             ("files", str(folder)),
-            ("look", uri if uri.startswith("http") else f"mlflow ui --backend-store-uri {uri}"),
+            ("look", where_to_look(uri)),
         ]
     )
 
@@ -129,7 +130,7 @@ def _samples(pairs: Sequence[Pair], read: Callable[[Pair], RawPair], mapper: Sno
 
 def _sample(pair: Pair, raw: RawPair, mapper: SnowMapper) -> pictures.TilePicture:
     with torch.inference_mode():
-        probability = mapper(torch.from_numpy(raw.image)[None])[0]
+        probability = mapper(raw_tensor(raw.image)[None])[0]
     return pictures.TilePicture(pair.name, raw.image, raw.mask, probability.numpy())
 
 
@@ -161,18 +162,5 @@ def _component(node: Mapping[str, Any]) -> str:
 
 def _git() -> dict[str, str]:
     """The commit of this code and whether it was changed since; nothing where it was installed."""
-    package = Path(__file__).parent
-
-    def git(*words: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(package), *words], capture_output=True, text=True, check=True, timeout=10
-        ).stdout.strip()
-
-    try:
-        git("ls-files", "--error-unmatch", "__init__.py")  # else some other project's checkout surrounds it
-        return {
-            "git.commit": git("rev-parse", "HEAD"),
-            "git.dirty": str(bool(git("status", "--porcelain", "--untracked-files=no"))).lower(),
-        }
-    except (OSError, subprocess.SubprocessError):
-        return {}
+    found = commit()
+    return {"git.commit": found.sha, "git.dirty": str(found.dirty).lower()} if found else {}

@@ -1,34 +1,46 @@
 """`python -m snowcover.train`: compose -> check -> train. Imports nothing heavy before the config is right."""
 
+import logging
+import math
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from snowcover.command import run
-from snowcover.errors import UserError
+
+if TYPE_CHECKING:
+    from snowcover.config import Config
 
 
 def train(composed: DictConfig) -> float:
     """One run of the composed config; returns its objective, the best val_iou, to a sweeper."""
     from hydra.core.hydra_config import HydraConfig
-    from hydra.types import RunMode
 
     from snowcover.checking import check
     from snowcover.config import Config
 
+    with open_dict(composed):  # both say how a job is sent, which does not concern the machine that trains
+        launch, _ = composed.pop("launch"), composed.pop("aws")
+    if launch.dry_run:
+        print(OmegaConf.to_yaml(composed, resolve=True))
+        return math.nan
     config = check(Config, composed)
 
     hydra_config = HydraConfig.get()
-    if hydra_config.mode is RunMode.MULTIRUN and config.hw.devices != 1:
-        raise UserError("A sweep trains each run on one device: give hw.devices=1.")
-
-    # Read when torch loads: waiting threads that spin take most of a core from whatever else runs here.
-    os.environ.setdefault("GOMP_SPINCOUNT", "20000")
-    from snowcover.training import fit
-
     folder = Path(os.path.relpath(hydra_config.runtime.output_dir))  # as short as the user would type it
     return fit(config, folder, list(hydra_config.overrides.task))
+
+
+def fit(config: "Config", folder: Path, overrides: list[str]) -> float:
+    """`snowcover.training.fit`, imported only now that the config is right."""
+    # Read when torch loads: waiting threads that spin take most of a core from whatever else runs here.
+    os.environ.setdefault("GOMP_SPINCOUNT", "20000")
+    logging.getLogger("torch").setLevel(logging.WARNING)  # an old one tells of its temporary files when it loads
+    from snowcover import training
+
+    return training.fit(config, folder, overrides)
 
 
 def main() -> None:

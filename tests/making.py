@@ -7,7 +7,7 @@ from typing import Any
 import hydra
 import numpy as np
 import rasterio
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict
 from rasterio.transform import from_bounds
 
 from snowcover.checking import check
@@ -21,8 +21,13 @@ BARE = np.array([1300, 1500, 1800, 2500])
 
 
 def compose(*overrides: str) -> DictConfig:
+    """What the command hands to training: without the nodes that are the launcher's."""
     with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        return hydra.compose("config", overrides=list(overrides))
+        composed = hydra.compose("config", overrides=list(overrides))
+    with open_dict(composed):
+        for of_the_launcher in ("aws", "launch"):
+            composed.pop(of_the_launcher)
+    return composed
 
 
 def config(*overrides: str) -> Config:

@@ -2,10 +2,9 @@
 
 import csv
 import io
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from snowcover.components import check_component, make
+from snowcover.components import make
 from snowcover.config import Config
 from snowcover.data.loader import READS_IN_FLIGHT
 from snowcover.data.manifest import Manifest, Pair, manifest
@@ -36,16 +35,6 @@ class Tiles:
             [pair.scene, *pair.tile, side] for pair, side in zip(self.manifest.pairs, self.sides, strict=True)
         )
         return text.getvalue()
-
-
-def check_generator(node: Mapping[str, object]) -> None:
-    """Refuse a data.generate that its function does not take, before anything is made.
-
-    Raises:
-        ConfigError
-    """
-    if node:
-        check_component(node, "data.generate")
 
 
 def gather(config: Config) -> Tiles:

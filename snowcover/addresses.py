@@ -1,0 +1,54 @@
+"""Addresses of MLflow stores: shown without passwords, told apart by who can reach them, opened in a browser."""
+
+import re
+import socket
+from ipaddress import IPv6Address, ip_address
+from urllib.parse import urlsplit
+
+
+def without_password(uri: str) -> str:
+    """The address as it may be shown and kept."""
+    return re.sub(r"//[^/@]*@", "//***@", uri)
+
+
+def only_here(uri: str) -> bool:
+    """Whether an MLflow tracking URI means something that only this machine can reach: a file, or its own server."""
+    if uri.startswith("databricks"):  # MLflow's word for a server, with or without more behind it
+        return False
+    try:
+        parts = urlsplit(uri)
+        scheme, host = parts.scheme, parts.hostname
+    except ValueError:  # no address at all: MLflow says so when it is to record there
+        return False
+    if len(scheme) <= 1 or scheme == "file" or scheme.startswith("sqlite"):  # one letter: a drive of Windows
+        return True
+    return host is not None and _is_this_machine(host)
+
+
+def _is_this_machine(host: str) -> bool:
+    host = host.rstrip(".")
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        address = ip_address(host)
+    except ValueError:
+        try:
+            address = ip_address(socket.inet_aton(host))  # 127.1 and the like
+        except OSError:
+            return False
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return address.is_loopback or address.is_unspecified
+
+
+def where_to_look(uri: str) -> str:
+    """The address of MLflow's pages, or the command that gives it."""
+    if uri.startswith("http"):
+        return uri
+    if not uri.startswith("arn:"):
+        return f"mlflow ui --backend-store-uri {uri}"
+    # SageMaker lets whoever may enter make a link that is good for minutes.
+    _, _, _, region, _, resource = uri.split(":", 5)
+    kind, _, name = resource.partition("/")
+    which = f"app-url --arn {uri}" if kind == "mlflow-app" else f"tracking-server-url --tracking-server-name {name}"
+    return f"aws sagemaker create-presigned-mlflow-{which} --region {region}"
