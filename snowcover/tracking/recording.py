@@ -1,42 +1,26 @@
-"""What a run leaves in MLflow. The only place that imports mlflow."""
+"""One run, recorded while it trains."""
 
 import contextlib
 import logging
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import numpy as np
-from filelock import FileLock
+from mlflow.data.code_dataset_source import CodeDatasetSource
+from mlflow.data.meta_dataset import MetaDataset
+from mlflow.entities import Metric, Param
+from mlflow.models import ModelSignature
+from mlflow.tracking import MlflowClient
+from mlflow.types.schema import Schema, TensorSpec
 
-# Before mlflow is imported: a researcher's run tells nobody but the researcher.
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-logging.getLogger("numexpr").setLevel(logging.WARNING)  # greets when pandas loads it
-# Start-up must not take minutes to say that a server is away; later calls have MLflow's own patience again.
-FIRST_CALL = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
-
-import mlflow  # noqa: E402 - after the settings that it reads when imported
-from mlflow.data.code_dataset_source import CodeDatasetSource  # noqa: E402
-from mlflow.data.meta_dataset import MetaDataset  # noqa: E402
-from mlflow.entities import Metric, Param, RunTag  # noqa: E402
-from mlflow.models import ModelSignature  # noqa: E402
-from mlflow.tracking import MlflowClient  # noqa: E402
-from mlflow.types.schema import Schema, TensorSpec  # noqa: E402
-
-from snowcover.checking import without_password  # noqa: E402
-from snowcover.errors import Stopped, UserError, first_line  # noqa: E402
+from snowcover.errors import Stopped, first_line
+from snowcover.tracking import store
+from snowcover.tracking.store import BATCH, PARAMS, VALUE_LENGTH, run_tags
 
 log = logging.getLogger(__name__)
-
-VALUE_LENGTH = 500  # of a parameter or tag; MLflow's smallest limit among its stores
-BATCH = 900  # metrics a request; MLflow takes 1,000
-
-
-class CannotRecord(UserError):
-    """MLflow cannot be reached or written."""
 
 
 class Recorder:
@@ -48,11 +32,11 @@ class Recorder:
 
     def params(self, values: Mapping[str, Any]) -> None:
         entries = [Param(key, str(value)[:VALUE_LENGTH]) for key, value in values.items()]
-        for start in range(0, len(entries), 100):
-            self._client.log_batch(self.run_id, params=entries[start : start + 100])
+        for start in range(0, len(entries), PARAMS):
+            self._client.log_batch(self.run_id, params=entries[start : start + PARAMS])
 
     def tags(self, values: Mapping[str, Any]) -> None:
-        self._client.log_batch(self.run_id, tags=[RunTag(k, str(v)[:VALUE_LENGTH]) for k, v in values.items()])
+        self._client.log_batch(self.run_id, tags=run_tags(values))
 
     def metrics(self, rows: Sequence[tuple[int, Mapping[str, float]]]) -> None:
         """Rows of (step, values)."""
@@ -91,17 +75,23 @@ class Recorder:
 
 @contextlib.contextmanager
 def recorded(
-    uri: str, experiment: str, name: str, system_metrics: bool, run_id: str | None = None
+    uri: str,
+    experiment: str,
+    name: str,
+    system_metrics: bool,
+    run_id: str | None = None,
+    tags: Mapping[str, str] | None = None,
 ) -> Iterator[Recorder]:
     """A run that ends FINISHED, FAILED (with the error as a tag) or KILLED as the block does.
 
     Args:
         run_id: go on with this run instead of beginning one.
+        tags: on the run from its first moment; those that MLflow sets itself, such as its user, give way to them.
 
     Raises:
         CannotRecord: MLflow cannot be reached or written.
     """
-    client = _begin(uri, experiment, name, system_metrics, run_id)
+    client = _begin(uri, experiment, name, system_metrics, run_id, tags or {})
     run = mlflow.active_run()
     assert run is not None
     recorder = Recorder(client, run.info.run_id)
@@ -113,39 +103,22 @@ def recorded(
     mlflow.end_run("FINISHED")
 
 
-def _begin(uri: str, experiment: str, name: str, system_metrics: bool, run_id: str | None) -> MlflowClient:
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    kept = {key: os.environ.get(key) for key in FIRST_CALL}
-    os.environ.update({key: value for key, value in FIRST_CALL.items() if kept[key] is None})
-    try:
-        with _alone_in(uri):
+def _begin(
+    uri: str, experiment: str, name: str, system_metrics: bool, run_id: str | None, tags: Mapping[str, str]
+) -> MlflowClient:
+    with store.told_as_a_sentence(uri), store.little_patience():
+        with store.alone_in(uri):
             mlflow.set_tracking_uri(uri)
-            found = mlflow.set_experiment(experiment)
+            client = MlflowClient(uri)
+            experiment_id = store.experiment_id(client, experiment)
         mlflow.start_run(
-            run_id, experiment_id=None if run_id else found.experiment_id, run_name=None if run_id else name,
-            log_system_metrics=system_metrics,
+            run_id, experiment_id=None if run_id else experiment_id, run_name=None if run_id else name,
+            tags={tag.key: tag.value for tag in run_tags(tags)}, log_system_metrics=system_metrics,
         )  # fmt: skip
-        return MlflowClient(uri)
-    except Exception as error:  # SQLAlchemy's, requests' and MLflow's own kinds all mean the same here
-        raise CannotRecord(
-            f"MLflow cannot record at {without_password(uri)} ({without_password(first_line(error))}): "
-            "give a store that can be reached and written "
-            "with tracking.uri=..."
-        ) from error
-    finally:
-        for key, value in kept.items():
-            if value is None:
-                os.environ.pop(key, None)
+    return client
 
 
-def _alone_in(uri: str) -> AbstractContextManager[Any]:
-    """MLflow makes a database's tables without a lock: two runs that start at once would both make them."""
-    path = uri.removeprefix("sqlite:///")
-    return FileLock(f"{path}.lock", timeout=120) if path != uri else contextlib.nullcontext()
-
-
-def _end(recorder: Recorder, status: str, error: BaseException) -> None:
+def _end(recorder: Recorder, status: store.Status, error: BaseException) -> None:
     try:
         if status == "FAILED":
             recorder.tags({"error": f"{type(error).__name__}: {error}"})

@@ -1,0 +1,32 @@
+"""What runs leave in MLflow. The only place that imports mlflow.
+
+A store is named by MLflow's tracking URI: a database of this machine (sqlite:///mlflow.db), a server (http://...) or
+the ARN of a server that SageMaker manages, which its plugin `sagemaker-mlflow` reaches. Whatever keeps a store from
+being written is a CannotRecord whose text is one sentence.
+"""
+
+import logging
+import os
+
+# Before mlflow is imported: a researcher's run tells nobody but the researcher.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+logging.getLogger("numexpr").setLevel(logging.WARNING)  # greets when pandas loads it
+
+from snowcover.tracking.bringing import bring_run  # noqa: E402 - after the settings that mlflow reads when imported
+from snowcover.tracking.job_store import CannotBring  # noqa: E402
+from snowcover.tracking.recording import Recorder, recorded  # noqa: E402
+from snowcover.tracking.store import CannotRecord, Status  # noqa: E402
+from snowcover.tracking.sweeps import close_sweep, note, open_sweep, run_of_job  # noqa: E402
+
+__all__ = [
+    "CannotBring",
+    "CannotRecord",
+    "Recorder",
+    "Status",
+    "bring_run",
+    "close_sweep",
+    "note",
+    "open_sweep",
+    "recorded",
+    "run_of_job",
+]

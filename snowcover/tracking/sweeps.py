@@ -1,0 +1,66 @@
+"""What a command records of the jobs that it sent: their parent run, and what is known of a job once it has ended."""
+
+import logging
+import time
+from collections.abc import Mapping
+
+from mlflow.entities import Metric
+from mlflow.tracking.context.registry import resolve_tags
+
+from snowcover.errors import first_line
+from snowcover.tracking.bringing import BRINGING
+from snowcover.tracking.store import Status, experiment_id, reached, run_tags
+
+log = logging.getLogger(__name__)
+
+
+def open_sweep(uri: str, experiment: str, name: str, tags: Mapping[str, str]) -> str:
+    """Begin the parent run of a sweep; a run whose tag mlflow.parentRunId is its id is found under it.
+
+    Returns:
+        The parent run's id.
+
+    Raises:
+        CannotRecord
+    """
+    given = {tag.key: tag.value for tag in run_tags(tags)}
+    with reached(uri) as client:
+        run = client.create_run(experiment_id(client, experiment), tags=resolve_tags(given), run_name=name)
+    return run.info.run_id
+
+
+def close_sweep(uri: str, run_id: str, status: Status, metrics: Mapping[str, float] | None = None) -> None:
+    """End the parent run of a sweep. A store that is away is no reason for the sweep to fail: it is a warning."""
+    try:
+        note(uri, run_id, {}, metrics or {})
+        with reached(uri) as client:
+            client.set_terminated(run_id, status)
+    except Exception as error:
+        log.warning("The sweep's run %s stays open: %s", run_id, first_line(error))
+
+
+def run_of_job(uri: str, job: str) -> str | None:
+    """The run that a job recorded, whole, by its tag `job`; the last one begun where it began anew.
+
+    Raises:
+        CannotRecord
+    """
+    with reached(uri) as client:
+        experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+        runs = client.search_runs(
+            experiments, f"tags.job = '{job}'", max_results=10, order_by=["attributes.start_time DESC"]
+        )
+    return next((run.info.run_id for run in runs if BRINGING not in run.data.tags), None)
+
+
+def note(uri: str, run_id: str, tags: Mapping[str, str], metrics: Mapping[str, float]) -> None:
+    """Put tags and metrics on a run, which may have ended. Done twice, they are there once.
+
+    Raises:
+        CannotRecord
+    """
+    now = int(time.time() * 1000)
+    with reached(uri) as client:
+        known = client.get_run(run_id).data.metrics
+        new = [Metric(key, float(value), now, 0) for key, value in metrics.items() if known.get(key) != value]
+        client.log_batch(run_id, metrics=new, tags=run_tags(tags))

@@ -1,0 +1,56 @@
+"""The tags of a run are there from its first moment."""
+
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from snowcover.errors import UserError
+from snowcover.tracking import CannotRecord, recorded
+from snowcover.training import fit
+from tests.making import config, sources
+
+
+def test_a_run_that_fails_at_once_is_under_its_parent(home: str) -> None:
+    parent = {"mlflow.parentRunId": "the-sweep", "job": "job-1"}
+    with pytest.raises(UserError, match="at once"), recorded(home, "e", "child", False, tags=parent) as recorder:
+        assert MlflowClient(home).get_run(recorder.run_id).data.tags.items() >= parent.items()
+        raise UserError("at once")
+    run = MlflowClient(home).get_run(recorder.run_id)
+    assert run.info.status == "FAILED"
+    assert run.data.tags.items() >= parent.items()
+
+
+def test_going_on_with_a_run_sets_its_tags_again(home: str) -> None:
+    with recorded(home, "e", "n", False, tags={"job": "first", "kept": "yes"}) as recorder:
+        pass
+    with recorded(home, "e", "n", False, recorder.run_id, {"job": "second"}) as again:
+        assert again.run_id == recorder.run_id
+    run = MlflowClient(home).get_run(recorder.run_id)
+    assert run.data.tags.items() >= {"job": "second", "kept": "yes"}.items()
+
+
+def test_a_tag_that_mlflow_would_set_itself_gives_way(home: str) -> None:
+    with recorded(home, "e", "n", False, tags={"mlflow.user": "Ada"}) as recorder:
+        pass
+    assert MlflowClient(home).get_run(recorder.run_id).data.tags["mlflow.user"] == "Ada"
+
+
+def test_a_training_that_fails_before_its_first_tile_has_the_tags_of_its_config(home: str, tmp_path: Path) -> None:
+    composed = config(
+        "data=tiles", sources("nowhere"), f"tracking.uri={home}", "tracking.system_metrics=false", "hw=cpu",
+        "model=unet", "model.encoder_name=resnet18", "+tracking.tags={job: job-1}",
+    )  # fmt: skip
+    with pytest.raises(UserError, match="nowhere"):
+        fit(composed, tmp_path / "run", [])
+    client = MlflowClient(home)
+    (run,) = client.search_runs([client.get_experiment_by_name("snowcover").experiment_id])
+    assert run.data.tags["job"] == "job-1"
+
+
+def test_a_deleted_experiment_is_told_with_the_way_to_bring_it_back(home: str) -> None:
+    client = MlflowClient(home)
+    client.delete_experiment(client.create_experiment("gone"))
+    told = r"the experiment gone was deleted: `mlflow experiments restore -x \d+` brings it back"
+    with pytest.raises(CannotRecord, match=told), recorded(home, "gone", "n", False):
+        pass
