@@ -6,31 +6,72 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import lightning
 import torch
 
 from snowcover import checkpoints
 from snowcover.errors import first_line
-from snowcover.machine import uninterrupted
 from snowcover.metrics import best_epoch, ends_with_best
+from snowcover.stopping import retake_signals, uninterrupted
 from snowcover.task import SnowTask
 
 log = logging.getLogger(__name__)
+
+# Steps told that a checkpoint still holds, for a store that lost the last of them: a job's own, on a machine that was
+# taken away, is as old as its last copy.
+KEPT_STEPS = 5000
+
+
+class Store(Protocol):
+    """What holds a run's metrics."""
+
+    def metrics(self, rows: Sequence[tuple[int, Mapping[str, float]]], /) -> None: ...
+    def last_step(self, metric: str, /) -> int: ...
+
+
+class Telling:
+    """Tells a store each value once, whatever it holds from before the run was interrupted."""
+
+    def __init__(self, store: Store, resumed: bool) -> None:
+        self._store = store
+        self._told: dict[str, int] = {}  # the highest step of each metric
+        self._ask = resumed
+
+    def __call__(self, rows: Sequence[tuple[int, Mapping[str, float]]]) -> None:
+        """Rows of (step, values), of which each metric's steps rise; any of them may have been told before.
+
+        Raises:
+            Exception: the store's own kinds; what it did take will not be told again.
+        """
+        try:
+            new = [(step, {k: v for k, v in values.items() if step > self._last(k)}) for step, values in rows]
+            self._store.metrics([(step, values) for step, values in new if values])
+        except Exception:
+            self._told, self._ask = {}, True
+            raise
+        self._told.update({name: step for step, values in new for name in values})
+
+    def _last(self, metric: str) -> int:
+        if metric not in self._told:
+            self._told[metric] = self._store.last_step(metric) if self._ask else -1
+        return self._told[metric]
 
 
 class Epochs(lightning.Callback):
     """Keeps the history, saves `last` and `best`, and tells the recorder.
 
-    The checkpoint is saved first and holds what is yet to be recorded: whatever moment a run is killed at, going on
-    from `last` records each epoch once.
+    The checkpoint is saved first and holds what is yet to be told: whatever moment a run is killed at, going on from
+    `last` tells each epoch once.
     """
 
-    def __init__(self, folder: Path, record: Any, patience_epochs: int | None, tiles: int, show_epochs: bool) -> None:
-        """`record` takes rows of (step, values), or is None in all processes but the first."""
+    def __init__(
+        self, folder: Path, tell: Telling | None, patience_epochs: int | None, tiles: int, show_epochs: bool
+    ) -> None:
+        """`tell` is None in all processes but the first."""
         self._folder = folder
-        self._record = record
+        self._tell = tell
         self._patience_epochs = patience_epochs
         self._tiles = tiles
         self._show_epochs = show_epochs
@@ -38,11 +79,15 @@ class Epochs(lightning.Callback):
         self._trained = 0.0
 
     def on_train_start(self, trainer: lightning.Trainer, task: SnowTask) -> None:  # type: ignore[override]
+        retake_signals()
         # Lightning knows nothing of patience that was over when the run was stopped.
         trainer.should_stop = self._patience_over(task.about["history"])
         if not task.about["history"]:
             with uninterrupted():
                 trainer.save_checkpoint(self._folder / checkpoints.LAST)  # killed in its first epoch, it goes on, too
+
+    def on_test_start(self, trainer: lightning.Trainer, task: SnowTask) -> None:  # type: ignore[override]
+        retake_signals()
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, task: SnowTask) -> None:  # type: ignore[override]
         self._started = time.perf_counter()
@@ -55,25 +100,29 @@ class Epochs(lightning.Callback):
         row = self._row(trainer, task)
         history = task.about["history"]
         history.append(row)
-        task.about["unrecorded"] += _rows(trainer, task, row)
+        task.about["steps"] += _steps(trainer, task)
         with uninterrupted():
             trainer.save_checkpoint(self._folder / checkpoints.LAST)
             if trainer.is_global_zero and ends_with_best(history):
                 checkpoints.keep_as(self._folder / checkpoints.LAST, checkpoints.BEST)
-        if trainer.is_global_zero:
-            self.record(task)
-            if self._show_epochs:
-                log.info(epoch_line(row, trainer.max_epochs))
+        self.record(task)
+        if self._show_epochs:
+            log.info(epoch_line(row, trainer.max_epochs))
         trainer.should_stop = trainer.should_stop or self._patience_over(history)
 
     def record(self, task: SnowTask) -> None:
         """Tell the recorder what it does not have yet; a failure now is made good after the next epoch."""
+        if self._tell is None:
+            task.about["steps"] = []
+            return
+        steps = [(step, {"loss": loss, "lr": lr}) for step, loss, lr in task.about["steps"]]
+        epochs = [(row["epoch"], {k: v for k, v in row.items() if k != "epoch"}) for row in task.about["history"]]
         try:
-            self._record([(step, values) for step, values in task.about["unrecorded"]])
+            self._tell([*steps, *epochs])
         except Exception as error:
             log.warning("MLflow is away (%s); the epoch will be recorded later.", first_line(error))
         else:
-            task.about["unrecorded"] = []
+            task.about["steps"] = task.about["steps"][-KEPT_STEPS:]
 
     def _row(self, trainer: lightning.Trainer, task: SnowTask) -> dict[str, float]:
         return {
@@ -106,8 +155,8 @@ def epoch_line(row: Mapping[str, float], max_epochs: int | None) -> str:
     return f"epoch={row['epoch'] + 1:.0f}/{max_epochs} {values} tiles_per_second={row['tiles_per_second']:.2f}"
 
 
-def _rows(trainer: lightning.Trainer, task: SnowTask, row: Mapping[str, float]) -> list[tuple[int, dict[str, float]]]:
+def _steps(trainer: lightning.Trainer, task: SnowTask) -> list[tuple[int, float, float]]:
+    """Number, loss and learning rate of each step of this epoch."""
     steps = task.take_steps()
     first = trainer.fit_loop.epoch_loop.total_batch_idx + 1 - len(steps)
-    scores = {key: value for key, value in row.items() if key != "epoch"}
-    return [*((first + index, step) for index, step in enumerate(steps)), (int(row["epoch"]), scores)]
+    return [(first + index, step["loss"], step["lr"]) for index, step in enumerate(steps)]

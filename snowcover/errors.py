@@ -15,6 +15,13 @@ class Stopped(BaseException):
         self.signal_number = int(signal_number)
 
 
+class LostProcess(BaseException):
+    """Another of the processes that train one run together has ended. Not an Exception, as Stopped."""
+
+    def __init__(self) -> None:
+        super().__init__("Another process of this run has ended, and its own log says why: mend that.")
+
+
 def first_line(error: BaseException) -> str:
     """The beginning of an error's text, to be told within a sentence."""
     text = str(error).strip() or type(error).__name__

@@ -1,15 +1,14 @@
-"""The machine that trains: its processor, memory, signals and manners."""
+"""The machine that trains: its processor, memory and manners."""
 
 import contextlib
 import ctypes
 import logging
+import os
 import platform
 import signal
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import psutil
@@ -17,10 +16,11 @@ import torch
 from lightning.pytorch.utilities import rank_zero_only
 
 from snowcover.config import HwConfig
-from snowcover.errors import Stopped, UserError
+from snowcover.errors import UserError
 
 # mallopt's parameters, from glibc's malloc.h
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
+PR_SET_PDEATHSIG = 1  # from Linux's prctl.h
 
 
 class NoSuchDevice(UserError):
@@ -37,6 +37,13 @@ class Device:
     name: str
     memory_bytes: int
     """free for the run"""
+    machines: int = 1
+    """of this kind, that train one run together"""
+
+    @property
+    def processes(self) -> int:
+        """On all machines."""
+        return self.count * self.machines
 
 
 def device(hw: HwConfig) -> Device:
@@ -47,16 +54,17 @@ def device(hw: HwConfig) -> Device:
     """
     kind = _kind(hw.accelerator)
     if kind == "gpu":
-        free, _ = torch.cuda.mem_get_info()
         count = torch.cuda.device_count() if hw.devices == "auto" else hw.devices
         if count > torch.cuda.device_count():
             raise NoSuchDevice(f"hw.devices={count}: this machine has {torch.cuda.device_count()} GPUs.")
-        name, memory = torch.cuda.get_device_name(), free
+        own = int(os.environ.get("LOCAL_RANK", "0"))  # to ask for another process's would take memory there
+        memory, _ = torch.cuda.mem_get_info(own)
+        name = torch.cuda.get_device_name(own)
     else:
         count = 1 if hw.devices == "auto" else hw.devices
         name = "Apple GPU" if kind == "mps" else f"{platform.machine()}, {torch.get_num_threads()} threads"
         memory = _free_bytes() // count
-    return Device(kind, count, _precision(hw.precision, kind), name, memory)
+    return Device(kind, count, _precision(hw.precision, kind), name, memory, hw.instance_count)
 
 
 def rank() -> int:
@@ -72,51 +80,13 @@ def settle() -> None:
         # than much of the arithmetic.
         libc.mallopt(M_MMAP_MAX, 0)
         libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+        if rank() > 0:  # else it might wait for ever, and keep its GPU, for a first process that was killed
+            libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if torch.cuda.is_available():
         torch.set_float32_matmul_precision("high")  # TF32 where full precision is asked for
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module=r"lightning\..*|torch\.optim\.lr_scheduler|torch\.utils.*|mlflow\..*")
-
-
-class _Stops:
-    """The stop that was asked for while something was not to be interrupted."""
-
-    held = False
-    asked: Stopped | None = None
-
-
-@contextlib.contextmanager
-def stopping_on_signals() -> Iterator[None]:
-    """Ctrl-C and SIGTERM raise Stopped once; while the run then ends in order, further ones are ignored."""
-    signals = (signal.SIGINT, signal.SIGTERM)
-    _Stops.asked = None
-
-    def stop(number: int, _: FrameType | None) -> None:
-        for each in signals:
-            signal.signal(each, signal.SIG_IGN)
-        _Stops.asked = Stopped(f"Stopped by {signal.Signals(number).name}.", number)
-        if not _Stops.held:
-            raise _Stops.asked
-
-    before = {each: signal.signal(each, stop) for each in signals}
-    try:
-        yield
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
-
-
-@contextlib.contextmanager
-def uninterrupted() -> Iterator[None]:
-    """A stop within the block is raised at its end: torch would take one while it saves for a failure of the disk."""
-    _Stops.held = True
-    try:
-        yield
-    finally:
-        _Stops.held = False
-    if _Stops.asked is not None:
-        raise _Stops.asked
 
 
 def _free_bytes() -> int:

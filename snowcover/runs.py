@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from snowcover import checkpoints, storage
-from snowcover.checking import flat, without_password
+from snowcover import checkpoints, machine, storage
+from snowcover.addresses import without_password
+from snowcover.checking import flat
 from snowcover.config import Config
 from snowcover.errors import UserError
 from snowcover.metrics import ends_with_best
@@ -80,7 +81,8 @@ def beginning(config: Config, folder: Path) -> Beginning:
     own = Path(last).parent.parent
     if not storage.is_remote(last) and (own / RECORD).is_file():
         new = Beginning(own, Path(last).parent)
-    _fetch_best(last, new.checkpoint_dir, about)
+    if machine.rank() == 0:  # which alone reads it, and beside which no other process is to write
+        _fetch_best(last, new.checkpoint_dir, about)
     return replace(new, resumed_from=last, about=about)
 
 

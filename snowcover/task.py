@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
-from torchvision.transforms import v2
 
 from snowcover.data.loader import Batch
 from snowcover.data.transforms import augmented
 from snowcover.metrics import Counts, confusion, scores
 from snowcover.models.mapper import SnowMapper
+from snowcover.versions import drop_methods
 
 PROBABILITY_BINS = 256
 
@@ -63,7 +63,7 @@ class SnowTask(lightning.LightningModule):
         loss: nn.Module,
         make_optimizer: Callable[[Any], Optimizer],
         make_scheduler: Callable[..., Any] | None,
-        augment: v2.Transform | None,
+        augment: nn.Module | None,
         seed: int,
         steps_per_epoch: int,
     ) -> None:
@@ -163,6 +163,7 @@ class SnowTask(lightning.LightningModule):
         return float(self.trainer.optimizers[0].param_groups[0]["lr"])
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        drop_methods(checkpoint)
         checkpoint["snowcover"] = self.about
 
     def _sum(self, tensor: Tensor) -> Tensor:

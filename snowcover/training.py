@@ -18,21 +18,25 @@ from lightning.pytorch.callbacks import TQDMProgressBar
 from torch import nn
 
 from snowcover import __version__, checkpoints, machine, network, report, runs, storage
+from snowcover.addresses import without_password
 from snowcover.baseline import baseline
-from snowcover.checking import flat, without_password
-from snowcover.components import call, check_component, make, maker
+from snowcover.checking import flat
+from snowcover.components import make, maker
 from snowcover.config import Config, TrainerConfig
-from snowcover.data.gather import Tiles, check_generator, gather
+from snowcover.data.gather import Tiles, gather
 from snowcover.data.loader import TileLoader, batch_count
 from snowcover.data.transforms import augmentation
-from snowcover.epochs import Epochs
+from snowcover.epochs import Epochs, Telling
 from snowcover.errors import first_line
 from snowcover.machine import Device
 from snowcover.metrics import best_epoch, scores
 from snowcover.models.mapper import SnowMapper
+from snowcover.parts import check_parts
 from snowcover.runs import Beginning, CannotResume
-from snowcover.task import SnowTask, TestTotals, takes
+from snowcover.stopping import among, stopping_on_signals
+from snowcover.task import SnowTask, TestTotals
 from snowcover.tracking import Recorder, recorded
+from snowcover.versions import check_export
 
 log = logging.getLogger(__name__)
 
@@ -53,11 +57,12 @@ def fit(config: Config, folder: Path, overrides: Sequence[str]) -> float:
     Raises:
         UserError: what was trained until then is in last.ckpt.
         Stopped: Ctrl-C or SIGTERM; the run is marked KILLED and can go on.
+        LostProcess: another of the processes that train this run together has ended.
     """
     machine.settle()
-    with machine.stopping_on_signals():
+    with stopping_on_signals():
         device = machine.device(config.hw)
-        lightning.seed_everything(config.seed, verbose=False)
+        lightning.seed_everything(config.seed)
         start = runs.beginning(config, folder)
         net, loss = _parts(config, start)
         if (done := _finished(start, config)) is not None:
@@ -69,9 +74,10 @@ def fit(config: Config, folder: Path, overrides: Sequence[str]) -> float:
             task = _task(config, start, tiles, net, loss, device)
             if recorder is not None:
                 _announce(config, start, overrides, tiles, task, device, recorder)
-            trainer = _trainer(config, start, device, task, len(tiles.of("train")), recorder)
-            _train(trainer, task, tiles, config, start)
-            totals = _test(trainer, task, tiles, config, start)
+            trainer = _trainer(config, start, device, len(tiles.of("train")), recorder)
+            with among(device.processes):
+                _train(trainer, task, tiles, config, start)
+                totals = _test(trainer, task, tiles, config, start)
             if recorder is not None:
                 _conclude(config, start, tiles, task, totals, recorder)
     return _objective(task)
@@ -79,28 +85,19 @@ def fit(config: Config, folder: Path, overrides: Sequence[str]) -> float:
 
 def _parts(config: Config, start: Beginning) -> tuple[nn.Module, nn.Module]:
     """Network and loss, made before any tile is read so that a wrong name costs nothing."""
-    check_generator(config.data.generate)
-    check_component(config.loss, "loss")
-    check_component(config.optimizer, "optimizer", given=("params",))
-    if config.scheduler:
-        check_component(config.scheduler, "scheduler", given=("optimizer", "steps_per_epoch"))
+    check_parts(config)
     weights_follow = bool(start.resumed_from or config.checkpoint.init_from)
     net = network.build(config.model, config.data.bands, pretrained=not weights_follow)
-    # Refuses a value such as a negative learning rate now, not after the tiles are read.
-    optimizer = make(config.optimizer, "optimizer", params=net.parameters())
-    if config.scheduler:
-        scheduler = maker(config.scheduler)
-        call(
-            scheduler, "scheduler", optimizer, **({"steps_per_epoch": 1} if takes(scheduler, "steps_per_epoch") else {})
-        )
     return net, make(config.loss, "loss")
 
 
 def _recorder(config: Config, start: Beginning, overrides: Sequence[str]) -> AbstractContextManager[Recorder | None]:
     if machine.rank() > 0:
         return contextlib.nullcontext()
-    name = report.run_name(config, overrides)
-    return recorded(config.tracking.uri, config.experiment_name, name, config.tracking.system_metrics, start.run_id)
+    name, tracking = report.run_name(config, overrides), config.tracking
+    return recorded(
+        tracking.uri, config.experiment_name, name, tracking.system_metrics, start.run_id, tags=tracking.tags
+    )
 
 
 def _task(config: Config, start: Beginning, tiles: Tiles, net: nn.Module, loss: nn.Module, device: Device) -> SnowTask:
@@ -112,7 +109,7 @@ def _task(config: Config, start: Beginning, tiles: Tiles, net: nn.Module, loss: 
         maker(config.scheduler) if config.scheduler else None,
         augmentation(config.data.augment),
         config.seed,
-        steps_per_epoch=_steps_per_epoch(len(tiles.of("train")), device.count, config.trainer),
+        steps_per_epoch=_steps_per_epoch(len(tiles.of("train")), device.processes, config.trainer),
     )
     digest = tiles.manifest.digest
     if start.about is not None:
@@ -125,7 +122,7 @@ def _task(config: Config, start: Beginning, tiles: Tiles, net: nn.Module, loss: 
         return task
     task.about.update(
         version=__version__, config=runs.public(config), bands=list(config.data.bands), scale=config.data.scale,
-        mean=mean, std=std, manifest_digest=digest, history=[], unrecorded=[], run_id=None,
+        mean=mean, std=std, manifest_digest=digest, history=[], steps=[], run_id=None,
     )  # fmt: skip
     return task
 
@@ -169,31 +166,41 @@ def _announce(
     if start.resumed_from:
         log.info("Going on from %s after %d epochs.", start.resumed_from, len(task.about["history"]))
         recorder.tags({"resumed_from": start.resumed_from})
+        _write_inputs(config, start, tiles)  # where the folder is a new one; MLflow has them
         return
-    recorder.params(dict(flat(runs.public(config))))
+    params = {key: value for key, value in flat(runs.public(config)) if not key.startswith("tracking.tags")}
+    recorder.params(params)
     collects = sorted({pair.collect for pair in tiles.manifest.pairs})
     recorder.dataset(", ".join(collects), tiles.manifest.digest)
+    for path in _write_inputs(config, start, tiles):
+        recorder.artifact(path, "pictures" if path.suffix == ".png" else None)
+
+
+def _write_inputs(config: Config, start: Beginning, tiles: Tiles) -> list[Path]:
+    """Files that say what the run was made from; the folder of a run that goes on may have them already."""
     texts = {
         "config.yaml": yaml.safe_dump(runs.public(config), sort_keys=False),
         "manifest.csv": tiles.manifest.to_csv(),
         "split.csv": tiles.split_csv(),
     }
-    for file, text in texts.items():
-        storage.write(str(start.folder / file), text.encode())
-        recorder.artifact(start.folder / file)
-    report.draw_split(start.folder, tiles)
-    recorder.artifact(start.folder / "split.png", "pictures")
+    paths = [start.folder / name for name in (*texts, "split.png")]
+    for path in paths:
+        if start.resumed_from and path.is_file():
+            continue
+        if path.name in texts:
+            storage.write(str(path), texts[path.name].encode())
+        else:
+            report.draw_split(start.folder, tiles)
+    return paths
 
 
 def _trainer(
-    config: Config, start: Beginning, device: Device, task: SnowTask, train_tiles: int, recorder: Recorder | None
+    config: Config, start: Beginning, device: Device, train_tiles: int, recorder: Recorder | None
 ) -> lightning.Trainer:
-    if recorder is not None and start.resumed_from:
-        _drop_recorded(task, recorder)
     terminal = recorder is not None and sys.stderr.isatty()
     epochs = Epochs(
         start.checkpoint_dir,
-        recorder.metrics if recorder else None,
+        _telling(start, recorder) if recorder is not None else None,
         config.trainer.patience_epochs,
         train_tiles,
         show_epochs=recorder is not None and not terminal,
@@ -201,7 +208,8 @@ def _trainer(
     return lightning.Trainer(
         accelerator=device.accelerator,
         devices=device.count,
-        strategy="ddp" if device.count > 1 else "auto",
+        num_nodes=device.machines,
+        strategy="ddp" if device.processes > 1 else "auto",
         precision=device.precision,
         max_epochs=config.trainer.max_epochs,
         accumulate_grad_batches=config.trainer.accumulate_batches,
@@ -219,31 +227,27 @@ def _trainer(
     )
 
 
-def _drop_recorded(task: SnowTask, recorder: Recorder) -> None:
-    """What a killed run had yet to record, it may just have recorded."""
-    known = recorder.last_step("train_loss")
-    history = task.about["history"]
-    if history and known >= history[-1]["epoch"]:
-        task.about["unrecorded"] = []
+def _telling(start: Beginning, recorder: Recorder) -> Telling:
+    return Telling(recorder, resumed=start.about is not None)
 
 
 def _train(trainer: lightning.Trainer, task: SnowTask, tiles: Tiles, config: Config, start: Beginning) -> None:
     data = _Batches(tiles, config)
     try:
-        trainer.fit(task, datamodule=data, ckpt_path=start.resumed_from, weights_only=True)
-    except torch.OutOfMemoryError as error:
+        trainer.fit(task, datamodule=data, ckpt_path=start.resumed_from)
+    except torch.cuda.OutOfMemoryError as error:
         raise network.DoesNotFit(
             f"A batch of {config.trainer.batch_size} tiles does not fit in the GPU's memory: lower trainer.batch_size "
             "and raise trainer.accumulate_batches as much."
         ) from error
-    if trainer.is_global_zero and task.about["unrecorded"]:
-        trainer.callbacks[0].record(task)  # type: ignore[attr-defined]
+    trainer.callbacks[0].record(task)  # type: ignore[attr-defined]
 
 
 def _test(trainer: lightning.Trainer, task: SnowTask, tiles: Tiles, config: Config, start: Beginning) -> TestTotals:
     trainer.strategy.barrier()  # the first process has only just named the best one
-    best = str(start.checkpoint_dir / checkpoints.BEST)
-    checkpoints.load_network(task.mapper.network, checkpoints.load(best), best)
+    if trainer.is_global_zero:  # which alone has that file, where there are several machines, and shares its weights
+        best = str(start.checkpoint_dir / checkpoints.BEST)
+        checkpoints.load_network(task.mapper.network, checkpoints.load(best), best)
     trainer.test(task, datamodule=_Batches(tiles, config), verbose=False)
     return task.test_totals()
 
@@ -288,7 +292,7 @@ def _conclude(
     test = {"loss": totals.loss, **scores(totals.counts)}
     plain = baseline(tiles.survey.sides["train"].brightness, tiles.survey.sides["test"].brightness)
     brightness = {f"brightness_{name}": value for name, value in scores(plain.counts).items()}
-    recorder.metrics([(best, {f"test_{name}": value for name, value in (test | brightness).items()})])
+    _telling(start, recorder)([(best, {f"test_{name}": value for name, value in (test | brightness).items()})])
     mapper = task.mapper.cpu().eval()
     report.draw_outcome(start.folder, history, totals, tiles, mapper, config.data.bands)
     for picture in sorted(start.folder.glob("*.png")):
@@ -308,6 +312,7 @@ def _conclude(
 
 def _record_model(mapper: SnowMapper, tiles: Tiles, recorder: Recorder) -> None:
     try:
+        check_export()
         recorder.model(mapper, _example(tiles))
     except Exception as error:  # some encoder of hundreds may not export: no reason to lose a trained run
         reason = first_line(error)

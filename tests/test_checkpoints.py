@@ -10,7 +10,7 @@ from torch import nn
 from snowcover import checkpoints
 from snowcover.checkpoints import BadCheckpoint, CannotSave
 from snowcover.errors import Stopped
-from snowcover.machine import stopping_on_signals, uninterrupted
+from snowcover.stopping import stopping_on_signals, uninterrupted
 from snowcover.storage import MissingFile
 from tests.servers import Bucket
 

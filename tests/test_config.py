@@ -16,6 +16,7 @@ from tests.making import BANDS, compose, config
 GIVE = {  # values that a user must give, for files that ask for some
     "data=tiles": ["data.manifest=manifest.csv"],
     "tracking=server": ["tracking.uri=http://localhost:5000"],
+    "tracking=sagemaker_mlflow": ["tracking.uri=arn:aws:sagemaker:us-west-2:123456789012:mlflow-tracking-server/snow"],
     "checkpoint=from_weights": ["checkpoint.init_from=best.ckpt"],
     "experiment": ["data.images=i", "data.masks=m"],
     "experiment=aso_tuolumne_step2": ["checkpoint.init_from=best.ckpt"],
@@ -201,8 +202,14 @@ def test_a_batch_beyond_memory_is_refused_with_one_that_fits() -> None:
 
 def test_composing_and_checking_imports_nothing_heavy() -> None:
     program = (
-        "import sys; from snowcover import train; from snowcover.checking import check; "
-        "from snowcover.config import Config; from tests.making import compose\n"
+        "import sys, hydra; from omegaconf import open_dict; from snowcover import train\n"
+        "from snowcover.checking import check; from snowcover.command import conf_dir\n"
+        "from snowcover.config import Config\n"
+        "with hydra.initialize_config_dir(str(conf_dir()), version_base='1.3'):\n"
+        "    config = hydra.compose('config')\n"
+        "with open_dict(config):\n"
+        "    config.pop('aws'), config.pop('launch')\n"
+        "check(Config, config)\n"
         "heavy = {'torch', 'lightning', 'mlflow', 'botocore', 'boto3', 'sagemaker', 'obstore'} & set(sys.modules)\n"
         "sys.exit(str(heavy) if heavy else 0)"
     )

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,14 +32,6 @@ SMALL = (
     "trainer.batch_size=6",
 )
 TIMES = ("tiles_per_second", "peak_memory_gb")
-
-
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """MLflow's tables, made once: making them takes longer than most of these runs."""
-    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    MlflowClient(f"sqlite:///{path}").search_experiments()
-    return path
 
 
 @pytest.fixture
@@ -299,3 +292,75 @@ def test_mlflow_away_for_an_epoch_loses_nothing(site: Path, here: Path, monkeypa
     client, run = the_run()
     assert [step for step, _ in recorded(client, run.info.run_id, "val_iou")] == [0, 1, 2]
     assert [step for step, _ in recorded(client, run.info.run_id, "loss")] == list(range(12))
+
+
+def snapshot_at(monkeypatch: pytest.MonkeyPatch, epoch: int, take: Callable[[], object]) -> None:
+    """Call `take` in the first step of an epoch."""
+    step = SnowTask.training_step
+
+    def taking(self: SnowTask, tiles: Any, index: int) -> Any:
+        if (self.current_epoch, index) == (epoch, 0):
+            take()
+        return step(self, tiles, index)
+
+    monkeypatch.setattr(SnowTask, "training_step", taking)
+
+
+@pytest.mark.usefixtures("without_export")
+@pytest.mark.parametrize("older", ["mlflow.db", "run/checkpoints"])
+def test_copies_of_checkpoint_and_store_from_two_moments_give_each_epoch_once(
+    site: Path, here: Path, monkeypatch: pytest.MonkeyPatch, older: str
+) -> None:
+    copy = shutil.copy if older == "mlflow.db" else shutil.copytree
+    snapshot_at(monkeypatch, 1, lambda: copy(here / older, here / "copy"))
+    stop_at(monkeypatch, epoch=3, batch=1)
+    with pytest.raises(Stopped):
+        fit(small(site, "trainer.max_epochs=4"), here / "run", [])
+    monkeypatch.undo()
+    monkeypatch.chdir(here)
+    monkeypatch.setattr(Recorder, "model", lambda *_: None)
+    store = "copy" if older == "mlflow.db" else "mlflow.db"
+    last = here / ("run/checkpoints" if older == "mlflow.db" else "copy") / "last.ckpt"
+    goes_on = ("trainer.max_epochs=4", f"checkpoint.resume={last}", f"tracking.uri=sqlite:///{here}/{store}")
+    fit(small(site, *goes_on), here / "again", [])
+    client = MlflowClient(f"sqlite:///{here}/{store}")
+    (run,) = client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
+    for metric in ("val_iou", "train_loss", "lr_at_end"):
+        assert [step for step, _ in recorded(client, run.info.run_id, metric)] == [0, 1, 2, 3], metric
+    for metric in ("loss", "lr"):
+        assert [step for step, _ in recorded(client, run.info.run_id, metric)] == list(range(16)), metric
+
+
+@pytest.mark.usefixtures("without_export")
+def test_a_store_that_takes_half_of_an_epoch_gets_the_other_half_alone(
+    site: Path, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metrics, calls = Recorder.metrics, []
+
+    def torn(self: Recorder, rows: Sequence[tuple[int, Mapping[str, float]]]) -> None:
+        calls.append(len(rows))
+        metrics(self, rows[:3] if len(calls) == 2 else rows)
+        if len(calls) == 2:
+            raise ConnectionError("server away")
+
+    monkeypatch.setattr(Recorder, "metrics", torn)
+    fit(small(site), here / "run", [])
+    client, run = the_run()
+    assert [step for step, _ in recorded(client, run.info.run_id, "val_iou")] == [0, 1, 2]
+    assert [step for step, _ in recorded(client, run.info.run_id, "loss")] == list(range(12))
+
+
+@pytest.mark.usefixtures("without_export")
+def test_a_run_that_goes_on_in_a_new_folder_has_there_what_it_was_made_from(
+    site: Path, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undo = stop_at(monkeypatch, epoch=1, batch=0)
+    with pytest.raises(Stopped):
+        fit(small(site, f"checkpoint.dir={here}/kept"), here / "first", [])
+    undo()
+    again = (f"checkpoint.dir={here}/kept", f"checkpoint.resume={here}/kept/last.ckpt")
+    fit(small(site, *again), here / "second", [])
+    for name in ("manifest.csv", "split.csv"):
+        assert (here / "second" / name).read_bytes() == (here / "first" / name).read_bytes()
+    assert (here / "second/split.png").is_file()
+    assert yaml.safe_load((here / "second/config.yaml").read_text())["seed"] == 0

@@ -10,11 +10,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from snowcover.data.manifest import Pair
 from snowcover.data.reading import UNOBSERVED, RawPair
+from snowcover.versions import raw_tensor
 
 READS_IN_FLIGHT = 4  # per data worker: a read from S3 waits far longer than it computes
 BATCHES_AHEAD = 2  # one in the network, one ready, one being read
@@ -24,7 +24,7 @@ class Batch(NamedTuple):
     """Raw tiles of one step."""
 
     image: Tensor
-    """[B, C, H, W] in the files' type; 0 in all bands where unobserved"""
+    """[B, C, H, W] in the files' type, or one that holds it; 0 in all bands where unobserved"""
     mask: Tensor
     """[B, H, W] uint8: 1 snow, 0 no snow, 255 unobserved"""
 
@@ -98,4 +98,4 @@ def batch_count(tiles: int, batch_size: int) -> int:
 
 
 def _stacked(arrays: Sequence[np.ndarray[Any, Any]]) -> Tensor:
-    return torch.from_numpy(np.stack(arrays))
+    return raw_tensor(np.stack(arrays))

@@ -3,32 +3,29 @@
 from typing import Any
 
 import torch
-from torch import Tensor
-from torchvision.transforms import v2
-from torchvision.tv_tensors import Image, Mask
+from torch import Tensor, nn
 
 from snowcover.config import Augment
 from snowcover.data.loader import Batch
+from snowcover.versions import Image, Mask, v2
 
 
-class Brightness(v2.Transform):
+class Brightness(nn.Module):
     """Multiply all bands of an image by one factor, drawn from [1 - change, 1 + change]."""
 
     def __init__(self, change: float) -> None:
         super().__init__()
         self.change = change
 
-    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
-        return {"factor": 1 + self.change * (2 * torch.rand(()).item() - 1)}
-
-    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
-        # Nodata is 0 in all bands, and stays so.
-        return inpt * params["factor"] if isinstance(inpt, Image) else inpt
+    def forward(self, *pair: Any) -> tuple[Tensor, Tensor]:
+        """Image [C, H, W], whose 0 in all bands is unobserved and stays so, and its mask, which is left alone."""
+        image, mask = pair if len(pair) == 2 else pair[0]  # torchvision before 0.16 composes with both as one
+        return image * (1 + self.change * (2 * torch.rand(()).item() - 1)), mask
 
 
-def augmentation(augment: Augment) -> v2.Transform | None:
+def augmentation(augment: Augment) -> nn.Module | None:
     """The joint transform of an Image [C, H, W] and its Mask [H, W]; None where nothing is asked for."""
-    steps: list[v2.Transform] = []
+    steps: list[nn.Module] = []
     if augment.flips_and_rotations:
         # A flip or none, then one of four rotations: each of the square's eight symmetries is as likely.
         steps.append(v2.RandomHorizontalFlip(p=0.5))
@@ -38,7 +35,7 @@ def augmentation(augment: Augment) -> v2.Transform | None:
     return v2.Compose(steps) if steps else None
 
 
-def augmented(batch: Batch, transform: v2.Transform | None) -> Batch:
+def augmented(batch: Batch, transform: nn.Module | None) -> Batch:
     """Each pair of the batch changed on its own; image as float32."""
     image = batch.image.float()
     if transform is None:

@@ -3,6 +3,7 @@
 from omegaconf import DictConfig
 
 from snowcover.command import run
+from snowcover.errors import UserError
 
 
 def prepare(composed: DictConfig) -> None:
@@ -11,8 +12,14 @@ def prepare(composed: DictConfig) -> None:
     from snowcover.prepare.config import Config
 
     config = check(Config, composed)
-
-    from snowcover.prepare.story import make
+    try:
+        from snowcover.prepare.story import make
+    except ModuleNotFoundError as error:
+        if error.name != "cv2":
+            raise
+        raise UserError(
+            "Tiles are made with OpenCV, which is not installed: pip install 'snowcover[prepare]'."
+        ) from error
 
     make(config)
 
