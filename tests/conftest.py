@@ -8,7 +8,7 @@ import pytest
 
 from tests.making import write_site
 
-pytest_plugins = ["tests.servers"]
+pytest_plugins = ["tests.browsing", "tests.servers", "tests.sagemaker", "tests.launcher.launching"]
 
 
 @pytest.fixture(autouse=True)
@@ -20,6 +20,16 @@ def _no_address_of_another_test() -> Iterator[None]:
 
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow's tables, made once: making them takes longer than most of the runs in tests."""
+    from mlflow import MlflowClient
+
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
 
 
 @pytest.fixture(scope="session")

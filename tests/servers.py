@@ -171,6 +171,8 @@ class Fault:
     """Pass on the server's headers and the first half of its body, then close."""
     reset: bool = False
     """Reset the connection without an answer."""
+    added: dict[str, str] = field(default_factory=dict)
+    """Pass on the server's answer with these headers added."""
 
 
 @dataclass(frozen=True)
@@ -180,6 +182,7 @@ class Request:
     number: int
     method: str
     path: str
+    authorization: str = ""
 
 
 class Proxy:
@@ -205,10 +208,10 @@ class Proxy:
         """How many requests of this method have come."""
         return sum(request.method == method for request in self.requests)
 
-    def fault_for(self, method: str, path: str) -> Fault | None:
+    def fault_for(self, method: str, path: str, authorization: str = "") -> Fault | None:
         """Counts a request and says how it is to fail, if it is."""
         with self._lock:
-            request = Request(len(self.requests), method, path)
+            request = Request(len(self.requests), method, path, authorization)
             self.requests.append(request)
         return self.fail(request) if self.fail else None
 
@@ -236,9 +239,12 @@ class _Handler(BaseHTTPRequestHandler):
     def handle_request(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         time.sleep(self.proxy.delay_s)
-        fault = self.proxy.fault_for(self.command, self.path)
+        fault = self.proxy.fault_for(self.command, self.path, self.headers.get("Authorization", ""))
         if fault is None:
             self._answer(*self._ask(body))
+        elif fault.added:
+            status, headers, content = self._ask(body)
+            self._answer(status, [*headers, *fault.added.items()], content)
         elif fault.truncated:
             self._answer(*self._ask(body), truncated=True)
         elif fault.reset:
@@ -248,7 +254,7 @@ class _Handler(BaseHTTPRequestHandler):
             headers = {"Content-Length": str(len(content)), **fault.headers}
             self._answer(fault.status, list(headers.items()), content)
 
-    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = handle_request  # noqa: N815 (http.server's names)
+    do_GET = do_HEAD = do_PUT = do_POST = do_PATCH = do_DELETE = handle_request  # noqa: N815 (http.server's names)
 
     def _ask(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
         if self._to_server is None:

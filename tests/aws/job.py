@@ -1,0 +1,149 @@
+"""One training job as SageMaker keeps it: its status steps and what Describe tells of it."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+ENDED = ("Completed", "Failed", "Stopped")
+MESSAGES = {
+    "Starting": "Starting the training job",
+    "Downloading": "Downloading input data",
+    "Training": "Training image download completed. Training in progress.",
+    "Interrupted": "Training job interrupted",
+    "Uploading": "Uploading generated training model",
+    "Stopping": "Stopping the training job",
+    "Stopped": "Training job stopped",
+    "MaxRuntimeExceeded": "Training job runtime exceeded MaxRuntimeInSeconds provided",
+    "MaxWaitTimeExceeded": "Training job wait time exceeded MaxWaitTimeInSeconds provided",
+    "Completed": "Training job completed",
+    "Failed": "Training job failed",
+}
+SPOT_SHARE = 0.3  # of its training time a spot job is billed this much: AWS's "up to 90 %" is 60 to 70 in practice
+ECHOED = (  # what Describe repeats of the request as it was given
+    "HyperParameters",
+    "AlgorithmSpecification",
+    "RoleArn",
+    "InputDataConfig",
+    "OutputDataConfig",
+    "ResourceConfig",
+    "VpcConfig",
+    "StoppingCondition",
+    "EnableNetworkIsolation",
+    "EnableInterContainerTrafficEncryption",
+    "EnableManagedSpotTraining",
+    "CheckpointConfig",
+    "Environment",
+    "RetryStrategy",
+)
+
+
+def now() -> datetime:
+    """To the millisecond, as AWS tells times."""
+    moment = datetime.now(UTC)
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+@dataclass
+class Job:
+    """One training job; `request` is what CreateTrainingJob was given, its tags as they are now."""
+
+    request: dict[str, Any]
+    arn: str
+    region: str
+    status: str = "InProgress"
+    created: datetime = field(default_factory=now)
+    modified: datetime = field(default_factory=now)
+    transitions: list[dict[str, Any]] = field(default_factory=list)
+    started: datetime | None = None
+    ended: datetime | None = None
+    failure_reason: str | None = None
+    training_s: float = 0.0
+    """Time in Downloading, Training and Uploading, over all attempts."""
+    billable_s: int | None = None
+    metrics: list[dict[str, Any]] = field(default_factory=list)
+    artifacts: str = ""
+    """Where its model is; a job that failed has uploaded what there was, too."""
+    stop: threading.Event = field(default_factory=threading.Event)
+    on_look: Callable[[], None] = lambda: None
+    """Called whenever someone has seen the job's status: without a machine, that is when time passes."""
+    lock: Any = field(default_factory=threading.RLock)
+
+    @property
+    def name(self) -> str:
+        """TrainingJobName."""
+        return str(self.request["TrainingJobName"])
+
+    @property
+    def secondary(self) -> str:
+        """SecondaryStatus."""
+        return str(self.transitions[-1]["Status"])
+
+    @property
+    def is_spot(self) -> bool:
+        """Whether it runs on spot instances."""
+        return bool(self.request.get("EnableManagedSpotTraining"))
+
+    @property
+    def instances(self) -> int:
+        """How many machines it takes."""
+        return int(self.request["ResourceConfig"]["InstanceCount"])
+
+    def step(self, secondary: str, message: str | None = None) -> None:
+        """Enters a secondary status, or only says more about it; nothing once the job has ended."""
+        with self.lock:
+            if self.status in ENDED:
+                return
+            self.modified = moment = now()
+            message = MESSAGES[secondary] if message is None else message
+            if self.transitions and self.secondary == secondary:
+                self.transitions[-1]["StatusMessage"] = message
+                return
+            if self.transitions:
+                self.transitions[-1]["EndTime"] = moment
+            self.transitions.append({"Status": secondary, "StartTime": moment, "StatusMessage": message})
+            if secondary in ("Downloading", "Training") and self.started is None:
+                self.started = moment
+            if secondary == "Stopping":
+                self.status = "Stopping"
+
+    def end(self, status: str, secondary: str | None = None, failure_reason: str | None = None) -> None:
+        """Ends it as Completed, Failed or Stopped."""
+        with self.lock:
+            self.step(secondary or status, failure_reason)
+            self.failure_reason = failure_reason[:1024] if failure_reason else None
+            self.ended = self.transitions[-1]["EndTime"] = self.modified
+            if self.started is not None:
+                self.training_s = self.training_s or (self.ended - self.started).total_seconds()
+                share = SPOT_SHARE if self.is_spot else 1
+                self.billable_s = self.billable_s or max(1, round(self.training_s * share)) * self.instances
+            self.status = status  # last: whoever sees it may read the rest
+
+    def describe(self) -> dict[str, Any]:
+        """DescribeTrainingJob's answer."""
+        answer = {name: self.request[name] for name in ECHOED if name in self.request}
+        answer |= {
+            "TrainingJobName": self.name,
+            "TrainingJobArn": self.arn,
+            "TrainingJobStatus": self.status,
+            "SecondaryStatus": self.secondary,
+            "SecondaryStatusTransitions": [dict(transition) for transition in self.transitions],
+            "CreationTime": self.created,
+            "LastModifiedTime": self.modified,
+            "FinalMetricDataList": self.metrics,
+        }
+        times = {"TrainingStartTime": self.started, "TrainingEndTime": self.ended, "FailureReason": self.failure_reason}
+        answer |= {name: value for name, value in times.items() if value is not None}
+        if self.artifacts:
+            answer["ModelArtifacts"] = {"S3ModelArtifacts": self.artifacts}
+        if self.status in ENDED and self.started is not None:
+            seconds = max(1, round(self.training_s))
+            answer |= {"TrainingTimeInSeconds": seconds, "BillableTimeInSeconds": self.billable_s}
+        return answer
+
+    def summary(self) -> dict[str, Any]:
+        """Its line in ListTrainingJobs' answer."""
+        answer = self.describe()
+        names = ("TrainingJobName", "TrainingJobArn", "CreationTime", "TrainingEndTime", "LastModifiedTime")
+        return {name: answer[name] for name in (*names, "TrainingJobStatus", "SecondaryStatus") if name in answer}

@@ -1,0 +1,260 @@
+"""A strict SageMaker to launch jobs on: moto completed, a real S3 server, and a stand-in for its machines."""
+
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from snowcover import storage
+from tests.servers import Bucket, Proxy
+
+if TYPE_CHECKING:  # moto takes half a second: only tests that use it pay
+    from tests.aws.job import Job
+
+ROLE = "arn:aws:iam::123456789012:role/snowcover-job"
+PATIENCE_S = 120
+
+
+class SageMaker:
+    """What a test sees of the fake. Jobs stay InProgress until `finish`, or run where `use_machine` was called."""
+
+    def __init__(self, bucket: Bucket, folder: Path) -> None:
+        from tests.aws.account import REGION, Account
+        from tests.aws.faults import Faults
+        from tests.aws.front import Front
+        from tests.aws.regions import s3_fault
+
+        self.bucket, self.region, self._folder = bucket, REGION, folder
+        self.account = Account(bucket.server)
+        self.account.roles.add(ROLE)
+        self.account.jobs.on_created = self._begin
+        self.role_arn = ROLE
+        self.image_uri = self.account.add_image("snowcover", "0.1.0-current")
+        self.faults = Faults()
+        self._front = Front(self.account, self.faults)
+        self._s3 = Proxy(bucket.server.endpoint, fail=lambda request: s3_fault(request, self.account, self.faults))
+        self._machine: Any = None
+        self._timers: list[threading.Timer] = []
+
+    # What a client needs to get here
+
+    @property
+    def endpoint(self) -> str:
+        """Of every service but S3."""
+        return self._front.endpoint
+
+    @property
+    def s3_endpoint(self) -> str:
+        """Of S3, as seen by a user: it knows regions, and is lost with the network."""
+        return self._s3.endpoint
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """AWS settings that lead a client here."""
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_ENDPOINT_URL_S3": self.s3_endpoint,
+            "AWS_REGION": self.region,
+            "AWS_DEFAULT_REGION": self.region,
+            "AWS_ACCESS_KEY_ID": self.bucket.server.key,
+            "AWS_SECRET_ACCESS_KEY": self.bucket.server.secret,
+        }
+
+    # What happened
+
+    @property
+    def requests(self) -> list[dict[str, Any]]:
+        """Every accepted CreateTrainingJob request, in order."""
+        return self.account.jobs.requests
+
+    @property
+    def calls(self) -> Counter[str]:
+        """Calls by action, refused ones too."""
+        return self.faults.calls
+
+    @property
+    def jobs(self) -> list["Job"]:
+        """Every job, in the order of their creation."""
+        return list(self.account.jobs)
+
+    def job(self, name: str) -> "Job":
+        """The job of this name."""
+        return self.account.jobs.get(name, self.region)
+
+    def log(self, name: str) -> list[str]:
+        """Lines that the job has written to CloudWatch."""
+        from tests.aws.logs import lines
+
+        return lines(self.account.id, self.region, name)
+
+    def wait(self, until: Callable[[], Any], seconds: float = PATIENCE_S) -> None:
+        """Waits until `until()` is true; fails the test if that takes too long."""
+        end = time.monotonic() + seconds
+        while not until():
+            if time.monotonic() > end:
+                states = {job.name: (job.status, job.secondary, self.log(job.name)[-3:]) for job in self.jobs}
+                pytest.fail(f"not within {seconds:.0f} s; jobs: {states}")
+            time.sleep(0.02)
+
+    def wait_for(self, name: str, *states: str, seconds: float = PATIENCE_S) -> "Job":
+        """Waits until the job is in one of these states (primary or secondary), or by default has ended."""
+        states = states or ("Completed", "Failed", "Stopped")
+        self.wait(lambda: {self.job(name).status, self.job(name).secondary} & {*states}, seconds)
+        return self.job(name)
+
+    # What a test does to jobs
+
+    def finish(
+        self,
+        name: str,
+        status: str = "Completed",
+        failure_reason: str | None = None,
+        result: Mapping[str, Any] | None = None,
+        output: Mapping[str, bytes] | None = None,
+        model: Mapping[str, bytes] | None = None,
+        seconds: float = 100,
+    ) -> None:
+        """Ends a job that has no machine, with what it would have left in S3.
+
+        `result` goes where the staged config's `job.result` says; `output` and `model` are the files in the archives.
+        """
+        from tests.aws.leavings import leave
+
+        job = self.job(name)
+        job.step("Training")
+        leave(self.account, job, result, {"model.tar.gz": model or {}, "output.tar.gz": output or {}})
+        job.training_s = seconds
+        job.end(status, failure_reason=failure_reason)
+
+    def staged(self, name: str) -> dict[str, Any]:
+        """The config that a job was given: the one object of its input channel `config`, parsed."""
+        from tests.aws.leavings import staged
+
+        return staged(self.account, self.job(name))
+
+    def _begin(self, job: "Job") -> None:
+        if self._machine is not None:
+            self._machine.start(job)
+        else:
+            seen: list[str] = []
+
+            def stopped_when_seen_stopping_twice() -> None:
+                seen.append(job.status)
+                if seen.count("Stopping") == 2 and job.status == "Stopping":
+                    job.end("Stopped")
+
+            job.on_look = stopped_when_seen_stopping_twice
+
+    def use_machine(self, container: Any = None, slots: int = 2, grace_s: float = 120) -> None:
+        """Jobs created from here on train for real; skips the test where that cannot be.
+
+        `container` starts them: by default this checkout's container/train, in namespaces of its own.
+        """
+        from tests.aws.machine import Machine
+        from tests.aws.namespaces import Namespaces
+
+        container = container or Namespaces()
+        if (obstacle := container.obstacle()) is not None:
+            pytest.skip(obstacle)
+        # Jobs are inside AWS: they reach S3 also while the user's network is lost
+        network = {"AWS_ENDPOINT_URL": self.endpoint, "AWS_ENDPOINT_URL_S3": self.bucket.server.endpoint}
+        self._machine = Machine(self.account, self._folder, network, container, slots, grace_s)
+
+    def interrupt(self, name: str, notice: bool = True) -> None:
+        """Takes the spot machine of a training job away: with SIGTERM first, or (notice=False) at once.
+
+        A job interrupted at once goes on from the checkpoints that S3 had.
+        """
+        self._machine.interrupt(name, notice)
+
+    # What a test does to AWS
+
+    def quota(self, instance_type: str, machines: int, spot: bool = False) -> None:
+        """How many machines of this type the account may have at once."""
+        self.account.quotas[instance_type, spot] = machines
+
+    def lose_network(self, seconds: float | None = None, how: str = "refused") -> None:
+        """From now on the user's connections are refused or `reset`; for so long, or until `restore_network`.
+
+        Jobs go on: they are inside AWS. S3 resets connections in either case.
+        """
+        assert how in ("refused", "reset")
+        self.faults.network_is_lost = True
+        if how == "refused":
+            self._front.close()
+        if seconds is not None:
+            self._timers.append(threading.Timer(seconds, self.restore_network))
+            self._timers[-1].start()
+
+    def restore_network(self) -> None:
+        """The network is back."""
+        self.faults.network_is_lost = False
+        self._front.open()
+
+    def expire_credentials(self, calls: int | None = None) -> None:
+        """From now on the key's session has expired; for so many calls, or until `renew_credentials`."""
+        self.faults.expire(calls)
+
+    def renew_credentials(self) -> None:
+        """The same key is good again."""
+        self.faults.expire(0)
+
+    def add_bucket(self, region: str) -> str:
+        """A new bucket in another region."""
+        name = f"elsewhere-{len(self.account.bucket_regions)}-{self.bucket.name}"
+        if name not in {each["Name"] for each in self.bucket.server.client.list_buckets()["Buckets"]}:
+            self.bucket.server.client.create_bucket(Bucket=name)
+        self.account.bucket_regions[name] = region
+        return name
+
+    def close(self) -> None:
+        """Ends everything: machines, servers, timers."""
+        for timer in self._timers:
+            timer.cancel()
+        if self._machine is not None:
+            self._machine.close()
+        self._front.end()
+        self._s3.close()
+        broken = self._front.broken + (self._machine.broken if self._machine is not None else [])
+        if broken:
+            pytest.fail("the fake itself failed: " + "\n".join(broken))
+
+
+@contextmanager
+def running_sagemaker(bucket: Bucket, folder: Path) -> Iterator[SageMaker]:
+    """The fake, empty, until the block ends."""
+    from moto.moto_api._internal.models import moto_api_backend
+
+    moto_api_backend.reset()
+    fake = SageMaker(bucket, folder)
+    try:
+        yield fake
+    finally:
+        fake.close()
+        moto_api_backend.reset()
+
+
+def forget_clients() -> None:
+    """Connections and clients of an earlier test, which libraries keep for the whole process."""
+    storage.forget_connections()
+    if (boto3 := sys.modules.get("boto3")) is not None:
+        boto3.DEFAULT_SESSION = None
+    if (utils := sys.modules.get("sagemaker.core.utils.utils")) is not None:
+        utils.SageMakerClient.reset()
+
+
+@pytest.fixture
+def sagemaker(s3: Bucket, aws_settings: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[SageMaker]:
+    """An AWS account with SageMaker, ECR, CloudWatch logs, STS and S3, reached through nothing but AWS_* settings."""
+    with running_sagemaker(s3, tmp_path / "sagemaker") as fake:
+        for name, value in fake.environment.items():
+            aws_settings.setenv(name, value)
+        forget_clients()
+        yield fake
+        forget_clients()
