@@ -1,0 +1,112 @@
+"""container/account.yaml deployed to a fake AWS, with every name and condition in it resolved."""
+
+import ast
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tests.container.policies import Document
+
+TEMPLATE = Path(__file__).parents[2] / "container" / "account.yaml"
+REGION = "us-west-2"
+ACCOUNT = "123456789012"
+MLFLOW = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:mlflow-tracking-server/snow"
+JOB = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:training-job/snowcover-unet-000-1f2e3d4c5b6a-a1b2c3"
+IMAGES = f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/snowcover"
+GIVEN = {
+    "ImagesBucket": "imagery", "ImagesPrefix": "planet/2018", "MasksBucket": "snow", "MlflowArn": MLFLOW,
+    "AlarmEmail": "ana@example.org",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Stack:
+    """What came of deploying the template."""
+
+    resources: Mapping[str, Mapping[str, Any]]
+    """logical name -> properties, of those that were made"""
+    outputs: Mapping[str, str]
+    trust: Document
+    """who may take the job's role on"""
+    job: list[Document]
+    """what the job's role may do"""
+    launch: list[Document]
+    """what those may do who start jobs"""
+    bucket: str
+    encryption: str
+    repository: Mapping[str, Any]
+    """as ECR describes it"""
+
+
+@cache
+def deployed(**parameters: str) -> Stack:
+    """The stack that comes of these parameters."""
+    import boto3
+    from moto import mock_aws
+
+    with mock_aws(), warnings.catch_warnings(action="ignore"):  # moto says of some types that it does not know them
+        client = {name: boto3.client(name, REGION) for name in ("cloudformation", "iam", "s3", "ecr")}
+        client["cloudformation"].create_stack(
+            StackName="snowcover",
+            TemplateBody=TEMPLATE.read_text(),
+            Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
+            Capabilities=["CAPABILITY_IAM"],
+        )
+        (described,) = client["cloudformation"].describe_stacks()["Stacks"]
+        outputs = {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
+        (bucket,) = client["s3"].list_buckets()["Buckets"]
+        (rule,) = client["s3"].get_bucket_encryption(Bucket=bucket["Name"])["ServerSideEncryptionConfiguration"][
+            "Rules"
+        ]
+        (role,) = client["iam"].list_roles()["Roles"]
+        return Stack(
+            resources=_resources(),
+            outputs=outputs,
+            trust=role["AssumeRolePolicyDocument"],
+            job=_rights_of(client["iam"], role["RoleName"]),
+            launch=[
+                _managed(client["iam"], outputs[name]) for name in ("LaunchPolicy", "MlflowPolicy") if name in outputs
+            ],
+            bucket=bucket["Name"],
+            encryption=rule["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"],
+            repository=client["ecr"].describe_repositories()["repositories"][0],
+        )
+
+
+def _resources() -> dict[str, dict[str, Any]]:
+    """From moto's memory: also those of types that it does not make, such as a bucket's policy."""
+    from moto.cloudformation.models import cloudformation_backends
+    from moto.cloudformation.parsing import clean_json
+
+    (stack,) = cloudformation_backends[ACCOUNT][REGION].stacks.values()
+    known = stack.resource_map
+    return {
+        name: _given(clean_json(resource["Properties"], known))
+        for name, resource in stack.template_dict["Resources"].items()
+        if "Condition" not in resource or known.lazy_condition_map[resource["Condition"]]
+    }
+
+
+def _given(value: Any) -> Any:
+    """Without what AWS::NoValue takes away: moto leaves None in lists."""
+    if isinstance(value, dict):
+        return {key: _given(inner) for key, inner in value.items() if inner is not None}
+    return [_given(inner) for inner in value if inner is not None] if isinstance(value, list) else value
+
+
+def _rights_of(iam: Any, role: str) -> list[Document]:
+    names = iam.list_role_policies(RoleName=role)["PolicyNames"]
+    inline = [iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"] for name in names]
+    attached = iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]
+    return [
+        *(_given(ast.literal_eval(str(document))) for document in inline),  # moto gives Python's text, not JSON
+        *(_managed(iam, policy["PolicyArn"]) for policy in attached),
+    ]
+
+
+def _managed(iam: Any, arn: str) -> Document:
+    version: Document = iam.get_policy_version(PolicyArn=arn, VersionId="v1")["PolicyVersion"]["Document"]
+    return version
