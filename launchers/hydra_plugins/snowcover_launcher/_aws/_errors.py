@@ -1,0 +1,106 @@
+"""What AWS refuses, as sentences with the way out."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from botocore import exceptions as boto
+
+from snowcover.errors import UserError
+
+
+class AwsError(UserError):
+    """AWS refuses what was asked of it."""
+
+
+class NoCredentials(AwsError):
+    """There are no AWS credentials, or none that AWS takes."""
+
+
+class Denied(AwsError):
+    """The credentials are good, the right is missing."""
+
+
+class Quota(AwsError):
+    """The account may not have that many machines of this type."""
+
+
+class Unreachable(AwsError):
+    """AWS does not answer, or asks to come again later; asking again may help."""
+
+
+class Missing(AwsError):
+    """There is no such job, bucket, image or algorithm."""
+
+
+class OtherRegion(AwsError):
+    """The bucket is in another region than the jobs."""
+
+
+class InUse(AwsError):
+    """The name is taken."""
+
+
+_EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
+_CREDENTIALS = {
+    "UnrecognizedClientException", "InvalidClientTokenId", "InvalidAccessKeyId", "SignatureDoesNotMatch",
+    "InvalidSignatureException", "MissingAuthenticationTokenException", "IncompleteSignature", "AuthFailure",
+}  # fmt: skip
+_DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403"}
+_LATER = {
+    "Throttling", "ThrottlingException", "ThrottledException", "RequestThrottled", "TooManyRequestsException",
+    "RequestLimitExceeded", "SlowDown", "ServiceUnavailable", "InternalFailure", "InternalServerError",
+    "InternalError", "ServiceUnavailableException", "500", "502", "503", "504",
+}  # fmt: skip
+_REGION = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "301"}
+_MISSING = {"NoSuchBucket", "NoSuchKey", "ResourceNotFoundException", "404", "RepositoryNotFoundException"}
+_SIGN_IN = "run `aws sso login` or `aws configure`, or set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+
+
+@contextmanager
+def named(doing: str) -> Iterator[None]:
+    """Turn botocore's errors into one of ours; `doing` says what was tried, as in `start the job x`."""
+    try:
+        yield
+    except (boto.BotoCoreError, boto.ClientError) as error:
+        raise _named(error, doing) from error
+
+
+def _named(error: Exception, doing: str) -> AwsError:
+    if isinstance(error, boto.ClientError):
+        return _of_answer(error, doing)
+    if isinstance(error, boto.HTTPClientError | boto.ConnectionError):
+        return Unreachable(f"AWS cannot be reached to {doing} ({_words(error)}): check the network and AWS_REGION.")
+    if isinstance(error, boto.ParamValidationError):
+        return AwsError(f"AWS would not take the request to {doing}: {_words(error)}.")
+    # NoCredentialsError, PartialCredentialsError, SSO's and roles' own kinds
+    return NoCredentials(f"There are no valid AWS credentials to {doing} ({_words(error)}): {_SIGN_IN}.")
+
+
+def _of_answer(error: boto.ClientError, doing: str) -> AwsError:
+    answer = error.response.get("Error", {})
+    code, message = str(answer.get("Code", "")), " ".join(str(answer.get("Message", "")).split()).rstrip(".")
+    if code in _CREDENTIALS | _EXPIRED:
+        return NoCredentials(f"AWS does not take the credentials to {doing} ({code}): {_SIGN_IN}.")
+    if code in _DENIED:
+        return Denied(
+            f"You may not {doing} ({message or code}): ask for the launch policy of container/account.yaml, or choose "
+            "another profile with AWS_PROFILE."
+        )
+    if code == "ResourceLimitExceeded":
+        return Quota(
+            f"AWS would not {doing}: {message}. That is a quota of the account: ask for more of it in the Service "
+            "Quotas console under Amazon SageMaker, or take another machine with hw=..."
+        )
+    if code in _LATER or code.startswith("Throttl"):
+        return Unreachable(f"AWS asks to {doing} later ({code}).")
+    if code in _REGION:
+        return OtherRegion(f"AWS would not {doing}: {message}: the bucket must be in the region of the jobs.")
+    if code == "ResourceInUse":
+        return InUse(f"AWS would not {doing}: {message}.")
+    if code in _MISSING or "not found" in message.lower() or "could not find" in message.lower():
+        return Missing(f"AWS would not {doing}: {message or code}.")
+    return AwsError(f"AWS would not {doing} ({code}): {message}.")
+
+
+def _words(error: Exception) -> str:
+    return " ".join(str(error).split()).rstrip(".")[:300]

@@ -1,0 +1,14 @@
+"""`python -m snowcover.algorithm`: a door to the launcher, which is what knows AWS."""
+
+from snowcover.command import ending_in_a_sentence
+
+
+def main() -> None:
+    with ending_in_a_sentence("config"):
+        from hydra_plugins.snowcover_launcher import _algorithm
+
+        _algorithm.main()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""The command, started in this process against the stand-in for AWS, and somebody who ends its jobs."""
+
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from snowcover import train
+from tests.sagemaker import SageMaker
+
+SMALL = ("model=unet", "model.encoder_name=resnet18", "trainer.max_epochs=2")
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command ended with and printed."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def sentence(self) -> str:
+        """The one line that a failed command ends in."""
+        assert self.status == 1, self.out + self.err
+        assert "Traceback" not in self.err, self.err
+        lines = [line for line in self.err.splitlines() if line.strip()]
+        return lines[-1]
+
+
+class Launching:
+    """`python -m snowcover.train` in an empty folder."""
+
+    def __init__(
+        self, sagemaker: SageMaker, patch: pytest.MonkeyPatch, capture: pytest.CaptureFixture[str], folder: Path
+    ) -> None:
+        self.sagemaker, self._patch, self._capture, self.folder = sagemaker, patch, capture, folder
+        patch.chdir(folder)
+        for name, value in {
+            "SNOWCOVER_ROLE_ARN": sagemaker.role_arn,
+            "SNOWCOVER_BUCKET": sagemaker.bucket.name,
+            "SNOWCOVER_IMAGE_URI": sagemaker.image_uri,
+            # Absolute, for MLflow keeps a connection for each address.
+            "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
+        }.items():
+            patch.setenv(name, value)
+
+    def __call__(self, *overrides: str, main: Callable[[], None] = train.main) -> Done:
+        self._patch.delenv("HYDRA_FULL_ERROR", raising=False)
+        flags = [override for override in overrides if override in ("-m", "--multirun")]  # argparse wants them first
+        given = [override for override in overrides if override not in flags]
+        self._patch.setattr(sys, "argv", ["train", *flags, *given])
+        self._capture.readouterr()
+        status: Any = 0
+        try:
+            main()
+        except SystemExit as end:
+            status = end.code or 0
+        out, err = self._capture.readouterr()
+        return Done(int(status), out, err)
+
+    def train(self, *overrides: str) -> Done:
+        """With a small network."""
+        return self(*SMALL, *overrides)
+
+    def told(self, *overrides: str) -> str:
+        """The sentence of a command that is to fail."""
+        return self.train(*overrides).sentence
+
+    @contextmanager
+    def ending_jobs(self, end: Callable[[SageMaker, str, Mapping[str, Any]], None]) -> Iterator[None]:
+        """Somebody who ends each job soon after it was created: `end(sagemaker, name, staged config)`."""
+        over = threading.Event()
+        faults: list[Exception] = []
+
+        def watch() -> None:
+            done: set[str] = set()
+            while not over.wait(0.05):
+                for job in self.sagemaker.jobs:
+                    if job.name not in done and job.status == "InProgress":
+                        done.add(job.name)
+                        try:
+                            end(self.sagemaker, job.name, self.sagemaker.staged(job.name))
+                        except Exception as error:  # the command would wait for the job for ever
+                            faults.append(error)
+                            self.sagemaker.finish(job.name, status="Failed", failure_reason=f"the test: {error!r}")
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        try:
+            yield
+        finally:
+            over.set()
+            watcher.join()
+        if faults:
+            raise faults[0]
+
+    @contextmanager
+    def beside(self, what: Callable[[], None]) -> Iterator[None]:
+        """Something that happens as soon as there is a job."""
+        faults: list[BaseException] = []
+
+        def act() -> None:
+            try:
+                self.sagemaker.wait(lambda: self.sagemaker.jobs)
+                what()
+            except BaseException as error:
+                faults.append(error)
+
+        thread = threading.Thread(target=act)
+        thread.start()
+        yield
+        thread.join()
+        if faults:
+            raise faults[0]
+
+
+def completes(objective: Callable[[Mapping[str, Any]], float] = lambda _: 0.5) -> Callable[..., None]:
+    """Ends a job with a result."""
+
+    def end(sagemaker: SageMaker, name: str, staged: Mapping[str, Any]) -> None:
+        sagemaker.finish(name, result={"objective": objective(staged), "run_id": "none"})
+
+    return end
+
+
+@pytest.fixture
+def launching(
+    sagemaker: SageMaker, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path,
+    empty_database: Path,
+) -> Launching:  # fmt: skip
+    (tmp_path / "mlflow.db").write_bytes(empty_database.read_bytes())
+    return Launching(sagemaker, monkeypatch, capsys, tmp_path)

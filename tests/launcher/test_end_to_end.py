@@ -1,0 +1,135 @@
+"""From the command line to the run in MLflow, with jobs that really train on a stand-in for SageMaker's machines."""
+
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pytest
+import torch
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from snowcover import checkpoints
+from snowcover import jobs as jobs_command
+from tests.launcher.launching import Launching
+from tests.making import write_site
+
+TINY = ("data=tiles", "trainer.batch_size=6", "optimizer.lr=1e-3", "tracking.system_metrics=false")
+ON_CPU = ("hw.accelerator=cpu", "hw.precision=32-true", "hw.data_workers=2")
+
+
+@pytest.fixture
+def tiles(launching: Launching, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The override that names a tiny site in S3; jobs really run."""
+    sagemaker = launching.sagemaker
+    sagemaker.account.add_image("snowcover", "0.1.0-kepler")
+    sagemaker.use_machine()
+    site = write_site(tmp_path_factory.mktemp("site"), side=3)
+    for file in site.rglob("*.tif"):
+        sagemaker.bucket.put(f"tiles/{file.relative_to(site)}", file.read_bytes())
+    uri = f"{sagemaker.bucket.uri}/tiles"
+    return f'data.sources=[{{scenes: "{uri}/scenes/*", collect: "{uri}/masks/ASO_20180528"}}]'
+
+
+def runs(folder: Path) -> tuple[MlflowClient, list[Run]]:
+    client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    return client, client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
+
+
+def steps(client: MlflowClient, run: Run, metric: str) -> list[int]:
+    return [entry.step for entry in client.get_metric_history(run.info.run_id, metric)]
+
+
+def test_hw_p2_trains_on_a_rented_machine_and_its_run_comes_home(launching: Launching, tiles: str) -> None:
+    done = launching(
+        *TINY, tiles, "model=ternausv2", "model.encoder_name=resnet18", "trainer.max_epochs=2", "hw=p2", *ON_CPU
+    )
+    assert done.status == 0, done.out + done.err
+    (job,) = launching.sagemaker.jobs
+    assert (job.status, job.request["ResourceConfig"]["InstanceType"]) == ("Completed", "ml.p2.xlarge")
+    client, (run,) = runs(launching.folder)
+    assert run.info.status == "FINISHED"
+    assert run.info.run_name.startswith("ternausv2-resnet18")
+    assert steps(client, run, "val_iou") == [0, 1]
+    assert run.data.tags["job"] == job.name
+    assert run.data.tags["job.arn"] == job.arn
+    assert run.data.tags["job.console"].endswith(f"#/jobs/{job.name}")
+    assert run.data.tags["job.instance_type"] == "ml.p2.xlarge"
+    assert run.data.metrics["job_billable_seconds"] > 0
+    pictures = {Path(file.path).name for file in client.list_artifacts(run.info.run_id, "pictures")}
+    assert {"tiles.png", "confusion.png", "learning_curves.png"} <= pictures
+    (logged,) = client.search_logged_models([run.info.experiment_id])
+    with torch.no_grad():
+        mapped = mlflow.pytorch.load_model(logged.model_uri)(torch.ones(1, 4, 64, 64).to(torch.uint16))
+    assert mapped.shape == (1, 64, 64)
+
+    fetched = launching("fetch", job.name[:20], main=jobs_command.main)
+    assert fetched.status == 0, fetched.err
+    (model,) = launching.folder.glob("outputs/*/*/0/model")
+    assert {"best.ckpt", "manifest.csv", "config.yaml"} <= {file.name for file in model.iterdir()}
+    assert checkpoints.load(str(model / "best.ckpt"))["snowcover"]["run_id"]
+    shown = launching("show", main=jobs_command.main)
+    assert "Completed (Completed)" in shown.out
+    assert "billable seconds" in shown.out
+    cost = launching("cost", main=jobs_command.main)
+    assert "1 jobs of unknown cost" in cost.out
+    logs = launching("logs", main=jobs_command.main)
+    assert "epoch=2/2" in logs.out
+
+    again = launching("attach", main=jobs_command.main)
+    assert again.status == 0, again.err
+    assert len(runs(launching.folder)[1]) == 1
+
+
+def test_local_and_rented_jobs_of_one_sweep_are_children_of_one_parent(launching: Launching, tiles: str) -> None:
+    done = launching(
+        "-m", *TINY, tiles, "model=unet", "model.encoder_name=resnet18", "trainer.max_epochs=1", "hw=cpu,cpu_m5"
+    )
+    assert done.status == 0, done.out + done.err
+    _client, found = runs(launching.folder)
+    (parent,) = (run for run in found if "mlflow.parentRunId" not in run.data.tags)
+    children = [run for run in found if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
+    assert {run.data.tags["override.hw"] for run in children} == {"cpu", "cpu_m5"}
+    assert parent.info.status == "FINISHED"
+    first, second = (run.data.metrics["val_iou"] for run in children)
+    assert first == pytest.approx(second, abs=1e-6)  # the machine is no part of what is learned
+    assert parent.data.metrics["best_val_iou"] == pytest.approx(max(first, second))
+
+
+def test_a_spot_interruption_goes_on_in_the_same_run_with_no_epoch_counted_twice(
+    launching: Launching, tiles: str
+) -> None:
+    sagemaker = launching.sagemaker
+
+    def interrupt() -> None:
+        (job,) = sagemaker.jobs
+        sagemaker.wait(lambda: any("epoch=1/" in line for line in sagemaker.log(job.name)))
+        sagemaker.interrupt(job.name)
+
+    with launching.beside(interrupt):
+        done = launching(
+            *TINY,
+            tiles,
+            "model=unet",
+            "model.encoder_name=resnet18",
+            "trainer.max_epochs=4",
+            "hw=cpu_m5",
+            "hw.spot=true",
+        )
+    assert done.status == 0, done.out + done.err
+    (job,) = sagemaker.jobs
+    assert "brought home" not in done.out, done.out
+    assert "Interrupted" in [step["Status"] for step in job.transitions]
+    client, (run,) = runs(launching.folder)
+    assert steps(client, run, "val_loss") == [0, 1, 2, 3]
+    assert run.data.metrics["job_spot_saving"] > 0
+    checkpoint: dict[str, Any] = checkpoints.load(
+        client.download_artifacts(run.info.run_id, "checkpoints/last.ckpt", str(launching.folder))
+    )
+    assert [row["epoch"] for row in checkpoint["snowcover"]["history"]] == [0, 1, 2, 3]
+
+
+def test_a_job_that_cannot_train_fails_with_its_own_sentence(launching: Launching, tiles: str) -> None:
+    done = launching(*TINY, tiles.replace("ASO_20180528", "ASO_nowhere"), "model=unet", "hw=cpu_m5")
+    assert "ended Failed" in done.sentence
+    assert "No mask tiles under s3://" in done.sentence

@@ -1,0 +1,201 @@
+"""What is sent for a job: names, digests, the request, and what AWS would refuse of it."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import hydra
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from omegaconf import open_dict
+
+from hydra_plugins.snowcover_launcher import _request
+from hydra_plugins.snowcover_launcher._keys import JobConfig
+from hydra_plugins.snowcover_launcher._limits import BeyondLimits, check_limits
+from hydra_plugins.snowcover_launcher._plan import Job, planned
+from snowcover.command import conf_dir
+from snowcover.errors import UserError
+from snowcover.staged import staged
+
+ACCOUNT = {
+    "aws.region": "us-west-2",
+    "aws.role_arn": "arn:aws:iam::123456789012:role/snowcover-job",
+    "aws.bucket": "snow-bucket",
+    "aws.image_uri": "123456789012.dkr.ecr.us-west-2.amazonaws.com/snowcover:0.1.0-0a1b2c3-current",
+}
+NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")  # CreateTrainingJob's TrainingJobName
+
+
+def job(*overrides: str, number: int = 0, swept: Sequence[str] = ()) -> Job:
+    # dry_run: the network is not tried, which takes longer than all of these tests
+    account = [f"{key}={value}" for key, value in ACCOUNT.items()]
+    given = [*account, "hw=g5", "launch.dry_run=true", *overrides, *swept]
+    with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        composed = hydra.compose("config", overrides=given, return_hydra_config=True)
+    with open_dict(composed):
+        composed.hydra.job.num = number
+    (made,) = planned([composed], [list(swept)])
+    return made
+
+
+@pytest.fixture(scope="module")
+def plain() -> Job:
+    return job()
+
+
+def with_name(made: Job, experiment: str, number: int) -> Job:
+    values = {**made.config.model_dump(), "experiment_name": experiment}
+    return Job(number, [], made.composed, JobConfig.model_validate(values))
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    experiment=st.from_regex(r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z"),
+    number=st.integers(0, 99_999),
+    sweep=st.from_regex(r"\A[0-9a-f]{6}\Z"),
+)
+def test_every_job_has_a_name_that_aws_takes_and_that_tells_its_digest(
+    plain: Job, experiment: str, number: int, sweep: str
+) -> None:
+    made = with_name(plain, experiment, number)
+    name = _request.job_name(made, sweep)
+    assert NAME.fullmatch(name), name
+    assert name.startswith("snowcover-")
+    assert _request.digest_of_name(name) == _request.config_digest(made.config)
+    assert name.endswith(f"-{sweep}")
+
+
+def test_the_digest_follows_what_is_learned_and_not_where_or_how_long() -> None:
+    def digest(*overrides: str) -> str:
+        return _request.config_digest(job(*overrides).config)
+
+    same = digest()
+    assert digest("hw.max_hours=3", "hw.spot=true", "run_name=mine", "tracking.tags={basin: x}") == same
+    assert digest("aws.tags={owner: ana}", "launch.max_parallel=2") == same
+    others = [
+        digest(change)
+        for change in ("optimizer.lr=1e-3", "seed=1", "hw=g4dn", "model=unet", "hw.devices=2",
+                       "aws.image_uri=123456789012.dkr.ecr.us-west-2.amazonaws.com/snowcover:0.2.0-current")
+    ]  # fmt: skip
+    assert len({same, *others}) == 7
+
+
+def test_the_request_says_all_of_what_the_config_says() -> None:
+    made = job(
+        "hw.spot=true", "hw.max_hours=2", "hw.instance_count=2", "hw.volume_gb=70", "aws.kms_key=alias/snow",
+        "aws.subnets=[subnet-0a1b2c3d]", "aws.security_group_ids=[sg-0a1b2c3d]", "aws.tags={owner: ana}",
+        "aws.environment={GDAL_CACHEMAX: '512'}", "experiment_name=tuolumne",
+    )  # fmt: skip
+    name = _request.job_name(made, "a1b2c3")
+    request = _request.training_job_request(made, name, {"sweep": "a1b2c3"})
+    check_limits(request)
+    prefix = f"s3://snow-bucket/snowcover/tuolumne/{name}"
+    (channel,) = request["InputDataConfig"]
+    assert channel["ChannelName"] == "config"
+    assert channel["InputMode"] == "File"
+    assert channel["DataSource"]["S3DataSource"]["S3Uri"] == f"{prefix}/config/"
+    assert request["OutputDataConfig"] == {"S3OutputPath": f"{prefix}/output", "KmsKeyId": "alias/snow"}
+    assert request["CheckpointConfig"] == {"S3Uri": f"{prefix}/checkpoints", "LocalPath": "/opt/ml/checkpoints"}
+    assert request["ResourceConfig"] == {
+        "InstanceType": "ml.g5.xlarge", "InstanceCount": 2, "VolumeSizeInGB": 70, "VolumeKmsKeyId": "alias/snow",
+    }  # fmt: skip
+    assert request["StoppingCondition"] == {"MaxRuntimeInSeconds": 7200, "MaxWaitTimeInSeconds": 14400}
+    assert request["EnableManagedSpotTraining"] is True
+    assert request["VpcConfig"] == {"Subnets": ["subnet-0a1b2c3d"], "SecurityGroupIds": ["sg-0a1b2c3d"]}
+    assert request["Environment"] == {"GDAL_CACHEMAX": "512"}
+    assert {"Key": "owner", "Value": "ana"} in request["Tags"]
+    assert {"Key": "sweep", "Value": "a1b2c3"} in request["Tags"]
+
+
+def test_an_algorithm_replaces_the_image() -> None:
+    arn = "arn:aws:sagemaker:us-west-2:123456789012:algorithm/snowcover-1"
+    request = _request.training_job_request(job("aws.image_uri=null", f"aws.algorithm_arn={arn}"), "n", {})
+    assert request["AlgorithmSpecification"] == {"AlgorithmName": arn, "TrainingInputMode": "File"}
+
+
+def test_a_machine_gets_the_image_that_it_can_run() -> None:
+    def image(*overrides: str) -> str | None:
+        return _request.image_uri(job(*overrides).config)
+
+    assert str(image("hw=p2")).endswith("/snowcover:0.1.0-0a1b2c3-kepler")
+    assert str(image()).endswith("/snowcover:0.1.0-0a1b2c3-current")
+    own = "123456789012.dkr.ecr.us-west-2.amazonaws.com/mine:latest"
+    assert image("hw=p2", f"aws.image_uri={own}") == own
+
+
+def test_the_metric_patterns_read_the_line_of_an_epoch() -> None:
+    from snowcover.epochs import epoch_line
+
+    row = {"epoch": 4, "train_loss": 0.5, "train_iou": 0.25, "val_loss": 0.125, "val_iou": 0.75, "tiles_per_second": 9}
+    line = epoch_line(row, 12)
+    found = {entry["Name"]: re.search(entry["Regex"], line) for entry in _request.metric_definitions()}
+    assert {name: float(match.group(1)) for name, match in found.items() if match} == {**row, "epoch": 5}
+
+
+def test_a_job_gets_the_resolved_config_alone_and_can_read_it(tmp_path: Any) -> None:
+    made = job("optimizer.lr=1e-3", "scheduler=cosine", "tracking.tags={basin: Tuolumne}")
+    text = _request.staged_config(made, "snowcover-x", {"sweep": "a1b2c3"})
+    values = yaml.safe_load(text)
+    assert not {"hydra", "aws", "launch"} & set(values)
+    assert "${" not in text
+    assert values["tracking"] == {
+        "uri": "sqlite:///mlflow.db", "system_metrics": True, "tags": {"basin": "Tuolumne", "sweep": "a1b2c3"},
+    }  # fmt: skip
+    (tmp_path / "config.yaml").write_text(text)
+    config, about = staged(tmp_path / "config.yaml")
+    assert config.scheduler["T_max"] == 12
+    assert config.optimizer["lr"] == 1e-3
+    assert about.name == "snowcover-x"
+    assert about.result == "s3://snow-bucket/snowcover/snowcover/snowcover-x/result.json"
+    assert "optimizer.lr=1e-3" in about.overrides
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        (
+            "aws.role_arn=arn:aws:iam::12:role/x",
+            r"aws\.role_arn \(RoleArn\)='arn:aws:iam::12:role/x' is not of the form",
+        ),
+        ("hw.instance_type=ml.g99.xlarge", r"hw\.instance_type .*'ml\.g99\.xlarge' is none of those that it knows"),
+        ("aws.tags={a: 'x#y'}", r"aws\.tags .*'x#y' is not of the form"),
+        (f"aws.tags={{{'k' * 129}: x}}", r"aws\.tags .* has 129 characters, at most 128 are allowed"),
+        ("aws.subnets=[subnet-1]", r"aws\.security_group_ids .* has 0 entries, at least 1 are needed"),
+        (f"aws.environment={{A: {'x' * 513}}}", r"aws\.environment .* has 513 characters, at most 512 are allowed"),
+    ],
+)
+def test_what_aws_would_refuse_is_refused_before_it_is_sent(override: str, told: str) -> None:
+    with pytest.raises(BeyondLimits, match=told):
+        check_limits(_request.training_job_request(job(override), "snowcover-x", {}))
+
+
+@pytest.mark.parametrize("machine", ["p2", "p2_8x", "p3", "p3_8x", "g4dn", "g4dn_12x", "g5", "g5_12x", "g6", "g6_12x",
+                                     "g6e", "p4d", "p5", "cpu_m5"])  # fmt: skip
+def test_every_machine_makes_a_request_that_aws_takes(machine: str) -> None:
+    check_limits(_request.training_job_request(job(f"hw={machine}"), "snowcover-x", {}))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (["data=tiles", "data.sources=[{scenes: imagery/x, collect: s3://b/c}]"], r"data\.sources names imagery/x"),
+        (["data=tiles", "data.manifest=/home/ana/manifest.csv"], r"data\.manifest names /home/ana/manifest\.csv"),
+        (["checkpoint.init_from=best.ckpt"], r"checkpoint\.init_from names best\.ckpt, which is on this machine"),
+        (["checkpoint.resume=auto"], r"checkpoint\.resume=auto looks on this machine"),
+        (["checkpoint.dir=here"], r"checkpoint\.dir is for this machine"),
+        (["tracking=server", "tracking.uri=http://localhost:5000"], r"localhost:5000 is on this machine"),
+        (["tracking=server", "tracking.uri=http://u:pw@mlflow.lab"], r"tracking\.uri holds a password"),
+        (["aws.algorithm_arn=arn:aws:sagemaker:us-west-2:123456789012:algorithm/a"], r"are both given"),
+        (["aws.role_arn=null", "aws.bucket=null", "aws.image_uri=null"],
+         r"aws\.role_arn \(set SNOWCOVER_ROLE_ARN.*aws\.bucket \(set SNOWCOVER_BUCKET.*aws\.image_uri \(set SNOWC"),
+        (["aws.environment={DB_PASSWORD: x}"], r"DB_PASSWORD looks like a secret"),
+        (["+aws.rol=x"], r"aws\.rol: the config has no such key \(did you mean"),
+        (["hw.max_wait_hours=3"], r"max_wait_hours is for spot=true"),
+    ],
+)  # fmt: skip
+def test_a_job_that_could_not_run_is_refused_with_the_way_out(overrides: list[str], told: str) -> None:
+    with pytest.raises(UserError, match=told) as raised:
+        job(*overrides)
+    assert "pw@" not in str(raised.value)
