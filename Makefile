@@ -1,15 +1,19 @@
-# demo: the main job on tiles it makes itself.  test: the whole suite.  lint, bench: what their names say.
+# demo: the main job on tiles it makes itself.  test: the whole suite.  image: what SageMaker starts, in both variants.
+# lint, bench: what their names say.
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 # Rebuilt whenever the project's dependencies change.
 READY := $(VENV)/ready-$(shell sha256sum pyproject.toml | cut -c1-16)
 
-.PHONY: demo test lint bench
+.PHONY: demo test image lint bench
 demo: $(READY)
 	$(PYTHON) -m snowcover.train
 
-test: $(READY) browser lint
+test: $(READY) browser engine lint
 	$(PYTHON) -m pytest
+
+image: $(READY)
+	$(PYTHON) -m snowcover.image build
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .
@@ -29,3 +33,11 @@ $(READY): pyproject.toml
 .PHONY: browser
 browser:
 	command -v chromium chromedriver >/dev/null || { apt-get update -q && apt-get install -qy chromium chromium-driver; }
+
+# They build images and push them with a real Docker engine, and say so where none can run.
+.PHONY: engine
+engine:
+	for program in docker dockerd debootstrap docker-registry; do \
+	  command -v $$program >/dev/null || { \
+	    apt-get update -q && apt-get install -qy docker.io debootstrap docker-registry || true; break; }; \
+	done

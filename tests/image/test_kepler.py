@@ -1,0 +1,33 @@
+"""The project's own tests of what depends on torch, with the packages that drive a K80: in the image itself."""
+
+import shutil
+from collections.abc import Callable
+from importlib.metadata import distribution
+from pathlib import Path
+
+from hydra_plugins.snowcover_launcher._image import CHECKOUT
+from tests.image.engine import docker
+
+TESTERS = ("pytest", "pluggy", "iniconfig", "pygments", "hypothesis", "sortedcontainers")
+TESTS = ("tests/data/test_loader.py", "tests/losses", "tests/models/test_filters.py", "tests/test_checkpoints.py",
+         "tests/test_training.py")  # fmt: skip
+# Of the training's tests those that lean on torch and lightning the most; the image has no server for S3.
+CHOSEN = "(not test_training or any_number_of_workers or onecycle or plateau or first_epoch) and not in_s3"
+
+
+def test_what_depends_on_torch_does_the_same_with_the_old_one(built: Callable[[str], str], tmp_path: Path) -> None:
+    for name in TESTERS:
+        for file in distribution(name).files or []:
+            if ".." not in file.parts:
+                (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(file.locate(), tmp_path / file)  # type: ignore[arg-type]
+    mounts = [f"{CHECKOUT / name}:/project/{name}:ro" for name in ("tests", "launchers", "pyproject.toml")]
+    mounts.append(f"{tmp_path}:/testers:ro")
+    said = docker(
+        "run", "--rm", "--network", "none", "--workdir", "/project",
+        "--env", "PYTHONPATH=/project:/project/launchers:/testers",
+        *(word for mount in mounts for word in ("--volume", mount)), "--entrypoint", "python", built("kepler"),
+        "-m", "pytest", "--noconftest", "-p", "tests.image.inside", "-p", "no:cacheprovider", "-k", CHOSEN, *TESTS,
+    )  # fmt: skip
+    assert " passed" in said
+    assert " skipped" not in said

@@ -1,0 +1,75 @@
+"""What is written on an image in ECR, in all the ways that images get there."""
+
+import json
+import logging
+from typing import Any
+
+import pytest
+
+from hydra_plugins.snowcover_launcher._aws._errors import Missing
+from hydra_plugins.snowcover_launcher._aws._registry import Unreadable, labels
+from hydra_plugins.snowcover_launcher._aws._session import Account
+from hydra_plugins.snowcover_launcher._variants import UnfitImage, check_image, refuse_unfit
+from snowcover import __version__
+from snowcover.config import HwConfig
+from tests.sagemaker import SageMaker
+
+KEPLER = {"snowcover.variant": "kepler", "org.opencontainers.image.version": __version__}
+
+
+def hw(image: str) -> HwConfig:
+    machine = {"accelerator": "gpu", "devices": 1, "precision": "32-true", "data_workers": 4}
+    return HwConfig(place="sagemaker", instance_type="ml.p2.xlarge", image=image, **machine)
+
+
+def ecr(sagemaker: SageMaker) -> Any:
+    from moto.ecr.models import ecr_backends
+
+    return ecr_backends[sagemaker.account.id][sagemaker.region]
+
+
+def test_labels_are_read_by_tag_by_digest_and_through_an_index(sagemaker: SageMaker) -> None:
+    account = Account(sagemaker.region, None)
+    ecr(sagemaker).repositories.clear()  # moto tells images apart by their layers, and these have none
+    uri = sagemaker.account.add_image("snowcover", "1-kepler", KEPLER)
+    assert labels(account, uri) == KEPLER
+    (image,) = ecr(sagemaker).repositories["snowcover"].images
+    digest = image.get_image_digest()
+    assert labels(account, f"{uri.rpartition(':')[0]}@{digest}") == KEPLER
+    assert labels(account, f"{uri}@{digest}") == KEPLER
+    attested = {"digest": "sha256:" + 64 * "0", "platform": {"os": "unknown", "architecture": "unknown"}}
+    index = {
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.index.v1+json",
+        "manifests": [attested, {"digest": digest, "platform": {"os": "linux", "architecture": "amd64"}}],
+    }
+    ecr(sagemaker).put_image("snowcover", json.dumps(index), "2-kepler")
+    assert labels(account, uri.replace("1-kepler", "2-kepler")) == KEPLER
+
+
+def test_an_image_that_is_not_there_is_refused_and_one_that_cannot_be_read_is_not(
+    sagemaker: SageMaker, caplog: pytest.LogCaptureFixture
+) -> None:
+    account = Account(sagemaker.region, None)
+    uri = sagemaker.account.add_image("snowcover", "1-kepler", KEPLER)
+    with pytest.raises(Missing, match=r"There is no image .*:2-kepler: push it"):
+        check_image(account, uri.replace("1-kepler", "2-kepler"), hw("kepler"))
+    with pytest.raises(Missing, match="push it"):
+        check_image(account, uri.replace("/snowcover:", "/another:"), hw("kepler"))
+    with pytest.raises(Unreadable):
+        labels(account, "registry.lab:5000/snowcover:1-kepler")
+    sagemaker.account.layers.clear()
+    with caplog.at_level(logging.WARNING):
+        check_image(account, uri, hw("kepler"))
+    assert f"Whether {uri} fits ml.p2.xlarge is not known" in caplog.text
+
+
+def test_an_image_of_another_variant_version_or_project_is_refused() -> None:
+    refuse_unfit("an:image", KEPLER, hw("kepler"))
+    for given, wanted, told in (
+        (KEPLER, "current", "is the kepler variant and ml.p2.xlarge needs current"),
+        ({**KEPLER, "org.opencontainers.image.version": "0.0.1"}, "kepler", "holds snowcover 0.0.1 and this is"),
+        ({}, "kepler", "no image of this project"),
+    ):
+        with pytest.raises(UnfitImage, match=told):
+            refuse_unfit("an:image", given, hw(wanted))

@@ -1,0 +1,92 @@
+"""The command sends its jobs into the real image: on this machine, and on the stand-in for SageMaker's."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from tests.image.engine import docker
+from tests.image.in_image import InImage
+from tests.launcher.launching import Launching
+from tests.making import sources
+
+SMALL = (
+    "data=tiles", "tracking.system_metrics=false", "model=unet", "model.encoder_name=resnet18", "optimizer.lr=1e-3",
+    "trainer.batch_size=6", "trainer.max_epochs=1",
+)  # fmt: skip
+
+
+def runs(folder: Path) -> list[Run]:
+    client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    return client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
+
+
+def test_hw_docker_trains_tiles_of_this_machine_in_the_image_and_brings_the_run_home(
+    built: Callable[[str], str], site: Path, tmp_path: Path
+) -> None:
+    image = built("current")
+    command = [sys.executable, "-m", "snowcover.train", *SMALL, sources(site), "hw=docker", f"aws.image_uri={image}"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "epoch=1/1" in done.stdout
+    (run,) = runs(tmp_path)
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["job.image"] == image
+    (folder,) = tmp_path.glob("outputs/snowcover/*/0")
+    assert (folder / "model/best.ckpt").is_file()
+    assert not (folder / "ml").exists()
+
+
+def test_ctrl_c_stops_the_container_and_the_run(built: Callable[[str], str], site: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "snowcover.train", *SMALL, sources(site), "hw=docker", "trainer.max_epochs=500",
+               f"aws.image_uri={built('current')}"]  # fmt: skip
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert any("epoch=1/500" in line for line in process.stdout)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=150)
+    assert process.returncode == 130, errors
+    assert errors.strip().splitlines()[-1] == "Stopped by SIGINT."
+    assert "snowcover-unet" not in docker("ps", "--format", "{{.Names}}")
+
+
+def test_an_image_that_does_not_fit_or_is_not_there_is_refused_in_one_sentence(
+    built: Callable[[str], str], site: Path, tmp_path: Path
+) -> None:
+    def told(*overrides: str) -> str:
+        command = [sys.executable, "-m", "snowcover.train", *SMALL, sources(site), "hw=docker", *overrides]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 1, done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+        return done.stderr.strip().splitlines()[-1]
+
+    built("current")
+    assert "There is no image nowhere:1-current here" in told("aws.image_uri=nowhere:1-current")
+    docker("tag", "python:3.11-slim-bookworm", "other:1-current")
+    assert "no image of this project" in told("aws.image_uri=other:1-current")
+
+
+def test_a_job_scores_the_same_in_the_image_as_beside_it(
+    built: Callable[[str], str], launching: Launching, site: Path
+) -> None:
+    for file in site.rglob("*.tif"):
+        launching.sagemaker.bucket.put(f"site/{file.relative_to(site)}", file.read_bytes())
+    launching.sagemaker.use_machine(container=InImage(built("current")))
+    tiles = sources(f"{launching.sagemaker.bucket.uri}/site")
+    done = launching("-m", *SMALL, tiles, "hw=cpu_m5,cpu")
+    assert done.status == 0, done.out + done.err
+    rented, here = (
+        next(run.data.metrics for run in runs(launching.folder) if run.data.tags.get("override.hw") == hw)
+        for hw in ("cpu_m5", "cpu")
+    )
+    for score in ("val_iou", "test_iou", "train_loss"):
+        assert rented[score] == pytest.approx(here[score], abs=1e-4), score
