@@ -321,3 +321,10 @@ def test_credentials_that_end_just_after_a_job_was_created_do_not_hide_it(launch
         done = launching.train("hw=g5")
     assert done.status == 0, done.err
     assert len(launching.sagemaker.requests) == 1
+
+
+def test_a_sweep_over_this_machine_and_others_takes_their_limits(launching: Launching) -> None:
+    done = launching.train("-m", "hw=local,g5", "hw.max_hours=2", "hw.spot=true", "launch.dry_run=true")
+    assert done.status == 0, done.err
+    assert '"MaxRuntimeInSeconds": 7200' in done.out
+    assert "runs on this machine" in done.out
