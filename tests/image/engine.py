@@ -119,6 +119,7 @@ def _make_base() -> None:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         packages = "--include=python3,python3-venv,ca-certificates"
         subprocess.run(["debootstrap", "--variant=minbase", packages, "bookworm", folder], check=True)
+        shutil.rmtree(f"{folder}/var/cache/apt")
         # What this machine trusts, so that packages come from where it gets them.
         shutil.copy(CERTIFICATES, Path(folder) / CERTIFICATES.relative_to("/"))
         archive = subprocess.Popen(["tar", "-C", folder, "-c", "."], stdout=subprocess.PIPE)
