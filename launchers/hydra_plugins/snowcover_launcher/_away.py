@@ -4,11 +4,9 @@ import logging
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from queue import SimpleQueue
-from types import FrameType
 from typing import Generic, TypeVar
 
 from hydra_plugins.snowcover_launcher import _home
@@ -17,6 +15,7 @@ from hydra_plugins.snowcover_launcher._follow import Follower, LostSight
 from hydra_plugins.snowcover_launcher._followed import Followed, failure_of, result_of
 from hydra_plugins.snowcover_launcher._outcome import Outcome
 from hydra_plugins.snowcover_launcher._record import NAME, SweepRecord, read_record
+from hydra_plugins.snowcover_launcher._stopping import stopping_on_signals
 from hydra_plugins.snowcover_launcher._view import watching
 from snowcover.errors import Stopped, UserError, first_line
 
@@ -63,7 +62,7 @@ class Away(Generic[K]):
             LostSight: says how to attach to the jobs again.
         """
         self._save()
-        with watching(self._followed, alone=meanwhile is None) as watcher, _sigterm_stops():
+        with watching(self._followed, alone=meanwhile is None) as watcher, stopping_on_signals():
             follower = Follower(self._account, self._followed, self._save, watcher, max_parallel)
             self._tell = watcher.tell
             try:
@@ -158,17 +157,3 @@ def _asked(running: int, number: int) -> str:
     except (EOFError, KeyboardInterrupt):
         return "detach"
     return "stop" if answer.strip().lower().startswith(("y", "s")) else "detach"
-
-
-@contextmanager
-def _sigterm_stops() -> Iterator[None]:
-    """SIGTERM ends the wait in order, as Ctrl-C does."""
-
-    def stop(number: int, _: FrameType | None) -> None:
-        raise Stopped("Stopped by SIGTERM.", number)
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -5,7 +5,6 @@ import logging
 import os
 import re
 import shutil
-import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from hydra_plugins.snowcover_launcher._engine import DockerFailed, NoDocker, ask
 from hydra_plugins.snowcover_launcher._outcome import Outcome
 from hydra_plugins.snowcover_launcher._plan import Job
 from hydra_plugins.snowcover_launcher._request import PROJECT, image_uri, job_name, staged_config
+from hydra_plugins.snowcover_launcher._stopping import stopping_on_signals
 from hydra_plugins.snowcover_launcher._variants import refuse_unfit
 from snowcover.config import HwConfig
 from snowcover.errors import Stopped, UserError
@@ -49,7 +49,8 @@ def run_in_docker(job: Job, sweep: str, tags: Mapping[str, str]) -> Outcome:
     lay_out(ml, values)
     log.info("  %d  %s  in %s", job.number, job.title, image)
     settings = {"TRAINING_JOB_NAME": name, **_aws_settings(job)}
-    status = _run(_command(name, image, ml, places, settings, job.config.hw.accelerator), settings, name, folder)
+    with stopping_on_signals():
+        status = _run(_command(name, image, ml, places, settings, job.config.hw.accelerator), settings, name, folder)
     try:
         return _brought_home(job, ml, folder, {**tags, "job": name, "job.image": image}, status)
     finally:
@@ -146,13 +147,10 @@ def _run(command: Sequence[str], settings: Mapping[str, str], name: str, folder:
                 file.write(line)
                 log.info("  | %s", line.rstrip())
             return process.wait()
-        except (KeyboardInterrupt, Stopped) as stop:
+        except Stopped:
             subprocess.run(["docker", "stop", "--time", str(STOP_S), name], capture_output=True, check=False)
             process.wait()
-            raise Stopped(
-                f"Stopped by {signal.Signals(getattr(stop, 'signal_number', signal.SIGINT)).name}.",
-                getattr(stop, "signal_number", signal.SIGINT),
-            ) from None
+            raise
 
 
 def _brought_home(job: Job, ml: Path, folder: Path, tags: Mapping[str, str], status: int) -> Outcome:
