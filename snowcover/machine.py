@@ -86,7 +86,7 @@ def settle() -> None:
         torch.set_float32_matmul_precision("high")  # TF32 where full precision is asked for
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module=r"lightning\..*|torch\.optim\.lr_scheduler|torch\.utils.*|mlflow\..*")
+    warnings.filterwarnings("ignore", module=r"lightning\..*|torch\.optim\.lr_scheduler|torch\._?utils.*|mlflow\..*")
 
 
 def _free_bytes() -> int:

@@ -3,6 +3,7 @@
 import logging
 import math
 import os
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,7 +38,9 @@ def fit(config: "Config", folder: Path, overrides: list[str]) -> float:
     """`snowcover.training.fit`, imported only now that the config is right."""
     # Read when torch loads: waiting threads that spin take most of a core from whatever else runs here.
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
-    logging.getLogger("torch").setLevel(logging.WARNING)  # an old one tells of its temporary files when it loads
+    # What the old ones (versions.py) have to say when they load.
+    logging.getLogger("torch").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
     from snowcover import training
 
     return training.fit(config, folder, overrides)

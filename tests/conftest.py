@@ -11,12 +11,17 @@ from tests.making import write_site
 pytest_plugins = ["tests.browsing", "tests.servers", "tests.sagemaker", "tests.launcher.launching"]
 
 
+LEFT_BEHIND = ("MLFLOW_TRACKING_URI", "HYDRA_FULL_ERROR")
+
+
 @pytest.fixture(autouse=True)
-def _no_address_of_another_test() -> Iterator[None]:
-    """mlflow keeps the store it was last given in the environment."""
-    os.environ.pop("MLFLOW_TRACKING_URI", None)
+def _nothing_of_another_test() -> Iterator[None]:
+    """mlflow keeps the store it was last given in the environment; a command of ours, how it wants Hydra's errors."""
+    for name in LEFT_BEHIND:
+        os.environ.pop(name, None)
     yield
-    os.environ.pop("MLFLOW_TRACKING_URI", None)
+    for name in LEFT_BEHIND:
+        os.environ.pop(name, None)
 
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -109,6 +109,8 @@ def _started() -> Iterator[str]:
         finally:
             process.terminate()
             process.wait()
+            # It leaves the network namespace of --network=host mounted, and so the folder could not be removed.
+            subprocess.run(["umount", f"{place}/exec/netns/default"], capture_output=True)
 
 
 def _make_base() -> None:
