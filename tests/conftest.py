@@ -1,6 +1,7 @@
 """Fixtures that several rooms' tests share."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,10 +17,15 @@ LEFT_BEHIND = ("MLFLOW_TRACKING_URI", "HYDRA_FULL_ERROR")
 
 @pytest.fixture(autouse=True)
 def _nothing_of_another_test() -> Iterator[None]:
-    """mlflow keeps the store it was last given in the environment; a command of ours, how it wants Hydra's errors."""
-    for name in LEFT_BEHIND:
-        os.environ.pop(name, None)
+    """MLflow keeps the store that it was given last, a command of ours how it wants Hydra to tell errors."""
+    _forget()
     yield
+    _forget()
+
+
+def _forget() -> None:
+    if mlflow := sys.modules.get("mlflow"):  # some tests are of what does not load it
+        mlflow.set_tracking_uri(None)
     for name in LEFT_BEHIND:
         os.environ.pop(name, None)
 
