@@ -77,9 +77,11 @@ def _meaning(number: int) -> Stopped | LostProcess:
 
 @contextlib.contextmanager
 def among(processes: int) -> Iterator[None]:
-    """Within the block, what breaks because another of the processes has ended is told as that."""
+    """Within the block, what breaks because another of the processes has ended is told as that; then they part."""
     try:
         yield
+        if processes > 1:  # else a thread of theirs that still holds a tensor while Python ends aborts the process
+            torch.distributed.destroy_process_group()
     except RuntimeError as error:
         if processes > 1 and _Stops.asked is not None:
             raise _Stops.asked from error
