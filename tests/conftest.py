@@ -1,6 +1,7 @@
 """Fixtures that several rooms' tests share."""
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from tests.making import write_site
 
 pytest_plugins = ["tests.browsing", "tests.servers", "tests.sagemaker", "tests.launcher.launching"]
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what tests start inherits it: ignored in the background
 
 LEFT_BEHIND = ("MLFLOW_TRACKING_URI", "HYDRA_FULL_ERROR")
 
