@@ -70,7 +70,7 @@ class Away(Generic[K]):
                     follower.run(self._ended)
                 else:
                     self._run_beside(follower, meanwhile)
-            except (KeyboardInterrupt, Stopped) as stop:
+            except Stopped as stop:
                 interrupt = stop
             except LostSight as error:
                 raise LostSight(f"{error} {self._how_to_attach}") from error
@@ -122,9 +122,9 @@ class Away(Generic[K]):
             self._tell(f"  {record.number}  {failure}")
         self._save()
 
-    def _interrupted(self, follower: Follower, stop: BaseException, wanted: str | None) -> Stopped:
+    def _interrupted(self, follower: Follower, stop: Stopped, wanted: str | None) -> Stopped:
         running = [job.record.name for job in follower.running]
-        number = getattr(stop, "signal_number", signal.SIGINT)
+        number = stop.signal_number
         if not running:
             return Stopped(f"Stopped by {signal.Signals(number).name}; no job runs on rented machines.", number)
         wanted = wanted or _asked(len(running), number)
