@@ -13,8 +13,19 @@ from tests.making import write_site
 pytest_plugins = ["tests.browsing", "tests.servers", "tests.sagemaker", "tests.launcher.launching"]
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # what tests start inherits it: ignored in the background
+if "PYTEST_XDIST_WORKER" in os.environ:  # several processes share the cores
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 LEFT_BEHIND = ("MLFLOW_TRACKING_URI", "HYDRA_FULL_ERROR")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where several processes share the suite, tests of one file stay together, and so do all that use Docker: there is
+    one engine. Those come first, for they take longest."""
+    for item in items:
+        group = "docker" if "engine" in getattr(item, "fixturenames", ()) else item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: "engine" not in getattr(item, "fixturenames", ()))
 
 
 @pytest.fixture(autouse=True)
