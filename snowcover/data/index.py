@@ -13,6 +13,7 @@ from snowcover.data.tiles import parse, path
 from snowcover.errors import UserError
 
 NAME = "tiles.json"
+AGAIN = "prepare this folder again with overwrite=true"
 Setting = str | int | float | bool | tuple[str, ...] | tuple[int, ...] | None
 Count = Annotated[int, Field(ge=0)]
 
@@ -31,6 +32,8 @@ class Entry(_Strict):
     path: str
     """below the scene or collect: z/x/y.tif"""
     size_bytes: Count
+    crc32: Count
+    """zlib.crc32 of the file: tells one that was changed since, though its size is the same"""
     observed_px: Count
     """pixels that are not nodata"""
     snow_px: Count | None = None
@@ -47,13 +50,15 @@ class Origin(_Strict):
 class Index(_Strict):
     """A scene or collect: complete once all its tiles are there."""
 
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     kind: Literal["scene", "collect"]
     complete: bool
     source: Origin
     settings: dict[str, Setting]
     """all that decides what the tiles hold"""
     tiles: tuple[Entry, ...] = ()
+    files: dict[str, Count] = {}
+    """size in bytes, by name, of what else was made: the preview, of a collect its mask and footprint"""
 
     @property
     def digest(self) -> str:
@@ -79,11 +84,11 @@ def from_json(text: str | bytes, uri: str) -> Index:
         digest = content.pop("digest", None)
         index = Index.model_validate_json(json.dumps(content))
     except (ValueError, AttributeError, ValidationError) as error:
-        raise BadIndex(f"{uri} is not an index of tiles ({_first_line(error)}): prepare this folder again.") from error
+        raise BadIndex(f"{uri} is not an index of tiles ({_first_line(error)}): {AGAIN}.") from error
     if wrong := [entry.path for entry in index.tiles if not is_path(entry.path)]:
-        raise BadIndex(f"{uri} is not an index of tiles ({wrong[0]!r} is no z/x/y.tif): prepare this folder again.")
+        raise BadIndex(f"{uri} is not an index of tiles ({wrong[0]!r} is no z/x/y.tif): {AGAIN}.")
     if digest != index.digest:
-        raise BadIndex(f"{uri} was changed by hand, its digest does not fit its settings: prepare this folder again.")
+        raise BadIndex(f"{uri} was changed by hand, its digest does not fit its settings: {AGAIN}.")
     return index
 
 

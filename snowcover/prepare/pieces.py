@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from zlib import crc32
 
 import cv2
 import numpy as np
@@ -77,7 +78,9 @@ def recall(tile: Tile, content: bytes, uri: str, how: Cut) -> Piece:
 
 def _piece(tile: Tile, content: bytes, values: Array, observed_px: int, how: Cut) -> Piece:
     snow_px = int(np.count_nonzero(values == SNOW)) if how.is_mask else None
-    entry = Entry(path=path(tile), size_bytes=len(content), observed_px=observed_px, snow_px=snow_px)
+    entry = Entry(
+        path=path(tile), size_bytes=len(content), crc32=crc32(content), observed_px=observed_px, snow_px=snow_px
+    )
     return Piece(tile, content, entry, _thumb(values, how.shown, how.thumb_px))
 
 

@@ -117,7 +117,8 @@ def test_a_finished_index_is_taken_instead_of_listing_and_an_unfinished_one_is_n
     collect = copy / "masks/ASO_20180528"
     files = sorted(collect.rglob("*.tif"))[:5]
     entries = tuple(
-        Entry(path=str(file.relative_to(collect)), size_bytes=file.stat().st_size, observed_px=1) for file in files
+        Entry(path=str(file.relative_to(collect)), size_bytes=file.stat().st_size, crc32=1, observed_px=1)
+        for file in files
     )
     index = Index(
         kind="collect", complete=complete, source=Origin(name="a.tif", size_bytes=1), settings={}, tiles=entries

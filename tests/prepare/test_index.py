@@ -8,6 +8,7 @@ ENTRIES = st.builds(
     Entry,
     path=st.builds("{}/{}/{}.tif".format, st.just(15), st.integers(0, 2**15 - 1), st.integers(0, 2**15 - 1)),
     size_bytes=st.integers(0, 2**40),
+    crc32=st.integers(0, 2**32 - 1),
     observed_px=st.integers(0, 2**18),
     snow_px=st.none() | st.integers(0, 2**18),
 )
@@ -18,6 +19,7 @@ INDEXES = st.builds(
     source=st.builds(Origin, name=st.text(), size_bytes=st.integers(0)),
     settings=st.dictionaries(st.text(), st.integers() | st.text() | st.booleans() | st.none()),
     tiles=st.lists(ENTRIES, max_size=5).map(tuple),
+    files=st.dictionaries(st.text(), st.integers(0, 2**40), max_size=3),
 )
 
 
@@ -28,7 +30,7 @@ def test_an_index_comes_back_as_it_was_written(index: Index) -> None:
 
 def test_the_digest_tells_settings_and_sources_apart_but_not_tiles() -> None:
     index = Index(kind="scene", complete=False, source=Origin(name="a.tif", size_bytes=1), settings={"zoom": 15})
-    entry = Entry(path="15/1/2.tif", size_bytes=1, observed_px=1)
+    entry = Entry(path="15/1/2.tif", size_bytes=1, crc32=1, observed_px=1)
     assert index.model_copy(update={"tiles": (entry,), "complete": True}).digest == index.digest
     assert index.model_copy(update={"settings": {"zoom": 14}}).digest != index.digest
     assert index.model_copy(update={"source": Origin(name="a.tif", size_bytes=2)}).digest != index.digest
@@ -43,10 +45,11 @@ def test_the_digest_tells_settings_and_sources_apart_but_not_tiles() -> None:
         (("15/1/2.tif", "../other/15/1/2.tif"), "is no z/x/y.tif"),
         (('"size_bytes":1', '"size_bytes":"1"'), "size_bytes"),
         (('"complete"', '"finished"'), "complete"),
+        (('"version": 2', '"version": 1'), "version.*overwrite=true"),
     ],
 )
 def test_a_damaged_index_is_refused_by_name(change: tuple[str, str], told: str) -> None:
-    entry = Entry(path="15/1/2.tif", size_bytes=1, observed_px=1)
+    entry = Entry(path="15/1/2.tif", size_bytes=1, crc32=1, observed_px=1)
     source = Origin(name="a.tif", size_bytes=1)
     text = Index(kind="scene", complete=True, source=source, settings={"zoom": 15}, tiles=(entry,)).to_json()
     assert change[0] in text
