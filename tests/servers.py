@@ -169,6 +169,8 @@ class Fault:
     headers: dict[str, str] = field(default_factory=dict)
     truncated: bool = False
     """Pass on the server's headers and the first half of its body, then close."""
+    missing_bytes: int = 0
+    """Pass on the server's answer without its last bytes, Content-Length made to fit, as a broken cache would."""
     reset: bool = False
     """Reset the connection without an answer."""
     added: dict[str, str] = field(default_factory=dict)
@@ -245,6 +247,11 @@ class _Handler(BaseHTTPRequestHandler):
         elif fault.added:
             status, headers, content = self._ask(body)
             self._answer(status, [*headers, *fault.added.items()], content)
+        elif fault.missing_bytes:
+            status, headers, content = self._ask(body)
+            content = content[: -fault.missing_bytes]
+            headers = [header for header in headers if header[0].lower() != "content-length"]
+            self._answer(status, [*headers, ("Content-Length", str(len(content)))], content)
         elif fault.truncated:
             self._answer(*self._ask(body), truncated=True)
         elif fault.reset:

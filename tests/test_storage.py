@@ -8,7 +8,9 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -177,14 +179,16 @@ def test_a_cached_tile_is_asked_for_once(s3: Bucket, s3_proxy: Callable[..., Pro
     assert proxy.count("GET") == 1
 
 
-def test_a_truncated_cached_tile_is_read_anew(s3: Bucket, tmp_path: Path) -> None:
+def test_a_truncated_or_damaged_cached_tile_is_read_anew(s3: Bucket, tmp_path: Path) -> None:
     s3.put("tile", b"content")
     cache, file = Cache(str(tmp_path)), File(f"{s3.uri}/tile", 7)
     cache.read(file)
     (kept,) = [path for path in tmp_path.rglob("*") if path.is_file()]
-    kept.write_bytes(b"cont")
-    assert cache.read(file) == b"content"
-    assert kept.read_bytes() == b"content"
+    whole = kept.read_bytes()
+    for damaged in (whole[:4], b"C" + whole[1:], b""):
+        kept.write_bytes(damaged)
+        assert cache.read(file) == b"content"
+        assert kept.read_bytes() == whole
 
 
 def test_an_object_replaced_by_one_of_another_size_is_not_served_from_the_cache(s3: Bucket, tmp_path: Path) -> None:
@@ -192,8 +196,42 @@ def test_an_object_replaced_by_one_of_another_size_is_not_served_from_the_cache(
     for content in (b"content", b"other content"):
         s3.put("tile", content)
         assert cache.read(*storage.list_files(f"{s3.uri}/tile")) == content
-    # replaced after it was listed: served, but never kept under the listed size
-    assert cache.read(File(f"{s3.uri}/tile", 1)) == cache.read(File(f"{s3.uri}/tile", 1)) == b"other content"
+    for _ in range(2):
+        with pytest.raises(storage.FileChanged, match="tile has 13 bytes where 1 were listed"):
+            cache.read(File(f"{s3.uri}/tile", 1))
+
+
+def test_a_file_of_another_size_than_listed_is_told(root: str) -> None:
+    storage.write(f"{root}/tile", b"content")
+    assert storage.read(f"{root}/tile", 7) == b"content"
+    with pytest.raises(storage.FileChanged, match=f"^{root}/tile has 7 bytes where 9 were listed"):
+        storage.read(f"{root}/tile", 9)
+
+
+def test_an_empty_file_is_read_and_copied(root: str, tmp_path: Path) -> None:
+    storage.write(f"{root}/empty", b"")
+    assert storage.read(f"{root}/empty", 0) == b""
+    storage.download(f"{root}/empty", str(tmp_path / "copy"))
+    assert (tmp_path / "copy").read_bytes() == b""
+
+
+def test_a_file_that_is_written_to_while_it_is_copied_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = tmp_path / "last.ckpt"
+    source.write_bytes(b"a" * 10)
+    monkeypatch.setattr(local, "COPY_BYTES", 4)
+    copying = local.atomically
+
+    @contextmanager
+    def grown(path: str) -> Iterator[BinaryIO]:
+        with copying(path) as file:
+            with source.open("ab") as other:
+                other.write(b"b")
+            yield file
+
+    monkeypatch.setattr(local, "atomically", grown)
+    with pytest.raises(storage.FileChanged, match="changed meanwhile"):
+        storage.download(str(source), str(tmp_path / "copy"))
+    assert not (tmp_path / "copy").exists()
 
 
 def test_many_threads_share_a_cache(s3: Bucket, tmp_path: Path) -> None:

@@ -87,6 +87,7 @@ def test_a_read_and_a_write_are_one_request_each(s3: Bucket, s3_proxy: StartProx
 
 SLOW_DOWN = "<Error><Code>SlowDown</Code></Error>"
 PASSING = [Fault(503), Fault(500), Fault(429, SLOW_DOWN), Fault(reset=True), Fault(truncated=True)]
+SHORT = Fault(missing_bytes=100)
 
 
 @pytest.mark.parametrize("fault", PASSING, ids=["503", "500", "429", "reset", "truncated"])
@@ -117,16 +118,50 @@ def test_what_does_not_pass_ends_in_a_sentence(s3: Bucket, s3_proxy: StartProxy,
     assert sentence(failure).startswith(f"{s3.uri}/ti cannot be listed")
 
 
+@pytest.mark.parametrize("size", [101, 300_000])
+def test_an_answer_cut_short_with_a_length_that_fits_is_asked_for_again(
+    s3: Bucket, s3_proxy: StartProxy, impatient: None, tmp_path: Path, size: int
+) -> None:
+    content = os.urandom(size)
+    s3.put("tile", content)
+    proxy = s3_proxy(fail=first(2, SHORT))
+    assert storage.read(f"{s3.uri}/tile", size) == content
+    assert proxy.count("GET") == 3
+    proxy.fail = first(5, SHORT)
+    storage.download(f"{s3.uri}/tile", str(tmp_path / "tile"))
+    assert (tmp_path / "tile").read_bytes() == content
+    proxy.fail = lambda _: SHORT
+    with pytest.raises(storage.Unreachable, match=f"only {size - 100} of {size} bytes come") as failure:
+        storage.read(f"{s3.uri}/tile")  # though its listed size is not known
+    assert sentence(failure).startswith(f"{s3.uri}/tile cannot be read")
+    with pytest.raises(storage.Unreachable, match="of [0-9]+ bytes come"):
+        storage.download(f"{s3.uri}/tile", str(tmp_path / "other"))
+    assert not (tmp_path / "other").exists()
+
+
+def test_an_object_that_shrinks_under_a_download_is_told_as_that(
+    s3: Bucket, s3_proxy: StartProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage_s3, "PART_BYTES", 1 << 20)
+    s3.put("last.ckpt", os.urandom(3 << 20))
+    answer = Fault(416, "<Error><Code>InvalidRange</Code></Error>")
+    s3_proxy(fail=lambda request: answer if request.number == 1 else None)
+    with pytest.raises(storage.FileChanged, match="shorter than the server said at first") as failure:
+        storage.download(f"{s3.uri}/last.ckpt", str(tmp_path / "last.ckpt"))
+    assert "check the name" not in sentence(failure)
+    assert os.listdir(tmp_path) == []
+
+
 def test_an_interrupted_download_goes_on_where_it_was(
     s3: Bucket, s3_proxy: StartProxy, impatient: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(storage_s3, "PART_BYTES", 1 << 20)
     content = os.urandom(5 << 20)
     s3.put("last.ckpt", content)
-    proxy = s3_proxy(fail=lambda request: Fault(truncated=True) if request.number in (2, 5) else None)
+    proxy = s3_proxy(fail=lambda request: {2: Fault(truncated=True), 4: SHORT}.get(request.number))
     storage.download(f"{s3.uri}/last.ckpt", str(tmp_path / "last.ckpt"))
     assert (tmp_path / "last.ckpt").read_bytes() == content
-    assert proxy.count("GET") == 1 + 5 + 2
+    assert proxy.count("GET") == 5 + 2
 
 
 def test_a_download_never_mixes_two_versions(

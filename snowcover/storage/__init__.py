@@ -13,6 +13,7 @@ from snowcover.storage import local, s3, s3_connection
 from snowcover.storage.errors import (
     AccessDenied,
     DiskFull,
+    FileChanged,
     MissingBucket,
     MissingFile,
     NoCredentials,
@@ -25,6 +26,7 @@ __all__ = [
     "AccessDenied",
     "DiskFull",
     "File",
+    "FileChanged",
     "MissingBucket",
     "MissingFile",
     "NoCredentials",
@@ -70,13 +72,17 @@ def list_files(prefix: str) -> list[File]:
     return [File(uri, sizes[uri]) for uri in sorted(sizes)]
 
 
-def read(uri: str) -> bytes:
-    """The whole content of a file; by one request in S3, so not for hundreds of MB (see `download`).
+def read(uri: str, listed_bytes: int | None = None) -> bytes:
+    """The whole content of a file, into memory, so not for hundreds of MB (see `download`).
+
+    Args:
+        listed_bytes: the size that the file was listed with, where that is known.
 
     Raises:
-        StorageError: MissingFile, MissingBucket, NoCredentials, AccessDenied, OtherRegion or Unreachable.
+        StorageError: MissingFile, MissingBucket, NoCredentials, AccessDenied, OtherRegion or Unreachable;
+            FileChanged where the file is not of the listed size.
     """
-    return _place(uri).read(uri)
+    return _place(uri).read(uri, listed_bytes)
 
 
 def write(uri: str, content: bytes) -> None:
@@ -101,7 +107,7 @@ def download(uri: str, path: str) -> None:
     """Copies a file of any size to a local path, a part at a time; the path appears whole or not at all.
 
     Raises:
-        StorageError: as `read` and `write`; also where the object is changed on the way.
+        StorageError: as `read` and `write`; FileChanged where the file is changed on the way.
     """
     _place(uri).download(uri, path)
 
@@ -124,7 +130,7 @@ class _Place(Protocol):
     """What storage.local and storage.s3 have in common."""
 
     def sizes(self, prefix: str, /) -> dict[str, int]: ...
-    def read(self, uri: str, /) -> bytes: ...
+    def read(self, uri: str, listed_bytes: int | None, /) -> bytes: ...
     def write(self, uri: str, content: bytes, /) -> None: ...
     def delete(self, uri: str, /) -> None: ...
     def download(self, uri: str, path: str, /) -> None: ...

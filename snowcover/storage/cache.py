@@ -2,19 +2,22 @@
 
 import hashlib
 import os
+import zlib
 
 from snowcover import storage
 from snowcover.storage import File, local
 from snowcover.storage.errors import MissingFile, StorageError
 
+CHECKSUM_BYTES = 4  # CRC-32, which costs a tenth of the reading
+
 
 class Cache:
     """A folder of files once read, for any number of threads and processes at a time.
 
-    A file is kept under a digest of its uri, and served only where its size is the listed one: so an object
-    replaced by one of another size is read anew, and a file cut short is never served. The size is all that a
-    manifest holds of a file beside its uri, on every kind of storage; an object replaced by one of exactly the
-    same size needs an empty cache folder.
+    A file is kept under a digest of its uri, with a checksum behind it, and served only where its size is the listed
+    one and the checksum fits: so an object replaced by one of another size is read anew, and a file that was cut
+    short or damaged is never served. The size is all that a manifest holds of a file beside its uri, on every kind of
+    storage; an object replaced by one of exactly the same size needs an empty cache folder.
 
     Args:
         folder: a folder of this machine, made on the first read.
@@ -32,13 +35,12 @@ class Cache:
             StorageError: as `storage.read` and `storage.write`; DiskFull where the folder has no room.
         """
         if not storage.is_remote(file.uri):
-            return storage.read(file.uri)
+            return storage.read(file.uri, file.size_bytes)
         path = self._path(file)
         content = _kept(path)
         if content is None or len(content) != file.size_bytes:
-            content = storage.read(file.uri)
-            if len(content) == file.size_bytes:
-                local.write(path, content)
+            content = storage.read(file.uri, file.size_bytes)
+            local.write(path, content + _checksum(content))
         return content
 
     def _path(self, file: File) -> str:
@@ -48,6 +50,12 @@ class Cache:
 
 def _kept(path: str) -> bytes | None:
     try:
-        return local.read(path)
+        kept = local.read(path)
     except MissingFile:
         return None
+    content = kept[:-CHECKSUM_BYTES]
+    return content if kept[-CHECKSUM_BYTES:] == _checksum(content) else None
+
+
+def _checksum(content: bytes) -> bytes:
+    return zlib.crc32(content).to_bytes(CHECKSUM_BYTES, "little")

@@ -33,8 +33,25 @@ class Unreachable(StorageError):
     """The server did not answer as it should, however often it was asked."""
 
 
+class FileChanged(StorageError):
+    """The file is not of the size that it was listed with, or became another while it was read."""
+
+
 class DiskFull(StorageError):
     """There is no room left to write to."""
+
+
+def other_size(uri: str, size_bytes: int, listed_bytes: int) -> FileChanged:
+    """The error for a file of another size than the listed one."""
+    return FileChanged(
+        f"{uri} has {size_bytes} bytes where {listed_bytes} were listed: it was changed or cut short since, so copy "
+        "or make it again, or list it anew by starting again"
+    )
+
+
+def changed_while_read(uri: str) -> FileChanged:
+    """The error for a file that is being written to."""
+    return FileChanged(f"{uri} cannot be read because it was changed meanwhile: start again")
 
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}

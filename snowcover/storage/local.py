@@ -41,10 +41,13 @@ def _walk(folder: str, name_begins: str, parents: tuple[tuple[int, int], ...]) -
                 yield path, entry.stat().st_size
 
 
-def read(path: str) -> bytes:
+def read(path: str, listed_bytes: int | None = None) -> bytes:
     """The whole file; see `storage.read`."""
     with opened(path) as file:
-        return file.read()
+        content = file.read()
+    if listed_bytes is not None and len(content) != listed_bytes:
+        raise errors.other_size(path, len(content), listed_bytes)
+    return content
 
 
 def write(path: str, content: bytes) -> None:
@@ -61,9 +64,14 @@ def delete(path: str) -> None:
 
 def download(path: str, target: str) -> None:
     """Copies a file, whole or not at all; see `storage.download`."""
-    with opened(path) as source, atomically(target) as file:
-        while part := source.read(COPY_BYTES):
-            file.write(part)
+    with opened(path) as source:
+        before = os.fstat(source.fileno())
+        with atomically(target) as file:
+            while part := source.read(COPY_BYTES):
+                file.write(part)
+            after = os.fstat(source.fileno())
+            if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+                raise errors.changed_while_read(path)
 
 
 def upload(source: str, path: str) -> None:

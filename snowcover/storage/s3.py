@@ -6,15 +6,19 @@ sorting by bytes (SeaweedFS and S3 directory buckets do not), and it shows the f
 "a". S3's own prefix is exact.
 """
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import obstore
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
 from snowcover.storage import errors, local, s3_connection, s3_errors
+
+if TYPE_CHECKING:
+    from obstore import GetOptions
 
 PART_BYTES = 16 << 20  # of large objects; each part has its own retries. S3 takes parts from 5 MiB
 PARTS_IN_FLIGHT = 2  # for sending; more would let a slow line run into the silence timeout
@@ -39,10 +43,12 @@ def _items(page: dict[str, Any], prefix: str, region: str) -> list[dict[str, Any
     return items
 
 
-def read(uri: str) -> bytes:
-    """The whole object, by one request; see `storage.read`."""
-    with _named_errors(uri, "read"):
-        return bytes(obstore.get(*_object(uri)).bytes())
+def read(uri: str, listed_bytes: int | None = None) -> bytes:
+    """The whole object, by one request where it is no larger than PART_BYTES; see `storage.read`."""
+    content = b"".join(_parts(uri))
+    if listed_bytes is not None and len(content) != listed_bytes:
+        raise errors.other_size(uri, len(content), listed_bytes)
+    return content
 
 
 def write(uri: str, content: bytes) -> None:
@@ -65,17 +71,45 @@ def download(uri: str, path: str) -> None:
 
 
 def _parts(uri: str) -> Iterator[bytes]:
-    """The object in pieces of at most PART_BYTES, all of one version of it."""
+    """The object in pieces of at most PART_BYTES, all of one version of it, each as long as the server said."""
     with _named_errors(uri, "read"):
         store, key = _object(uri)
-        whole = obstore.get(store, key)  # brings the size; a body of several parts is left unread
-        size, version = whole.meta["size"], whole.meta["e_tag"]
-        if size <= PART_BYTES:
-            yield bytes(whole.bytes())
-            return
-        for start in range(0, size, PART_BYTES):
-            piece = (start, min(start + PART_BYTES, size))
-            yield bytes(obstore.get(store, key, options={"range": piece, "if_match": version}).bytes())
+        start, size, version = 0, PART_BYTES, None
+        while start < size:
+            content, size, version = _part(uri, store, key, start, version)
+            yield content
+            start += len(content)
+            if not content:  # an empty object
+                return
+
+
+def _part(uri: str, store: S3Store, key: str, start: int, version: str | None) -> tuple[bytes, int, str | None]:
+    """A piece that begins at `start`, the size of the whole object and its version.
+
+    Asked for as a range even where it is all of a tile: the answer then says its length twice, and one that was cut
+    short with its Content-Length made to fit is found out and asked for again.
+    """
+    end = time.monotonic() + s3_connection.RETRY_FOR_S
+    wait_s = s3_connection.FIRST_WAIT_S
+    while True:
+        options: GetOptions = {"range": (start, start + PART_BYTES)}
+        if version is not None:
+            options["if_match"] = version
+        try:
+            answer = obstore.get(store, key, options=options)
+            content = bytes(answer.bytes())
+        except BaseError as error:
+            if start > 0 or not s3_errors.is_past_the_end(error):
+                raise
+            answer = obstore.get(store, key)  # no range begins in an empty object
+            content = bytes(answer.bytes())
+        first, last = answer.range
+        if len(content) == last - first:
+            return content, answer.meta["size"], answer.meta["e_tag"]
+        if time.monotonic() + wait_s > end:
+            raise s3_errors.cut_short(uri, len(content), last - first)
+        time.sleep(wait_s)
+        wait_s = min(2 * wait_s, s3_connection.LONGEST_WAIT_S)
 
 
 def upload(path: str, uri: str) -> None:

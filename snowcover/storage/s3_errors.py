@@ -4,12 +4,14 @@ import re
 
 from snowcover.storage.errors import (
     AccessDenied,
+    FileChanged,
     MissingBucket,
     MissingFile,
     NoCredentials,
     OtherRegion,
     StorageError,
     Unreachable,
+    changed_while_read,
 )
 
 # S3's error codes, docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html, and statuses without one
@@ -19,6 +21,7 @@ _REGION = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocation
 _CREDENTIALS = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"}
 _DENIED = {"AccessDenied", "AllAccessDisabled", "AccountProblem", "RequestTimeTooSkewed", "403", "401"}
 _CHANGED = {"PreconditionFailed", "412"}
+_PAST_THE_END = {"InvalidRange", "416"}
 _FINAL = re.compile(r"4(?!08|29)\d\d")  # statuses that asking again does not change
 
 
@@ -41,8 +44,26 @@ def named(error: Exception, uri: str, verb: str) -> StorageError:
         return _no_credentials(uri, verb, said)
     if isinstance(error, ValueError):  # a key that obstore, or an endpoint that botocore cannot take
         return StorageError(f"{uri} cannot be {verb} ({_line(said)}): check the name and AWS_ENDPOINT_URL")
+    code, status = _code_and_status(said)
+    return _of_answer(code, status, said, uri, verb)
+
+
+def is_past_the_end(error: Exception) -> bool:
+    """Whether obstore's error says that no such range is in the object."""
+    return _code_and_status(str(error))[0] in _PAST_THE_END
+
+
+def cut_short(uri: str, received_bytes: int, promised_bytes: int) -> Unreachable:
+    """The error for an object of which less came than the server said, however often."""
+    return Unreachable(
+        f"{uri} cannot be read because only {received_bytes} of {promised_bytes} bytes come, although it was asked "
+        "again and again: check what lies between here and AWS_ENDPOINT_URL, a proxy for one, or try later"
+    )
+
+
+def _code_and_status(said: str) -> tuple[str, str]:
     status = _found(r"status code: (\d+)", said)
-    return _of_answer(_found(r"<Code>(\w+)</Code>", said) or status, status, said, uri, verb)
+    return _found(r"<Code>(\w+)</Code>", said) or status, status
 
 
 def _of_answer(code: str, status: str, said: str, uri: str, verb: str) -> StorageError:
@@ -61,7 +82,12 @@ def _of_answer(code: str, status: str, said: str, uri: str, verb: str) -> Storag
             "set AWS_PROFILE to a profile that has it"
         )
     if code in _CHANGED:
-        return StorageError(f"{uri} cannot be {verb} because it was changed meanwhile: start again")
+        return changed_while_read(uri)
+    if code in _PAST_THE_END:
+        return FileChanged(
+            f"{uri} cannot be {verb} because it is shorter than the server said at first ({code}): it was changed "
+            "meanwhile, or something between here and the server alters its answers, so start again"
+        )
     if _FINAL.fullmatch(status):
         return StorageError(f"{uri} cannot be {verb} because the server answered {code}: check the name")
     return _unreachable(uri, verb, status and code, said)
