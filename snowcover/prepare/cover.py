@@ -4,16 +4,11 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 
-import numpy as np
-from rasterio.features import rasterize
-from rasterio.transform import from_bounds
-from rasterio.warp import transform_geom
-
 from snowcover import storage
 from snowcover.data import index
-from snowcover.data.tiles import Tile, bounds, parse, path
+from snowcover.data.tiles import Bounds, Tile, bounds, parse, path
 from snowcover.errors import UserError
-from snowcover.prepare.positions import WEB_MERCATOR
+from snowcover.prepare import polygons
 
 
 class WrongCover(UserError):
@@ -23,31 +18,33 @@ class WrongCover(UserError):
 class Cover:
     """The tiles that may be made."""
 
-    def __init__(self, tiles: Iterable[Tile] = (), footprint: Sequence[dict[str, object]] = ()) -> None:
+    def __init__(self, told: str, tiles: Iterable[Tile] = (), footprint: Sequence[polygons.Shape] = ()) -> None:
+        self._told = told
         self._tiles = frozenset(tiles)
-        self._footprint = footprint  # shapes in EPSG:3857
+        self._footprint = footprint
 
-    def of(self, candidates: Sequence[Tile]) -> list[Tile]:
-        """Those of the candidates that are covered, in their order."""
-        allowed = self._touched(candidates) if self._footprint else self._tiles
-        return [tile for tile in candidates if tile in allowed]
+    def within(self, boxes: Sequence[Bounds], zoom: int) -> set[Tile]:
+        """The covered tiles that boxes in EPSG:3857 touch.
+
+        Raises: WrongCover
+        """
+        if not self._footprint:
+            return {tile for tile in self._tiles if any(_overlap(bounds(tile), box) for box in boxes)}
+        try:
+            return polygons.touched(self._footprint, boxes, zoom)
+        except polygons.NoPolygons as error:
+            raise WrongCover(f"cover={self._told} {error}.") from error
 
     @property
     def digest(self) -> str:
         """Tells two covers apart, short enough to read."""
-        told = json.dumps([sorted(map(path, self._tiles)), list(self._footprint)])
+        footprint = [[ring.tolist() for ring in shape] for shape in self._footprint]
+        told = json.dumps([sorted(map(path, self._tiles)), footprint])
         return hashlib.sha256(told.encode()).hexdigest()[:16]
 
-    def _touched(self, candidates: Sequence[Tile]) -> set[Tile]:
-        """The footprint drawn on a raster whose pixels are tiles."""
-        xs, ys = [tile.x for tile in candidates], [tile.y for tile in candidates]
-        first, last = Tile(candidates[0].z, min(xs), min(ys)), Tile(candidates[0].z, max(xs), max(ys))
-        left, _, _, top = bounds(first)
-        _, bottom, right, _ = bounds(last)
-        width, height = last.x - first.x + 1, last.y - first.y + 1
-        place = from_bounds(left, bottom, right, top, width, height)
-        drawn = rasterize(self._footprint, (height, width), transform=place, all_touched=True, dtype=np.uint8)
-        return {tile for tile in candidates if drawn[tile.y - first.y, tile.x - first.x]}
+
+def _overlap(a: Bounds, b: Bounds) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
 def read(cover: str | Sequence[str], zoom: int) -> Cover:
@@ -58,13 +55,35 @@ def read(cover: str | Sequence[str], zoom: int) -> Cover:
     """
     if not isinstance(cover, str):
         return _of_tiles(cover, "cover", zoom)
-    if cover.endswith((".geojson", ".json")):
-        return Cover(footprint=_shapes(storage.read(cover), cover))
-    if cover.endswith((".csv", ".txt")):
-        return _of_tiles(storage.read(cover).decode().split(), cover, zoom)
+    ending = cover.rpartition(".")[2].lower()
+    if ending in ("geojson", "json"):
+        return _of_polygons(cover)
+    if ending in ("csv", "txt"):
+        return _of_tiles(_names(storage.read(cover), cover), cover, zoom)
     if parse(f"{cover}.tif"):
         return _of_tiles([cover], "cover", zoom)
+    if not cover.strip("/"):
+        raise WrongCover(f"cover={cover!r} names nothing: {_GIVE}, or leave cover out to make all tiles.")
     return _of_tiles(_made(cover.rstrip("/")), cover, zoom)
+
+
+_GIVE = "give z/x/y names, a .csv or .txt of them, a .geojson, or a collect's folder"
+
+
+def _of_polygons(cover: str) -> Cover:
+    try:
+        return Cover(cover, footprint=polygons.read(storage.read(cover)))
+    except polygons.NoPolygons as error:
+        raise WrongCover(f"{cover} {error}.") from error
+
+
+def _names(content: bytes, uri: str) -> list[str]:
+    """The names in a text file, one or several to a line, as editors of all systems write them."""
+    try:
+        lines = content.decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise WrongCover(f"{uri} is no text ({error}): write z/x/y names, one a line, as UTF-8.") from error
+    return [name for line in lines for name in (["".join(line.split())] if "," in line else line.split())]
 
 
 def _made(folder: str) -> list[str]:
@@ -82,12 +101,10 @@ def _made(folder: str) -> list[str]:
 def _of_tiles(names: Sequence[str], told: str, zoom: int) -> Cover:
     tiles = [_tile(name, told) for name in names]
     if not tiles:
-        raise WrongCover(
-            f"cover={told} has no tiles: give z/x/y names, a .csv or .txt of them, a .geojson, or a collect's folder."
-        )
+        raise WrongCover(f"cover={told} has no tiles: {_GIVE}.")
     if zooms := {tile.z for tile in tiles} - {zoom}:
         raise WrongCover(f"{told} has tiles of zoom {min(zooms)}, zoom={zoom} was asked for: give zoom={min(zooms)}.")
-    return Cover(tiles)
+    return Cover(told, tiles)
 
 
 def _tile(name: str, told: str) -> Tile:
@@ -99,25 +116,3 @@ def _tile(name: str, told: str) -> Tile:
     if tile is None:
         raise WrongCover(f"{told} names {name!r}, which is no tile: write z/x/y, or x,y,z in a CSV.")
     return tile
-
-
-def _shapes(content: bytes, uri: str) -> list[dict[str, object]]:
-    """The polygons of a GeoJSON file (EPSG:4326, as RFC 7946 has it), in EPSG:3857."""
-    try:
-        found = _geometries(json.loads(content))
-        shapes = [
-            transform_geom("EPSG:4326", WEB_MERCATOR, shape) for shape in found if "Polygon" in str(shape["type"])
-        ]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise WrongCover(f"{uri} is not GeoJSON ({type(error).__name__}: {error}): give a file of polygons.") from error
-    if not shapes:
-        raise WrongCover(f"{uri} has no polygon: give a footprint, for example a collect's footprint.geojson.")
-    return shapes
-
-
-def _geometries(node: dict[str, object]) -> list[dict[str, object]]:
-    if node["type"] == "FeatureCollection":
-        return [shape for feature in node["features"] for shape in _geometries(feature)]  # type: ignore[attr-defined]
-    if node["type"] == "Feature":
-        return _geometries(node["geometry"]) if node["geometry"] else []  # type: ignore[arg-type]
-    return [node]

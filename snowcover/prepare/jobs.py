@@ -11,16 +11,23 @@ from snowcover.errors import UserError
 from snowcover.prepare import collect, places, radiance, raster, scene, udm
 from snowcover.prepare.config import Config
 from snowcover.prepare.cover import Cover
+from snowcover.prepare.extent import boxes
 from snowcover.prepare.pieces import Cut
-from snowcover.prepare.preview import thumb_px
+from snowcover.prepare.preview import layout
 from snowcover.prepare.raster import Raster
 from snowcover.prepare.warp import Source
+
+MOST_TILES = 10_000_000  # to be listed in memory, about a GB; at best some days of work
 
 Opener = Callable[[], AbstractContextManager[Source]]
 
 
 class NothingToMake(UserError):
     """A source touches none of the tiles that may be made."""
+
+
+class TooManyTiles(UserError):
+    """A source that is too large to be cut at so fine a zoom."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +63,14 @@ def collect_job(config: Config, scratch: str, cover: Cover | None) -> Job:
         "depth_highest_m": None if is_mask else config.depth_highest_m,
     }
     cut = Cut(
-        config.tile_size, config.min_valid, config.compress, collect.UNOBSERVED, ("snow",), True, (0,), thumb_px(tiles)
+        config.tile_size,
+        config.min_valid,
+        config.compress,
+        collect.UNOBSERVED,
+        ("snow",),
+        True,
+        (0,),
+        layout(tiles).side_px,
     )
     index = Index(kind="collect", complete=False, source=_origin(found), settings=told)
     return Job(found.name, config.out.rstrip("/"), found, _collect_opener(found, rule), tiles, cut, index, rule)
@@ -82,7 +96,7 @@ def scene_job(config: Config, uri: str, scratch: str, cover: Cover | None) -> Jo
     }
     cut = Cut(
         config.tile_size, config.min_valid, config.compress, nodata, names, False, scene.true_colour(names),
-        thumb_px(tiles), factors,
+        layout(tiles).side_px, factors,
     )  # fmt: skip
     index = Index(kind="scene", complete=False, source=_origin(found), settings=told)
     opener = _scene_opener(found, nodata, mask)
@@ -90,11 +104,22 @@ def scene_job(config: Config, uri: str, scratch: str, cover: Cover | None) -> Jo
 
 
 def _tiles(source: Raster, config: Config, cover: Cover | None) -> tuple[Tile, ...]:
-    tiles = places.candidates(source.grid, config.zoom)
-    covered = tiles if cover is None else cover.of(tiles)
+    if cover is None:
+        _refuse_too_many(source, config)
+        return tuple(places.candidates(source.grid, config.zoom))
+    covered = cover.within(boxes(source.grid), config.zoom)
     if not covered:
         raise NothingToMake(f"{source.uri} touches none of the tiles of cover={config.cover}: is it the same ground?")
-    return tuple(covered)
+    return tuple(places.sort(covered))
+
+
+def _refuse_too_many(source: Raster, config: Config) -> None:
+    if (count := places.count(boxes(source.grid), config.zoom)) > MOST_TILES:
+        fitting = places.fit(source.grid, config.tile_size)
+        raise TooManyTiles(
+            f"{source.uri} would be cut into about {count:,.0f} tiles at zoom={config.zoom}, more than {MOST_TILES:,}: "
+            f"its pixels of {fitting.pixel_m:.3g} m fit zoom={fitting.zoom}, and cover=... makes a part of it."
+        )
 
 
 def _common_settings(config: Config, cover: Cover | None) -> dict[str, Setting]:

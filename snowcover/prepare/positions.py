@@ -1,5 +1,7 @@
 """Where a tile's pixels lie in a source raster's own grid."""
 
+import functools
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +14,7 @@ from rasterio.warp import transform
 from snowcover.data.tiles import Bounds
 
 WEB_MERCATOR = CRS.from_epsg(3857)
+WGS84 = CRS.from_epsg(4326)
 TOLERANCE_PX = 0.125  # of a source pixel, GDAL's default
 
 Array = NDArray[Any]
@@ -77,7 +80,45 @@ def _project_points(grid: Grid, box: Bounds, across: Floats, down: Floats) -> Fl
     left, bottom, right, top = box
     xs, ys = left + across * (right - left), top + down * (bottom - top)
     with np.errstate(invalid="ignore"):
-        return apply(~grid.transform, *project(WEB_MERCATOR, grid.crs, xs, ys))
+        return apply(~grid.transform, *beside(grid, *project(WEB_MERCATOR, grid.crs, xs, ys)))
+
+
+def beside(grid: Grid, xs: Floats, ys: Floats) -> Floats:
+    """x and y, [2, n], in the grid's CRS, each x by the turn around the world that is nearest to the raster's middle.
+
+    A raster may lie at 179 to 181 degrees, or at 0 to 360, where the map says -180 to 180.
+    """
+    turn = period(grid.crs)
+    if turn is not None:
+        middle = apply(grid.transform, np.array([grid.width / 2]), np.array([grid.height / 2]))[0]
+        xs = xs - np.floor((xs - middle) / turn + 0.5) * turn
+    return np.stack([xs, ys])
+
+
+def period(crs: CRS) -> float | None:
+    """What the CRS's x grows by once around the world, None where x is no matter of longitude alone.
+
+    All geographic CRSs have one, and those like Mercator's, in which meridians are straight and evenly spaced.
+    """
+    return _period(crs.to_wkt())
+
+
+@functools.cache
+def _period(wkt: str) -> float | None:
+    crs = CRS.from_wkt(wkt)
+    if crs.is_geographic:
+        return 2 * math.pi / float(crs.units_factor[1])
+    longitudes, latitudes = np.tile(np.arange(-150.0, 180, 60), 2), np.repeat([0.0, 60.0], 6)
+    xs = project(WGS84, crs, longitudes, latitudes)[0]
+    if not np.isfinite(xs).all():
+        return None
+    turn = 6 * abs(float(np.median(np.diff(xs[:6]))))
+    errors = (xs - xs[0]) / turn - (longitudes - longitudes[0]) / 360 if turn else np.ones(1)
+    if (np.abs(errors - np.rint(errors)) > 1e-5).any():  # a datum moves some points by a hundred metres
+        return None
+    there = project(crs, WGS84, np.array([0.0, turn]), np.zeros(2))[0]
+    missed = (there[1] - there[0] + 180) % 360 - 180
+    return turn * (1 - missed / 360)
 
 
 def project(source: CRS, target: CRS, xs: Floats, ys: Floats) -> Floats:

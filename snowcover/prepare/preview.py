@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -11,11 +12,12 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from snowcover.data.tiles import Tile
 from snowcover.prepare.collect import BARE, SNOW, UNOBSERVED
+from snowcover.prepare.places import first_column
 from snowcover.prepare.positions import Array
 from snowcover.prepare.scene import observed
 
 LONGEST_PX = 1024  # of the tiles' mosaic
-LARGEST_THUMB_PX = 128
+SMALLEST_CELL_PX, LARGEST_CELL_PX = 2, 128
 SMALLEST_IN = 5.5  # so that the longest names fit above it
 NOT_MADE = (1.0, 1.0, 1.0)
 NODATA = (0.55, 0.55, 0.58)
@@ -27,44 +29,73 @@ CLASSES = {
 STRETCH_PERCENT = (2, 98)
 
 
-def thumb_px(tiles: Sequence[Tile]) -> int:
-    """How large a tile is shown, so that the picture stays one that a screen can show."""
-    across, down = (len(range(min(axis), max(axis) + 1)) for axis in _axes(tiles))
-    return max(2, min(LARGEST_THUMB_PX, LONGEST_PX // max(across, down)))
+@dataclass(frozen=True)
+class Layout:
+    """Where tiles are shown: in cells, each of one tile, or of several where there are more than pixels to show."""
+
+    zoom: int
+    left: int
+    """x of the westernmost tile: near the 180th meridian greater than that of the easternmost"""
+    top: int
+    across: int
+    """in tiles"""
+    down: int
+    tiles_a_cell: int
+    """along one side"""
+    side_px: int
+    """of a cell"""
+
+    def cell(self, tile: Tile) -> tuple[int, int]:
+        """Row and column."""
+        column = (tile.x - self.left) % (1 << self.zoom)
+        return (tile.y - self.top) // self.tiles_a_cell, column // self.tiles_a_cell
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of cells."""
+        return -(-self.down // self.tiles_a_cell), -(-self.across // self.tiles_a_cell)
 
 
-def _axes(tiles: Sequence[Tile]) -> tuple[list[int], list[int]]:
-    return [tile.x for tile in tiles], [tile.y for tile in tiles]
+def layout(tiles: Sequence[Tile]) -> Layout:
+    """A picture of at most LONGEST_PX a side, whatever the tiles."""
+    zoom, left, top = tiles[0].z, first_column(tiles), min(tile.y for tile in tiles)
+    across = max((tile.x - left) % (1 << zoom) for tile in tiles) + 1
+    down = max(tile.y for tile in tiles) - top + 1
+    tiles_a_cell = -(-max(across, down) * SMALLEST_CELL_PX // LONGEST_PX)
+    side_px = min(LARGEST_CELL_PX, LONGEST_PX * tiles_a_cell // max(across, down))
+    return Layout(zoom, left, top, across, down, tiles_a_cell, max(SMALLEST_CELL_PX, side_px))
 
 
 class Mosaic:
     """Small tiles put side by side as they come."""
 
-    def __init__(self, tiles: Sequence[Tile], side_px: int, nodata: float, is_mask: bool) -> None:
-        xs, ys = _axes(tiles)
-        self.left, self.top = min(xs), min(ys)
-        self.across, self.down = max(xs) - self.left + 1, max(ys) - self.top + 1
-        self.side_px, self.nodata, self.is_mask = side_px, nodata, is_mask
-        self.made: list[Tile] = []
+    def __init__(self, laid: Layout, nodata: float, is_mask: bool) -> None:
+        self.layout, self.nodata, self.is_mask = laid, nodata, is_mask
+        self._shown: dict[tuple[int, int], Tile] = {}  # by cell; of several tiles the first, whichever comes first
         self._values: Array | None = None  # [H, W, 1 or 3], in the tiles' own type
 
     def place(self, tile: Tile, thumb: Array) -> None:
+        cell, side_px = self.layout.cell(tile), self.layout.side_px
         if self._values is None:
-            shape = (self.down * self.side_px, self.across * self.side_px, thumb.shape[2])
-            self._values = np.full(shape, self.nodata, thumb.dtype)
-        row, column = (tile.y - self.top) * self.side_px, (tile.x - self.left) * self.side_px
-        self._values[row : row + self.side_px, column : column + self.side_px] = thumb
-        self.made.append(tile)
+            rows, columns = self.layout.shape
+            self._values = np.full((rows * side_px, columns * side_px, thumb.shape[2]), self.nodata, thumb.dtype)
+        if tile > self._shown.get(cell, tile):
+            return
+        row, column = (index * side_px for index in cell)
+        self._values[row : row + side_px, column : column + side_px] = thumb
+        self._shown[cell] = tile
 
     def picture(self) -> Array:
         """[H, W, 3] float, 0 to 1: classes in their colours, imagery stretched, white where no tile was made."""
+        side_px = self.layout.side_px
+        made = np.zeros(self.layout.shape, bool)
+        for cell in self._shown:
+            made[cell] = True
+        made = made.repeat(side_px, 0).repeat(side_px, 1)
         if self._values is None:
-            return np.ones((self.down * self.side_px, self.across * self.side_px, 3), np.float32)
+            return np.ones((*made.shape, 3), np.float32)
         colours = _classes(self._values) if self.is_mask else _stretched(self._values, self.nodata)
-        made = np.zeros((self.down, self.across), bool)
-        for tile in self.made:
-            made[tile.y - self.top, tile.x - self.left] = True
-        colours[~made.repeat(self.side_px, 0).repeat(self.side_px, 1)] = NOT_MADE
+        colours[~made] = NOT_MADE
         return colours
 
 
@@ -87,18 +118,21 @@ def _stretched(values: Array, nodata: float) -> Array:
 
 def png(mosaic: Mosaic, title: str) -> bytes:
     """The picture with tile numbers along its sides; the same tiles give the same bytes."""
-    picture = mosaic.picture()
-    zoom = mosaic.made[0].z if mosaic.made else 0
+    picture, laid = mosaic.picture(), mosaic.layout
     width, height = (max(shape_px / 100 + 1.6, SMALLEST_IN) for shape_px in (picture.shape[1], picture.shape[0]))
     figure = Figure(figsize=(width, height), dpi=100, layout="constrained")
     axes = figure.add_subplot()
-    right, bottom = mosaic.left + mosaic.across, mosaic.top + mosaic.down
-    axes.imshow(picture, extent=(mosaic.left, right, bottom, mosaic.top), interpolation="nearest")
-    axes.vlines(range(mosaic.left, right + 1), mosaic.top, bottom, color="black", linewidth=0.5, alpha=0.6)
-    axes.hlines(range(mosaic.top, bottom + 1), mosaic.left, right, color="black", linewidth=0.5, alpha=0.6)
-    for axis, label in ((axes.xaxis, f"tile x, zoom {zoom}"), (axes.yaxis, "tile y")):
+    rows, columns = (count * laid.tiles_a_cell for count in laid.shape)
+    right, bottom = laid.left + columns, laid.top + rows
+    axes.imshow(picture, extent=(laid.left, right, bottom, laid.top), interpolation="nearest")
+    if laid.tiles_a_cell == 1:
+        axes.vlines(range(laid.left, right + 1), laid.top, bottom, color="black", linewidth=0.5, alpha=0.6)
+        axes.hlines(range(laid.top, bottom + 1), laid.left, right, color="black", linewidth=0.5, alpha=0.6)
+    world = 1 << laid.zoom
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value % world:.0f}"))  # on after 180 degrees
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f}"))
+    for axis, label in ((axes.xaxis, f"tile x, zoom {laid.zoom}"), (axes.yaxis, "tile y")):
         axis.set_major_locator(MaxNLocator(nbins=8, integer=True))
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f}"))
         axis.set_label_text(label)
     axes.tick_params(axis="x", labelrotation=45)
     figure.suptitle(title, fontsize=8)

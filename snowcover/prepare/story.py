@@ -34,7 +34,7 @@ def make(config: Config) -> None:
     Raises: UserError
     """
     cv2.setNumThreads(1)  # the threads are ours: one per tile
-    allowed = cover.read(config.cover, config.zoom) if config.cover else None
+    allowed = cover.read(config.cover, config.zoom) if config.cover is not None else None
     uris = [str(config.collect)] if config.collect else scenes(config)
     results = []
     for uri in uris:

@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -15,7 +16,7 @@ from rasterio.windows import Window
 
 from snowcover.prepare import raster
 from snowcover.prepare.collect import SNOW, STRIP_ROWS, UNOBSERVED, Rule, strips
-from snowcover.prepare.positions import Array, Grid
+from snowcover.prepare.positions import Array, Grid, period
 
 FOOTPRINT_CELLS = 256  # along the longer side: services that sell imagery take some hundred corners, not millions
 
@@ -85,15 +86,54 @@ def cloud_optimised(path: str, target: str) -> None:
 
 def footprint(name: str, ground: Array, grid: Grid) -> str:
     """GeoJSON (EPSG:4326) of the observed ground: it holds all of it, and at most a cell more on each side."""
-    scale = cell_px(grid)
-    lattice = grid.transform * Affine.scale(scale)
     with raster.settings():
-        found = [shape for shape, _ in shapes(ground, mask=ground == 1, transform=lattice)]
-        found = transform_geom(grid.crs, "EPSG:4326", found, precision=7) if found else []
-    polygons = [part for shape in found for part in _polygons(shape)]
+        polygons = [part for shape in _on_earth(ground, grid) for part in _polygons(shape)]
     geometry = {"type": "MultiPolygon", "coordinates": polygons}
     feature = {"type": "Feature", "properties": {"name": name}, "geometry": geometry}
     return json.dumps({"type": "FeatureCollection", "features": [feature]}) + "\n"
+
+
+def _on_earth(ground: Array, grid: Grid) -> list[dict[str, object]]:
+    """The observed cells' shapes in EPSG:4326, none of them across the 180th meridian, as RFC 7946 wants it.
+
+    GDAL cuts them there, but not what is in degrees already.
+    """
+    lattice = grid.transform * Affine.scale(cell_px(grid))
+    turn = period(grid.crs) if grid.crs.is_geographic else None
+    if turn is None:
+        return _transformed(ground, grid, lattice)
+    found = []
+    lefts, rights = _sides_of_cells(ground.shape, lattice)
+    for turns in (-1, 0, 1):
+        moved = Affine.translation(turns * turn, 0) * lattice
+        here = (lefts + turns * turn < turn / 2) & (rights + turns * turn > -turn / 2)
+        shapes_here = _transformed(np.where(here, ground, 0).astype(np.uint8), grid, moved)
+        found += [_clipped(shape) for shape in shapes_here]
+    return found
+
+
+def _sides_of_cells(shape: tuple[int, ...], lattice: Affine) -> tuple[Array, Array]:
+    """Least and greatest x of each cell, [h, w]."""
+    rows, columns = np.mgrid[: shape[0] + 1, : shape[1] + 1]
+    x = lattice.a * columns + lattice.b * rows + lattice.c
+    corners = np.stack([x[:-1, :-1], x[:-1, 1:], x[1:, :-1], x[1:, 1:]])
+    return corners.min(axis=0), corners.max(axis=0)
+
+
+def _transformed(ground: Array, grid: Grid, lattice: Affine) -> list[dict[str, object]]:
+    found = [shape for shape, _ in shapes(ground, mask=ground == 1, transform=lattice)]
+    return list(transform_geom(grid.crs, "EPSG:4326", found, precision=7)) if found else []
+
+
+def _clipped(shape: dict[str, object]) -> dict[str, object]:
+    """A shape whose cells end at the 180th meridian, those that it goes through too."""
+
+    def clip(node: Any) -> Any:
+        if isinstance(node[0], (int, float)):
+            return [min(max(node[0], -180.0), 180.0), *node[1:]]
+        return [clip(part) for part in node]
+
+    return {**shape, "coordinates": clip(shape["coordinates"])}
 
 
 def _polygons(shape: dict[str, object]) -> list[object]:

@@ -103,7 +103,7 @@ def _write_index(folder: str, content: Index) -> None:
 
 
 def _cut_all(job: Job, there: set[str], workers: int) -> tuple[list[Entry], preview.Mosaic]:
-    mosaic = preview.Mosaic(job.tiles, job.cut.thumb_px, job.cut.nodata, job.cut.is_mask)
+    mosaic = preview.Mosaic(preview.layout(job.tiles), job.cut.nodata, job.cut.is_mask)
     entries: list[Entry] = []
     made = in_threads(lambda: _worker(job, there), job.tiles, workers)
     # disable=None: quiet where the output is not a terminal

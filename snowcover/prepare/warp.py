@@ -54,13 +54,16 @@ def warp(source: Source, tile: Tile, size_px: int) -> tuple[Array, Array]:
 
 def _shrink(columns: Floats, rows: Floats) -> tuple[int, int]:
     """How many whole source pixels a tile pixel spans across and down: these are averaged first."""
-    middle = columns.shape[0] // 2
-    spans = (
-        math.hypot(p[middle, middle] - p[middle - 1, middle], p[middle, middle] - p[middle, middle - 1])
-        for p in (columns, rows)
-    )
+    spans = (_span(places) for places in (columns, rows))
     across, down = (max(1, math.floor(span + 1e-6)) if math.isfinite(span) else 1 for span in spans)
     return across, down
+
+
+def _span(places: Floats) -> float:
+    """Of the tile's middle pixel, unless the source's two ends, which may be one meridian, meet just there."""
+    row, columns = places.shape[0] // 2, places.shape[1] * np.arange(1, 4) // 4
+    steps = places[row, columns] - places[row - 1, columns], places[row, columns] - places[row, columns - 1]
+    return float(np.median(np.hypot(*steps)))
 
 
 def _sample(source: Source, columns: Floats, rows: Floats, shrink: tuple[int, int]) -> tuple[Array, Array]:
