@@ -1,14 +1,47 @@
 """Addresses of MLflow stores: shown without passwords, told apart by who can reach them, opened in a browser."""
 
 import re
+import shlex
 import socket
 from ipaddress import IPv6Address, ip_address
+from pathlib import Path
 from urllib.parse import urlsplit
+
+# scheme://user:password@/path?key=value; a path that begins with a slash is absolute
+SQLITE = re.compile(r"(?P<head>sqlite(?:\+\w+)?://[^/]*/)(?P<path>[^?]*)(?P<options>\?.*)?", re.DOTALL)
 
 
 def without_password(uri: str) -> str:
     """The address as it may be shown and kept."""
     return re.sub(r"//[^/@]*@", "//***@", uri)
+
+
+def sqlite_path(uri: str) -> Path | None:
+    """The file of an SQLite store; None for any other store, and for a database in memory."""
+    found = SQLITE.fullmatch(uri)
+    path = found["path"] if found else ""
+    return Path(path).expanduser() if path and path != ":memory:" else None
+
+
+def absolute(uri: str, folder: Path) -> str:
+    """The same store whatever the working folder becomes: the path of an SQLite file is taken from `folder`.
+
+    A path that an address cannot hold (see `misread`) stays relative.
+    """
+    found, path = SQLITE.fullmatch(uri), sqlite_path(uri)
+    if found is None or path is None or path.is_absolute() and not found["path"].startswith("~"):
+        return uri
+    full = f"{found['head']}{folder / path}"
+    return uri if misread(full) else full + (found["options"] or "")
+
+
+def misread(uri: str) -> bool:
+    """Whether an SQLite address means another file than the one it seems to: `%20` is a space, `?` ends the path."""
+    found = SQLITE.fullmatch(uri)
+    if found is None:
+        return False
+    options = (found["options"] or "?")[1:]
+    return "%" in found["path"] or bool(options and not re.fullmatch(r"\w+=[^/?]*(&\w+=[^/?]*)*", options))
 
 
 def only_here(uri: str) -> bool:
@@ -46,7 +79,7 @@ def where_to_look(uri: str) -> str:
     if uri.startswith("http"):
         return uri
     if not uri.startswith("arn:"):
-        return f"mlflow ui --backend-store-uri {uri}"
+        return f"mlflow ui --backend-store-uri {shlex.quote(uri)}"
     # SageMaker lets whoever may enter make a link that is good for minutes.
     _, _, _, region, _, resource = uri.split(":", 5)
     kind, _, name = resource.partition("/")

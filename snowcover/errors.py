@@ -2,6 +2,8 @@
 
 import signal
 
+LINE_LENGTH = 300  # characters of another program's error that a sentence of ours repeats
+
 
 class UserError(Exception):
     """Something the user can mend. Its text is the whole message: what is wrong, where, and the way out."""
@@ -23,6 +25,10 @@ class LostProcess(BaseException):
 
 
 def first_line(error: BaseException) -> str:
-    """The beginning of an error's text, to be told within a sentence."""
+    """The beginning of an error's text, to be told within a sentence: its first line, cut between two words."""
     text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0][:300]
+    line = text.splitlines()[0].strip()
+    if len(line) <= LINE_LENGTH:
+        return line
+    whole, space, _ = line[: LINE_LENGTH + 1].rpartition(" ")
+    return f"{whole if space else line[:LINE_LENGTH]} ..."

@@ -13,9 +13,10 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 logging.getLogger("numexpr").setLevel(logging.WARNING)  # greets when pandas loads it
 
 from snowcover.tracking.bringing import bring_run  # noqa: E402 - after the settings that mlflow reads when imported
+from snowcover.tracking.causes import CannotRecord  # noqa: E402
 from snowcover.tracking.job_store import CannotBring  # noqa: E402
 from snowcover.tracking.recording import Recorder, recorded  # noqa: E402
-from snowcover.tracking.store import CannotRecord, Status  # noqa: E402
+from snowcover.tracking.store import Status  # noqa: E402
 from snowcover.tracking.sweeps import close_sweep, note, open_sweep, run_of_job  # noqa: E402
 
 __all__ = [

@@ -14,6 +14,7 @@ from filelock import FileLock
 from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus, Metric, Param, Run, RunInfo
 from mlflow.tracking import MlflowClient
 
+from snowcover.addresses import sqlite_path
 from snowcover.tracking.job_store import CannotBring, JobStore, job_store
 from snowcover.tracking.store import BATCH, PARAMS, experiment_id, reached, run_tags
 
@@ -43,12 +44,12 @@ def bring_run(store: Path, uri: str, experiment: str, tags: Mapping[str, str]) -
         CannotRecord: the user's store cannot be reached or written.
     """
     with job_store(store) as source, reached(uri) as client, _one_at_a_time(uri):
-        home = experiment_id(client, experiment)
+        home = experiment_id(client, uri, experiment)
         origin = source.run.info.run_id
         for run in _runs_with(client, home, BROUGHT, origin):
             if BRINGING in run.data.tags:  # broken off at the very last
                 client.delete_tag(run.info.run_id, BRINGING)
-            client.log_batch(run.info.run_id, tags=run_tags(tags))
+            client.log_batch(run.info.run_id, tags=run_tags(tags), synchronous=True)
             return run.info.run_id
         for run in _runs_with(client, home, BRINGING, origin):
             log.info("An earlier copy of the job's run was broken off: it is made again.")
@@ -57,10 +58,10 @@ def bring_run(store: Path, uri: str, experiment: str, tags: Mapping[str, str]) -
 
 
 def _one_at_a_time(uri: str) -> AbstractContextManager[Any]:
-    path = uri.removeprefix("sqlite:///")
-    if path == uri:  # a server, which other machines may bring runs to as well: but not this one
+    path = sqlite_path(uri)
+    if path is None:  # a server, which other machines may bring runs to as well: but not this one
         digest = hashlib.sha256(f"{os.getuid()} {uri}".encode()).hexdigest()[:16]
-        path = str(Path(tempfile.gettempdir()) / f"snowcover-{digest}")
+        path = Path(tempfile.gettempdir()) / f"snowcover-{digest}"
     return FileLock(f"{path}.bringing.lock", timeout=LOCK_SECONDS)
 
 
@@ -93,7 +94,7 @@ def _copy(source: JobStore, client: MlflowClient, run: RunInfo) -> None:
     origin = source.run.info
     params = [Param(key, value) for key, value in source.run.data.params.items()]
     for start in range(0, len(params), PARAMS):
-        client.log_batch(run.run_id, params=params[start : start + PARAMS])
+        client.log_batch(run.run_id, params=params[start : start + PARAMS], synchronous=True)
     if source.run.inputs:
         client.log_inputs(run.run_id, source.run.inputs.dataset_inputs)
     last_ms = _copy_metrics(source, client, run.run_id)
@@ -115,9 +116,9 @@ def _copy_metrics(source: JobStore, client: MlflowClient, run_id: str) -> int:
         waiting += [Metric(found.key, found.value, found.timestamp, found.step) for found in page]
         last_ms = max([last_ms, *(found.timestamp for found in page)])
         while len(waiting) >= BATCH:
-            client.log_batch(run_id, metrics=waiting[:BATCH])
+            client.log_batch(run_id, metrics=waiting[:BATCH], synchronous=True)
             del waiting[:BATCH]
-    client.log_batch(run_id, metrics=waiting)
+    client.log_batch(run_id, metrics=waiting, synchronous=True)
     return last_ms
 
 
@@ -136,7 +137,7 @@ def _copy_model(source: JobStore, client: MlflowClient, model: LoggedModel, step
         )
         for found in model.metrics or []
     ]
-    client.log_batch(run.run_id, metrics=scores)
+    client.log_batch(run.run_id, metrics=scores, synchronous=True)
     if model.status in (LoggedModelStatus.READY, LoggedModelStatus.FAILED):
         client.finalize_logged_model(new.model_id, model.status)
 

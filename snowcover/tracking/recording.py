@@ -11,66 +11,116 @@ import mlflow
 import numpy as np
 from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.meta_dataset import MetaDataset
-from mlflow.entities import Metric, Param
-from mlflow.models import ModelSignature
+from mlflow.entities import DatasetInput, InputTag, Metric, Param, Run
+from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from mlflow.tracking import MlflowClient
-from mlflow.types.schema import Schema, TensorSpec
+from mlflow.tracking.context.registry import resolve_tags
 
+from snowcover.addresses import absolute
 from snowcover.errors import Stopped, first_line
-from snowcover.tracking import store
+from snowcover.tracking import artifacts, models, store
+from snowcover.tracking.environment import refuse_other_experiment, refuse_other_run
+from snowcover.tracking.patience import Patience
 from snowcover.tracking.store import BATCH, PARAMS, VALUE_LENGTH, run_tags
 
 log = logging.getLogger(__name__)
 
+STOP_PATIENCE_S = 20.0  # whoever stops a run waits no longer than that
+
 
 class Recorder:
-    """One MLflow run, written to."""
+    """One MLflow run, written to. A store that is locked or away is waited for, up to two minutes an outage; whatever
+    cannot be recorded then, or is refused, is a CannotRecord with the way out."""
 
-    def __init__(self, client: MlflowClient, run_id: str) -> None:
+    def __init__(self, client: MlflowClient, run: Run, patience: Patience) -> None:
         self._client = client
-        self.run_id = run_id
+        self._run = run
+        self._patiently = patience
+
+    @property
+    def run_id(self) -> str:
+        return str(self._run.info.run_id)
+
+    def expect_store(self) -> None:
+        """Wait for the store again at its next failure, after an outage in which calls no longer waited: to be called
+        before what must be recorded, such as the end of a run."""
+        self._patiently.renew()
 
     def params(self, values: Mapping[str, Any]) -> None:
         entries = [Param(key, str(value)[:VALUE_LENGTH]) for key, value in values.items()]
         for start in range(0, len(entries), PARAMS):
-            self._client.log_batch(self.run_id, params=entries[start : start + PARAMS])
+            self._batch(params=entries[start : start + PARAMS])
 
     def tags(self, values: Mapping[str, Any]) -> None:
-        self._client.log_batch(self.run_id, tags=run_tags(values))
+        self._batch(tags=run_tags(values))
 
     def metrics(self, rows: Sequence[tuple[int, Mapping[str, float]]]) -> None:
         """Rows of (step, values)."""
         now = int(time.time() * 1000)
         entries = [Metric(key, float(value), now, step) for step, row in rows for key, value in row.items()]
         for start in range(0, len(entries), BATCH):
-            self._client.log_batch(self.run_id, metrics=entries[start : start + BATCH])
+            self._batch(metrics=entries[start : start + BATCH])
 
     def last_step(self, metric: str) -> int:
         """The highest step at which a metric is recorded, -1 where it is not."""
-        return max((entry.step for entry in self._client.get_metric_history(self.run_id, metric)), default=-1)
+        history = self._ask(lambda: self._client.get_metric_history(self.run_id, metric))
+        return max((entry.step for entry in history), default=-1)
 
     def artifact(self, path: Path, folder: str | None = None) -> None:
-        self._client.log_artifact(self.run_id, str(path), folder)
+        """Keep a file among the run's artifacts, in place of one of its name. Where they are on this machine it costs
+        no space: it is a second name of the file (a copy for text, which people edit), so `path` may be replaced
+        later but must not be written into."""
+        place = artifacts.local_folder(self._run.info.artifact_uri)
+        if place is None:
+            self._ask(lambda: self._client.log_artifact(self.run_id, str(path), folder))
+        else:
+            self._ask(lambda: artifacts.keep(path, place / folder if folder else place))
 
     def dataset(self, name: str, digest: str) -> None:
-        """The manifest, as the run's dataset; MLflow takes 36 characters of its digest."""
+        """The manifest, as the run's dataset, once; MLflow takes 36 characters of its digest."""
         source = CodeDatasetSource({"manifest": "manifest.csv"})
         entry = MetaDataset(source, name=name[:VALUE_LENGTH], digest=digest[:36])  # type: ignore[abstract]
-        mlflow.log_input(entry, context="training")
+        given = DatasetInput(entry._to_mlflow_entity(), [InputTag("mlflow.data.context", "training")])
+        self._ask(lambda: self._client.log_inputs(self.run_id, [given]))
 
-    def model(self, mapper: Any, example: np.ndarray[Any, Any]) -> None:
-        """The network as an MLflow model: raw tiles [N, C, H, W] in, snow probability [N, H, W] out."""
-        import torch
+    def model(self, mapper: Any, example: np.ndarray[Any, Any], metrics: Sequence[str] = ()) -> bool:
+        """Keep the network as the run's MLflow model: raw tiles [N, C, H, W] in, snow probability [N, H, W] out.
 
-        shape = (-1, example.shape[1], -1, -1)
-        signature = ModelSignature(
-            Schema([TensorSpec(example.dtype, shape, name=None)]),
-            Schema([TensorSpec(np.dtype("float32"), (-1, -1, -1), name=None)]),
-        )
-        requirement = f"torch=={torch.__version__.partition('+')[0]}"
-        mlflow.pytorch.log_model(
-            mapper, name="model", signature=signature, input_example=example, pip_requirements=[requirement]
-        )
+        Done again, as after a kill, the run still has one model; one of other weights is replaced. Nothing of it is
+        left elsewhere, on this machine its files are made where they stay.
+
+        Args:
+            example: two raw tiles [2, C, h, w].
+            metrics: names of the run's metrics whose latest values are this network's scores.
+
+        Returns:
+            Whether MLflow has it now; some network of hundreds may not export, which is a warning and a tag.
+
+        Raises:
+            CannotRecord
+        """
+        run = self._ask(lambda: self._client.get_run(self.run_id))
+        weights = models.digest(mapper)
+        model = self._ask(lambda: models.kept(self._client, run, weights))
+        if model is None:
+            try:
+                with models.exported(mapper, example, run) as files:
+                    model = self._ask(lambda: models.keep_model(self._client, run, files, weights))
+            except models.NotExported as error:
+                reason = first_line(error)
+                log.warning("This network could not be kept as an MLflow model (%s): its checkpoint has it.", reason)
+                self.tags({"model_not_exported": reason})
+                return False
+        whole = model
+        self._ask(lambda: models.link_to_run(self._client, run, whole, metrics))
+        return True
+
+    def _batch(self, **entries: Any) -> None:
+        self._ask(lambda: self._client.log_batch(self.run_id, **entries, synchronous=True))
+
+    def _ask(self, act: Any) -> Any:
+        with store.few_retries():
+            return self._patiently(act)
 
 
 @contextlib.contextmanager
@@ -84,44 +134,84 @@ def recorded(
 ) -> Iterator[Recorder]:
     """A run that ends FINISHED, FAILED (with the error as a tag) or KILLED as the block does.
 
+    It is a run of its own, whatever MLflow's environment names. Before the block begins it is known that the store
+    and its artifact place can be written.
+
     Args:
         run_id: go on with this run instead of beginning one.
         tags: on the run from its first moment; those that MLflow sets itself, such as its user, give way to them.
 
     Raises:
-        CannotRecord: MLflow cannot be reached or written.
+        CannotRecord: MLflow cannot be reached or written, or its environment names another run or experiment.
     """
-    client = _begin(uri, experiment, name, system_metrics, run_id, tags or {})
-    run = mlflow.active_run()
-    assert run is not None
-    recorder = Recorder(client, run.info.run_id)
+    uri = absolute(uri, Path.cwd())
+    with store.addressed(uri):
+        recorder = _begin(uri, experiment, name, run_id, tags or {})
+        monitor = _monitor(uri, recorder, run_id is not None) if system_metrics else None
+        try:
+            yield recorder
+        except BaseException as error:
+            _end(recorder, monitor, "KILLED" if isinstance(error, Stopped) else "FAILED", error)
+            raise
+        recorder.expect_store()
+        _finish(recorder, monitor, "FINISHED")
+
+
+def _begin(uri: str, experiment: str, name: str, run_id: str | None, tags: Mapping[str, str]) -> Recorder:
+    refuse_other_run(run_id)
+    patience = Patience(uri)
+
+    def begin() -> tuple[MlflowClient, Run]:
+        with store.little_patience():
+            client = store.client(uri)
+            place = store.experiment(client, uri, experiment)
+            refuse_other_experiment(experiment, place.experiment_id)
+            if run_id is not None:
+                return client, _going_on(client, uri, experiment, run_id, tags)
+            artifacts.check_place(uri, experiment, place.artifact_location)
+            given = {tag.key: tag.value for tag in run_tags(tags)}
+            return client, client.create_run(place.experiment_id, tags=resolve_tags(given), run_name=name)
+
+    with store.told_as_a_sentence(uri):
+        client, run = patience(begin)
+        mlflow.start_run(run.info.run_id, log_system_metrics=False)  # what a user's own code tells MLflow goes there
+    return Recorder(client, run, patience)
+
+
+def _going_on(client: MlflowClient, uri: str, experiment: str, run_id: str, tags: Mapping[str, str]) -> Run:
+    run = client.get_run(run_id)
+    place = artifacts.local_folder(run.info.artifact_uri)
+    if place is not None:
+        artifacts.check_place(uri, experiment, str(place.parent.parent))
+    client.log_batch(run_id, tags=run_tags(tags), synchronous=True)
+    return run
+
+
+def _monitor(uri: str, recorder: Recorder, resumed: bool) -> SystemMetricsMonitor:
+    monitor = SystemMetricsMonitor(recorder.run_id, resume_logging=resumed, tracking_uri=uri)  # type: ignore[no-untyped-call]
+    monitor.start()  # type: ignore[no-untyped-call]
+    return monitor
+
+
+def _finish(recorder: Recorder, monitor: SystemMetricsMonitor | None, status: store.Status) -> None:
+    """End the run, whose system metrics are told before."""
     try:
-        yield recorder
-    except BaseException as error:
-        _end(recorder, "KILLED" if isinstance(error, Stopped) else "FAILED", error)
-        raise
-    mlflow.end_run("FINISHED")
+        recorder._ask(lambda: recorder._client.set_terminated(recorder.run_id, status))
+    finally:
+        with contextlib.suppress(Exception):  # told above
+            mlflow.end_run(status)
+        if monitor is not None:
+            monitor.finish()  # type: ignore[no-untyped-call]
 
 
-def _begin(
-    uri: str, experiment: str, name: str, system_metrics: bool, run_id: str | None, tags: Mapping[str, str]
-) -> MlflowClient:
-    with store.told_as_a_sentence(uri), store.little_patience():
-        with store.alone_in(uri):
-            mlflow.set_tracking_uri(uri)
-            client = MlflowClient(uri)
-            experiment_id = store.experiment_id(client, experiment)
-        mlflow.start_run(
-            run_id, experiment_id=None if run_id else experiment_id, run_name=None if run_id else name,
-            tags={tag.key: tag.value for tag in run_tags(tags)}, log_system_metrics=system_metrics,
-        )  # fmt: skip
-    return client
-
-
-def _end(recorder: Recorder, status: store.Status, error: BaseException) -> None:
+def _end(recorder: Recorder, monitor: SystemMetricsMonitor | None, status: store.Status, error: BaseException) -> None:
+    recorder._patiently.renew(STOP_PATIENCE_S)
     try:
         if status == "FAILED":
             recorder.tags({"error": f"{type(error).__name__}: {error}"})
-        mlflow.end_run(status)
+    except Exception as second:
+        log.debug("The error is not in MLflow: %s", second)
+    try:
+        _finish(recorder, monitor, status)
     except Exception as second:  # the first error is the one to tell
         log.warning("MLflow could not be told that the run ended %s: %s", status, first_line(second))

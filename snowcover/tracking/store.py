@@ -9,28 +9,29 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Literal
 
-import mlflow
 from filelock import FileLock
-from mlflow.entities import RunTag
+from mlflow.entities import Experiment, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
+from mlflow.tracking._tracking_service.utils import _use_tracking_uri
 
-from snowcover.addresses import without_password
-from snowcover.errors import UserError, first_line
+from snowcover.addresses import sqlite_path
+from snowcover.errors import UserError
+from snowcover.tracking.artifacts import place_beside
+from snowcover.tracking.causes import CannotRecord, cannot_record
+from snowcover.tracking.database import check_database
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
 VALUE_LENGTH = 500  # of a parameter or tag; MLflow's smallest limit among its stores
 BATCH = 900  # metrics a request; MLflow takes 1,000
 PARAMS = 100  # parameters, or tags, a request: MLflow's limit
-# Start-up must not take minutes to say that a server is away; later calls have MLflow's own patience again.
+LOCK_SECONDS = 120
+# Start-up must not take minutes to say that a server is away.
 LITTLE_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+FEW_RETRIES = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
 NO_LINKS = {"MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
 ARN = re.compile(r"arn:aws[a-z-]*:sagemaker:[a-z0-9-]+:\d{12}:mlflow-(tracking-server|app)/[A-Za-z0-9-]+")
-
-
-class CannotRecord(UserError):
-    """MLflow cannot be reached or written."""
 
 
 @contextlib.contextmanager
@@ -40,11 +41,24 @@ def reached(uri: str) -> Iterator[MlflowClient]:
     Raises:
         CannotRecord: whatever goes wrong with the store in the block.
     """
-    with told_as_a_sentence(uri), _addressed(uri), _by_default(NO_LINKS):
-        with little_patience(), alone_in(uri):
-            client = MlflowClient(uri)
-            client.search_experiments(max_results=1)
-        yield client
+    with told_as_a_sentence(uri), addressed(uri), _by_default(NO_LINKS):
+        with little_patience():
+            found = client(uri)
+        yield found
+
+
+def client(uri: str) -> MlflowClient:
+    """A client of a store that answers; a database that is not there yet is made.
+
+    Raises:
+        CannotRecord: an SQLite file that MLflow could not keep a run in.
+        Exception: those of MLflow and of what it reaches the store through.
+    """
+    check_database(uri)
+    with alone_in(uri):
+        found = MlflowClient(uri)
+        found.search_experiments(max_results=1)
+    return found
 
 
 @contextlib.contextmanager
@@ -57,16 +71,17 @@ def told_as_a_sentence(uri: str) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        way_out = "log in to AWS as somebody who may use that server, or " if _is_arn(uri) else ""
-        raise CannotRecord(
-            f"MLflow cannot record at {without_password(uri)} ({without_password(first_line(error))}): "
-            f"{way_out}give a store that can be reached and written with tracking.uri=..."
-        ) from error
+        raise cannot_record(error, uri) from error
 
 
 def little_patience() -> AbstractContextManager[None]:
     """An HTTP server has one more try and ten seconds to answer in."""
     return _by_default(LITTLE_PATIENCE)
+
+
+def few_retries() -> AbstractContextManager[None]:
+    """An HTTP server has one more try: who waits longer says so (see patience.py), which MLflow does not."""
+    return _by_default(FEW_RETRIES)
 
 
 @contextlib.contextmanager
@@ -83,16 +98,28 @@ def _by_default(settings: Mapping[str, str]) -> Iterator[None]:
 
 def alone_in(uri: str) -> AbstractContextManager[Any]:
     """MLflow makes a database's tables without a lock: two runs that start at once would both make them."""
-    path = uri.removeprefix("sqlite:///")
-    return FileLock(f"{path}.lock", timeout=120) if path != uri else contextlib.nullcontext()
+    path = sqlite_path(uri)
+    if path is None:
+        return contextlib.nullcontext()
+    path.absolute().parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(f"{path}.lock", timeout=LOCK_SECONDS)
 
 
-def experiment_id(client: MlflowClient, name: str) -> str:
-    """The experiment of a name, made where there is none."""
+def experiment_id(client: MlflowClient, uri: str, name: str) -> str:
+    """The id of the experiment of a name, made where there is none."""
+    return str(experiment(client, uri, name).experiment_id)
+
+
+def experiment(client: MlflowClient, uri: str, name: str) -> Experiment:
+    """The experiment of a name, made where there is none.
+
+    Raises:
+        CannotRecord: it was deleted, or its name differs in case.
+    """
     found = client.get_experiment_by_name(name)
     if found is None:
         try:
-            return client.create_experiment(name)
+            return client.get_experiment(client.create_experiment(name, place_beside(uri, name)))
         except MlflowException:
             found = client.get_experiment_by_name(name)  # another process was faster
             if found is None:
@@ -101,7 +128,11 @@ def experiment_id(client: MlflowClient, name: str) -> str:
         raise MlflowException(
             f"the experiment {name} was deleted: `mlflow experiments restore -x {found.experiment_id}` brings it back"
         )
-    return found.experiment_id
+    if found.name != name:
+        raise CannotRecord(
+            f"The store takes {name} for its experiment {found.name}: give experiment_name={found.name}, or another."
+        )
+    return found
 
 
 def run_tags(values: Mapping[str, Any]) -> list[RunTag]:
@@ -109,17 +140,18 @@ def run_tags(values: Mapping[str, Any]) -> list[RunTag]:
 
 
 @contextlib.contextmanager
-def _addressed(uri: str) -> Iterator[None]:
-    """SageMaker's plugin signs requests for the server that this process records at, whatever the client's own."""
-    if not _is_arn(uri):
-        yield
-        return
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(uri)
+def addressed(uri: str) -> Iterator[None]:
+    """MLflow's own address is this store's, in the environment too; afterwards it is what it was.
+
+    Some of MLflow knows no other: SageMaker's plugin signs requests for that server alone.
+    """
+    variable = os.environ.get("MLFLOW_TRACKING_URI")
     try:
-        yield
+        with _use_tracking_uri(uri):
+            yield
     finally:
-        mlflow.set_tracking_uri(before)
+        if variable is not None:
+            os.environ["MLFLOW_TRACKING_URI"] = variable
 
 
 def _is_arn(uri: str) -> bool:
@@ -147,3 +179,6 @@ def keep_quiet() -> None:
     # urllib3 warns of each try, and the last one's error is told anyway
     for name in ("mlflow.tracking.request_header.registry", "urllib3.connectionpool"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    # the first tells an error that is told anyway, in a hundred lines; the other of each load that it cannot record
+    for name in ("mlflow.store.db.utils", "mlflow.system_metrics"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -25,7 +25,7 @@ def open_sweep(uri: str, experiment: str, name: str, tags: Mapping[str, str]) ->
     """
     given = {tag.key: tag.value for tag in run_tags(tags)}
     with reached(uri) as client:
-        run = client.create_run(experiment_id(client, experiment), tags=resolve_tags(given), run_name=name)
+        run = client.create_run(experiment_id(client, uri, experiment), tags=resolve_tags(given), run_name=name)
     return run.info.run_id
 
 
@@ -63,4 +63,4 @@ def note(uri: str, run_id: str, tags: Mapping[str, str], metrics: Mapping[str, f
     with reached(uri) as client:
         known = client.get_run(run_id).data.metrics
         new = [Metric(key, float(value), now, 0) for key, value in metrics.items() if known.get(key) != value]
-        client.log_batch(run_id, metrics=new, tags=run_tags(tags))
+        client.log_batch(run_id, metrics=new, tags=run_tags(tags), synchronous=True)

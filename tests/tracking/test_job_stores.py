@@ -121,7 +121,7 @@ def test_artifacts_outside_of_the_job_s_folder_are_not_read(left: Left, home: st
 
 @pytest.mark.parametrize("name", ["passwords", "artifacts", "mlruns", "mlflow.db"])
 def test_a_link_is_not_followed(left: Left, home: str, name: str) -> None:
-    (artifacts,) = left.folder.glob("mlruns/1/*/artifacts/result.json")
+    (artifacts,) = left.folder.glob("mlruns/*/*/artifacts/result.json")
     place = {"passwords": artifacts.parent / name, "artifacts": artifacts.parent}.get(name, left.folder / name)
     outside = left.folder.parent / "outside"
     if place.exists():
