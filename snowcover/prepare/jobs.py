@@ -23,7 +23,7 @@ Opener = Callable[[], AbstractContextManager[Source]]
 
 
 class NothingToMake(UserError):
-    """A source touches none of the tiles that may be made."""
+    """Of a source no tile can be made; the text says why, after "No tile was made: "."""
 
 
 class TooManyTiles(UserError):

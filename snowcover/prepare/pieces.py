@@ -7,14 +7,15 @@ from zlib import crc32
 import cv2
 import numpy as np
 from rasterio.errors import RasterioError
-from rasterio.io import MemoryFile
+from rasterio.io import DatasetReader, MemoryFile
+from rasterio.transform import from_bounds
 
 from snowcover.data.index import Entry
-from snowcover.data.tiles import Tile, path
+from snowcover.data.tiles import Tile, bounds, path
 from snowcover.errors import UserError
 from snowcover.prepare.collect import SNOW
 from snowcover.prepare.encode import geotiff
-from snowcover.prepare.positions import Array
+from snowcover.prepare.positions import WEB_MERCATOR, Array
 from snowcover.prepare.radiance import scaled
 from snowcover.prepare.scene import observed
 from snowcover.prepare.warp import Source, warp
@@ -66,14 +67,28 @@ def cut(source: Source, tile: Tile, how: Cut) -> Piece | None:
 def recall(tile: Tile, content: bytes, uri: str, how: Cut) -> Piece:
     """What is told of a tile that an earlier, interrupted run has stored.
 
-    Raises: BrokenTile
+    Raises:
+        BrokenTile: it is damaged, be it only in its tags, or was not cut so.
     """
+    if not content:
+        raise BrokenTile(f"{uri} is empty: remove it, or set overwrite=true.")
     try:
         with MemoryFile(content) as memory, memory.open() as file:
+            if not _is_so_cut(file, tile, how):
+                raise BrokenTile(f"{uri} is not as this command makes it: remove it, or set overwrite=true.")
             values = np.moveaxis(file.read(), 0, 2)
     except RasterioError as error:
         raise BrokenTile(f"{uri} cannot be read ({error}): remove it, or set overwrite=true.") from error
     return _piece(tile, content, values, int(np.count_nonzero(observed(values, how.nodata))), how)
+
+
+def _is_so_cut(file: DatasetReader, tile: Tile, how: Cut) -> bool:
+    """Whether a tile says of itself what it would say if it was made now; GDAL drops tags that it cannot read."""
+    tags = (file.width, file.height, file.descriptions, file.nodata, file.crs)
+    place = from_bounds(*bounds(tile), how.size_px, how.size_px)
+    return tags == (how.size_px, how.size_px, how.names, how.nodata, WEB_MERCATOR) and file.transform.almost_equals(
+        place, place.a / 1000
+    )
 
 
 def _piece(tile: Tile, content: bytes, values: Array, observed_px: int, how: Cut) -> Piece:

@@ -1,11 +1,12 @@
 """What is told at the end of a command. Pure text."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from snowcover.data.index import Index
 from snowcover.prepare.survey import Survey
 from snowcover.prepare.tiling import Result
 
+MOST_NAMED = 10  # scenes without a tile
 HEADINGS = ("", "tiles", "made now", "MB", "snow", "nodata", "seconds")
 
 
@@ -57,3 +58,15 @@ def counted(name: str, counts: Survey, is_mask: bool) -> str:
         f"{name} is {what}: {share(counts.snow_px, all_px)} snow, {share(counts.bare_px, all_px)} no snow, "
         f"{share(counts.unobserved_px, all_px)} unobserved{absurd}"
     )
+
+
+def nothing_made(empty: Mapping[str, str], asked: int, is_dry_run: bool) -> str:
+    """A sentence of the sources without a tile: why, by their uris, and how many there were."""
+    made = "would be made" if is_dry_run else "was made"
+    reasons = list(empty.values())
+    if asked == 1:
+        return f"No tile {made}: {reasons[0]}"
+    others = [name.rsplit("/", 1)[-1] for name in list(empty)[1:]]
+    named = ", ".join(others[:MOST_NAMED]) + (", ..." if len(others) > MOST_NAMED else "")
+    also = f" (Nor of {named}.)" if others else ""
+    return f"No tile {made} of {len(empty)} of the {asked} scenes: {reasons[0]}{also}"

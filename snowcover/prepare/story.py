@@ -16,7 +16,7 @@ from snowcover.prepare import cover, jobs, places, raster, report, scene, survey
 from snowcover.prepare.config import Config
 from snowcover.prepare.cover import Cover
 from snowcover.prepare.forecast import forecast
-from snowcover.prepare.jobs import Job
+from snowcover.prepare.jobs import Job, NothingToMake
 from snowcover.prepare.udm import is_udm
 
 log = logging.getLogger(__name__)
@@ -28,6 +28,10 @@ class NoScenes(UserError):
     """No file matches, or two would be tiled into one folder."""
 
 
+class NoTiles(UserError):
+    """A source gave no tile; those of the others were made."""
+
+
 def make(config: Config) -> None:
     """Make the tiles that the config asks for, or with dry_run say what that would be.
 
@@ -36,13 +40,20 @@ def make(config: Config) -> None:
     cv2.setNumThreads(1)  # the threads are ours: one per tile
     allowed = cover.read(config.cover, config.zoom) if config.cover is not None else None
     uris = [str(config.collect)] if config.collect else scenes(config)
-    results = []
+    results: list[tiling.Result] = []
+    empty: dict[str, str] = {}
     for uri in uris:
         with raster.scratch_folder() as scratch:
-            result = _make_one(config, uri, scratch, allowed)
+            try:
+                result = _make_one(config, uri, scratch, allowed)
+            except NothingToMake as none:
+                empty[uri] = str(none)
+                continue
         results += [result] if result else []
     if results:
         log.info("%s", report.table(results))
+    if empty:
+        raise NoTiles(report.nothing_made(empty, len(uris), config.dry_run))
 
 
 def scenes(config: Config) -> list[str]:
@@ -99,15 +110,16 @@ def _tell_zoom(job: Job, zoom: int) -> None:
         )  # fmt: skip
 
 
-def _accompany(job: Job, scratch: str) -> None:
-    """For a collect: its mask as a cloud-optimised GeoTIFF, and the footprint of what was observed."""
+def _accompany(job: Job, scratch: str) -> dict[str, int]:
+    """For a collect: its mask as a cloud-optimised GeoTIFF, and the footprint of what was observed; their sizes."""
     if job.rule is None:
-        return
+        return {}
     plain, optimised = str(Path(scratch) / "plain.tif"), str(Path(scratch) / MASK)
     with raster.settings(), raster.opened(job.source.uri, job.source.path) as file, raster.scratch_errors(scratch):
         counts, ground = survey.threshold(file, job.source.grid, job.rule, plain)
         survey.cloud_optimised(plain, optimised)
     storage.upload(optimised, f"{job.folder}/{MASK}")
-    shape = survey.footprint(job.name, ground, job.source.grid)
-    storage.write(f"{job.folder}/{FOOTPRINT}", shape.encode())
+    shape = survey.footprint(job.name, ground, job.source.grid).encode()
+    storage.write(f"{job.folder}/{FOOTPRINT}", shape)
     log.info("%s", report.counted(job.name, counts, job.rule.is_mask))
+    return {MASK: Path(optimised).stat().st_size, FOOTPRINT: len(shape)}

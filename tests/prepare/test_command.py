@@ -20,7 +20,7 @@ from snowcover.data.manifest import manifest
 from snowcover.data.reading import PairReader
 from snowcover.data.tiles import parse
 from snowcover.errors import UserError
-from snowcover.prepare.tiling import OtherSettings
+from snowcover.prepare.earlier import OtherSettings
 from tests.making import config
 from tests.prepare.command import ROOT, finish, prepare, start
 from tests.prepare.rasters import depth, imagery, shared, write_raster

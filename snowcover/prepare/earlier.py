@@ -1,0 +1,125 @@
+"""What an earlier run has left in a folder, held against its index: what of it can stay, and what is made again."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from zlib import crc32
+
+from snowcover import storage
+from snowcover.data import index
+from snowcover.data.index import BadIndex, Entry, Index, is_path
+from snowcover.data.tiles import parse, path
+from snowcover.errors import UserError
+from snowcover.prepare.jobs import Job
+from snowcover.prepare.workers import in_threads
+
+
+class OtherSettings(UserError):
+    """The folder holds tiles that were made otherwise."""
+
+
+class StrangeTiles(UserError):
+    """The folder holds tiles that no run of this command has made."""
+
+
+class ChangedMeanwhile(UserError):
+    """Somebody else has written into the folder while its tiles were made."""
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """A folder as it was found; folders further down are somebody else's."""
+
+    folder: str
+    sizes: Mapping[str, int]
+    """in bytes, of all files, by name below the folder"""
+    index: Index | None
+
+    @property
+    def tiles(self) -> set[str]:
+        """z/x/y.tif"""
+        return {name for name in self.sizes if is_path(name)}
+
+    @property
+    def is_complete(self) -> bool:
+        return self.index is not None and self.index.complete
+
+
+def look(folder: str, overwrite: bool) -> Earlier:
+    """Raises: StorageError; BadIndex, unless all is to be overwritten anyway."""
+    sizes = {file.uri.removeprefix(f"{folder}/"): file.size_bytes for file in storage.list_files(f"{folder}/")}
+    if index.NAME not in sizes:
+        return Earlier(folder, sizes, None)
+    uri = f"{folder}/{index.NAME}"
+    try:
+        return Earlier(folder, sizes, index.from_json(storage.read(uri), uri))
+    except BadIndex:
+        if not overwrite:
+            raise
+        return Earlier(folder, sizes, None)
+
+
+def clear(found: Earlier) -> Earlier:
+    """Remove the tiles, before their index: were we stopped here, it would still say of what run the rest is."""
+    for name in sorted(found.tiles):
+        storage.delete(f"{found.folder}/{name}")
+    return Earlier(found.folder, {}, None)
+
+
+def refuse_other(job: Job, found: Earlier) -> None:
+    """Raises: OtherSettings, StrangeTiles"""
+    if found.index is None and found.tiles:
+        raise OtherSettings(
+            f"{job.folder} holds {len(found.tiles)} tiles that this command did not make: choose another out, or set "
+            "overwrite=true to replace them."
+        )
+    if found.index is None:
+        return
+    if found.index.digest != job.index.digest:
+        raise OtherSettings(
+            f"{job.folder} holds tiles made otherwise ({_difference(found.index, job.index)}): choose another out, or "
+            "set overwrite=true to replace them."
+        )
+    ours = {entry.path for entry in found.index.tiles} if found.is_complete else set(map(path, job.tiles))
+    if strange := sorted(name for name in found.sizes if name.count("/") == 2 and parse(name) and name not in ours):
+        raise StrangeTiles(
+            f"{job.folder} holds {len(strange)} tiles that are not in its {index.NAME} ({strange[0]}): move them to "
+            "a folder of their own."
+        )
+
+
+def refuse_interference(job: Job, made: Sequence[Entry]) -> None:
+    """Two commands that started at once in an empty folder saw nothing of each other: here it comes out.
+
+    Raises: ChangedMeanwhile
+    """
+    found = look(job.folder, overwrite=False)
+    same = found.index is not None and found.index.digest == job.index.digest
+    if not same or any(found.sizes.get(entry.path) != entry.size_bytes for entry in made):
+        raise ChangedMeanwhile(
+            f"{job.folder} was written to while its tiles were made, perhaps by a second command with the same out: "
+            "let each have its own, and set overwrite=true here."
+        )
+
+
+def _difference(before: Index, now: Index) -> str:
+    old, new = (
+        {"kind": told.kind, "source": told.source.name, "bytes": told.source.size_bytes, **told.settings}
+        for told in (before, now)
+    )
+    changed = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+    return ", ".join(f"{key} was {old.get(key)} and is {new.get(key)} now" for key in changed)
+
+
+def changed(found: Earlier, workers: int) -> set[str]:
+    """The files of a complete folder that are not, to the byte of each tile, what its index says; each is read."""
+    assert found.index is not None
+    listed = {**found.index.files, **{entry.path: entry.size_bytes for entry in found.index.tiles}}
+    wrong = {name for name, size_bytes in listed.items() if found.sizes.get(name) != size_bytes}
+    rest = [entry for entry in found.index.tiles if entry.path not in wrong]
+    return wrong | {entry.path for entry, same in in_threads(lambda: _checker(found.folder), rest, workers) if not same}
+
+
+@contextlib.contextmanager
+def _checker(folder: str) -> Iterator[Callable[[Entry], tuple[Entry, bool]]]:
+    yield lambda entry: (entry, crc32(storage.read(f"{folder}/{entry.path}")) == entry.crc32)
