@@ -108,13 +108,14 @@ def rio_tiler(scene: str, out: str, workers: int) -> dict[str, float]:
 
 def threshold(depth: str, out: str) -> dict[str, float]:
     """From the depth raster to the finished mask.tif, as `prepare` does it."""
-    from snowcover.prepare import collect, raster, survey
+    from snowcover.prepare import collect, depths, raster, survey
 
     started = time.perf_counter()
     found = raster.inspect(depth, depth, None)
     with raster.settings(), raster.opened(depth, found.path) as file:
-        rule = collect.Rule(found.nodata, 0.1, 0, 30, collect.is_mask(file))
-        survey.threshold(file, found.grid, rule, f"{out}/plain.tif")
+        rule = collect.Rule(found.pixels.nodata, 0.1, 0, 30)
+        rule = depths.recognise(depths.Collect(depth, file, found.pixels), rule)
+        survey.threshold(file, found.grid, found.pixels, rule, f"{out}/plain.tif")
         survey.cloud_optimised(f"{out}/plain.tif", f"{out}/mask.tif")
     return {"seconds": time.perf_counter() - started}
 

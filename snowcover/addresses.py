@@ -29,7 +29,7 @@ def absolute(uri: str, folder: Path) -> str:
     A path that an address cannot hold (see `misread`) stays relative.
     """
     found, path = SQLITE.fullmatch(uri), sqlite_path(uri)
-    if found is None or path is None or path.is_absolute() and not found["path"].startswith("~"):
+    if found is None or path is None or (path.is_absolute() and not found["path"].startswith("~")):
         return uri
     full = f"{found['head']}{folder / path}"
     return uri if misread(full) else full + (found["options"] or "")

@@ -16,6 +16,7 @@ ALIASES = {
     "red_edge": "rededge", "coastal_blue": "coastal", "coastal_aerosol": "coastal",
     "greeni": "green_i", "green1": "green_i",
 }  # fmt: skip
+KNOWN = {*COLOURS, *ALIASES.values()} - {ALPHA}
 _COUNTED = re.compile(r"(band|layer|channel|lyr)?[ _.-]*\d+( *\(\w+\))?", re.IGNORECASE)
 
 

@@ -14,7 +14,7 @@ from snowcover.errors import UserError
 
 NAME = "tiles.json"
 AGAIN = "prepare this folder again with overwrite=true"
-Setting = str | int | float | bool | tuple[str, ...] | tuple[int, ...] | None
+Setting = str | int | float | bool | tuple[str, ...] | tuple[int, ...] | tuple[float, ...] | None
 Count = Annotated[int, Field(ge=0)]
 
 

@@ -1,6 +1,5 @@
 """Snow depth -> mask: 1 snow, 0 no snow, 255 unobserved."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -8,11 +7,11 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from snowcover.errors import UserError
+from snowcover.prepare.pixels import Pixels, seen
 from snowcover.prepare.positions import Array, Grid
 from snowcover.prepare.raster import Raster
 
 SNOW, BARE, UNOBSERVED = 1, 0, 255
-STRIP_ROWS, STRIP_COLUMNS = 512, 16384  # read at once: 32 MB of float32
 
 
 class WrongCollect(UserError):
@@ -24,25 +23,55 @@ class Rule:
     """What makes a pixel snow, and what makes a depth unbelievable."""
 
     nodata: float | None
+    """of stored numbers"""
     threshold_m: float
     lowest_m: float
     highest_m: float
     is_mask: bool = False
+    scale_m: float = 1.0
+    offset_m: float = 0.0
+    """depth in metres = stored number * scale_m + offset_m"""
+    other_nodata: tuple[float, ...] = ()
+    """further values of unobserved pixels"""
 
-    def mask(self, values: Array) -> tuple[Array, int]:
-        """Mask uint8 of depths (metres) or of mask values, any shape, and how many depths were absurd."""
-        known = _known(values, self.nodata)
+    def mask(self, values: Array, dataset_mask: Array | None = None) -> tuple[Array, int]:
+        """Mask uint8 of stored depths or mask values, any shape, and how many depths were absurd.
+
+        `dataset_mask`, of the same shape, is 0 where the file's own mask says unobserved.
+        """
+        known = self.known(values, dataset_mask)
         if self.is_mask:
             return _of_mask(values, known), 0
-        believed = known & (values >= self.lowest_m) & (values <= self.highest_m)  # False for NaN
+        metres = self.metres(values)
+        believed = known & (metres >= self.lowest_m) & (metres <= self.highest_m)
         mask = np.full(values.shape, UNOBSERVED, np.uint8)
-        np.copyto(mask, values >= self.threshold_m, where=believed, casting="unsafe")
-        return mask, int(np.count_nonzero(known)) - int(np.count_nonzero(believed))
+        np.copyto(mask, metres >= self.threshold_m, where=believed, casting="unsafe")
+        return mask, _count(known) + self._infinite(values, dataset_mask) - _count(believed)
+
+    def known(self, values: Array, dataset_mask: Array | None = None) -> Array:
+        """Where stored numbers are observed, bool."""
+        return seen([values], self.all_nodata, dataset_mask)
+
+    @property
+    def all_nodata(self) -> tuple[float, ...]:
+        return self.other_nodata if self.nodata is None else (self.nodata, *self.other_nodata)
+
+    def metres(self, values: Array) -> Array:
+        """Depths of stored numbers; as float32, so that 0.1 m stored as 10 cm is not less than 0.1 m."""
+        if (self.scale_m, self.offset_m) == (1, 0):
+            return values
+        return (values * np.float64(self.scale_m) + self.offset_m).astype(np.float32)
+
+    def _infinite(self, values: Array, dataset_mask: Array | None) -> int:
+        """How many depths are infinite: unobserved, and absurd unless that is how the file says unobserved."""
+        if values.dtype.kind != "f" or (self.nodata is not None and np.isinf(self.nodata)):
+            return 0
+        infinite = np.isinf(values)
+        return _count(infinite if dataset_mask is None else infinite & (dataset_mask != 0))
 
 
-def _known(values: Array, nodata: float | None) -> Array:
-    known = ~np.isnan(values) if values.dtype.kind == "f" else np.ones(values.shape, bool)
-    return known if nodata is None or np.isnan(nodata) else known & (values != nodata)
+def _count(where: Array) -> int:
+    return int(np.count_nonzero(where))
 
 
 def _of_mask(values: Array, known: Array) -> Array:
@@ -52,12 +81,18 @@ def _of_mask(values: Array, known: Array) -> Array:
     return mask
 
 
+def read_mask(file: DatasetReader, pixels: Pixels, rule: Rule, window: Window) -> tuple[Array, int]:
+    """The mask [H, W] of a window of a collect, and how many of its depths were absurd."""
+    return rule.mask(file.read(pixels.numbers[0], window=window), pixels.read_mask(file, window))
+
+
 @dataclass
 class CollectSource:
     """A collect opened by one thread, read as a mask; see warp.Source."""
 
     file: DatasetReader
     grid: Grid
+    pixels: Pixels
     rule: Rule
     bands: int = field(default=1, init=False)
     dtype: str = field(default="uint8", init=False)
@@ -66,7 +101,7 @@ class CollectSource:
 
     def read(self, window: Window) -> tuple[Array, Array]:
         """The mask [H, W, 1] and where it is observed, [H, W] uint8."""
-        mask, _ = self.rule.mask(self.file.read(1, window=window))
+        mask, _ = read_mask(self.file, self.pixels, self.rule, window)
         return mask[..., None], (mask != UNOBSERVED).astype(np.uint8)
 
 
@@ -77,22 +112,5 @@ def check(raster: Raster) -> None:
             f"{raster.uri} has {raster.bands} bands; a collect has one, of snow depth in metres or of 0 and 1: "
             "is it imagery, to be given as scenes=...?"
         )
-
-
-def is_mask(file: DatasetReader) -> bool:
-    """Whether every observed value is 0 or 1 (or 255, in bytes), read until the first depth: then it is a mask."""
-    return not any(_has_depth(file.read(1, window=window), file.nodata) for window in strips(file.width, file.height))
-
-
-def _has_depth(values: Array, nodata: float | None) -> bool:
-    plain = (values == SNOW) | (values == BARE)
-    if values.dtype == np.uint8:
-        plain |= values == UNOBSERVED
-    return bool((_known(values, nodata) & ~plain).any())
-
-
-def strips(width: int, height: int) -> Iterator[Window]:
-    """Windows that cover a raster once, top to bottom, each small enough for the memory."""
-    for row in range(0, height, STRIP_ROWS):
-        for column in range(0, width, STRIP_COLUMNS):
-            yield Window(column, row, min(STRIP_COLUMNS, width - column), min(STRIP_ROWS, height - row))
+    if np.dtype(raster.dtype).kind not in "iuf":
+        raise WrongCollect(f"{raster.uri} holds {raster.dtype} pixels, which are no snow depth: convert it first.")

@@ -27,7 +27,7 @@ class Config(Section):
     """One command: one collect, or any number of scenes."""
 
     collect: str | None
-    """a GeoTIFF of snow depth in metres, or a mask of 0 and 1, on disk or in S3"""
+    """a GeoTIFF of snow depth, or a mask of 0 and 1, on disk or in S3"""
     scenes: str | list[str] | None
     """GeoTIFFs of imagery: a path or s3:// pattern, or a list of them"""
     out: str
@@ -56,10 +56,12 @@ class Config(Section):
     """depths below this are measuring errors, hence unobserved"""
     depth_highest_m: float
     """depths above this are measuring errors, hence unobserved"""
-    bands: list[str]
-    """names of a scene's bands, in its order, where the file itself has none"""
+    depth_unit: Literal["m", "cm", "mm", "ft"] | None
+    """unit of a collect's depths; by default what the file says, else metres"""
+    bands: list[str] | None
+    """names of a scene's bands, in its order; by default the file's own, of four without any PlanetScope's"""
     nodata: float | None
-    """a scene's nodata value where the file itself has none"""
+    """what unobserved pixels hold besides the file's own nodata value; by default 0 in scenes that say nothing"""
     radiance: Literal["keep", "reflectance"]
     """what becomes of Planet's TOA radiance (AnalyticMS without _SR): kept, or turned into reflectance x 10000"""
     udm: UdmConfig

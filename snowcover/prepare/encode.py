@@ -1,10 +1,10 @@
 """A tile's pixels -> the bytes of its GeoTIFF."""
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from rasterio.io import MemoryFile
+from rasterio.io import DatasetReader, MemoryFile
 from rasterio.transform import from_bounds
 
 from snowcover.data.tiles import Tile, bounds
@@ -14,12 +14,32 @@ from snowcover.prepare.positions import WEB_MERCATOR, Array
 COMPRESSION = {"zstd": {"compress": "zstd", "zstd_level": 1}, "deflate": {"compress": "deflate", "zlevel": 6}}
 
 
-def geotiff(values: Array, tile: Tile, nodata: float, names: Sequence[str], compress: str) -> bytes:
-    """[H, W, C] as one GeoTIFF in the tile's place in EPSG:3857, band names and nodata kept."""
+@dataclass(frozen=True)
+class Tags:
+    """What a tile says of its numbers."""
+
+    nodata: float
+    names: tuple[str, ...]
+    """of its bands"""
+    scales: tuple[float, ...] = ()
+    offsets: tuple[float, ...] = ()
+    """per band, what a number stands for: number * scale + offset; empty where it stands for itself"""
+
+    def are_in(self, file: DatasetReader) -> bool:
+        """Whether a tile says the same of its numbers; NaN is the same as NaN."""
+        bands = len(self.names)
+        told = (self.names, self.scales or (1.0,) * bands, self.offsets or (0.0,) * bands, str(float(self.nodata)))
+        return told == (file.descriptions, file.scales, file.offsets, str(file.nodata))
+
+
+def geotiff(values: Array, tile: Tile, tags: Tags, compress: str) -> bytes:
+    """[H, W, C] as one GeoTIFF in the tile's place in EPSG:3857."""
     height, width, bands = values.shape
     profile: dict[str, Any] = {
-        "driver": "GTiff", "width": width, "height": height, "count": bands, "dtype": values.dtype, "nodata": nodata,
+        "driver": "GTiff", "width": width, "height": height, "count": bands, "dtype": values.dtype,
         "crs": WEB_MERCATOR, "transform": from_bounds(*bounds(tile), width, height), "interleave": "band",
+        "nodata": tags.nodata,
+        "photometric": "minisblack",  # else GDAL takes the fourth band of bytes for alpha
         "blockysize": height, "predictor": 3 if values.dtype.kind == "f" else 2, **COMPRESSION[compress],
     }  # fmt: skip
     if values.dtype == np.uint8 and bands == 1:
@@ -27,5 +47,7 @@ def geotiff(values: Array, tile: Tile, nodata: float, names: Sequence[str], comp
     with MemoryFile() as memory:
         with memory.open(**profile) as file:
             file.write(np.ascontiguousarray(np.moveaxis(values, 2, 0)))
-            file.descriptions = tuple(names)
+            file.descriptions = tags.names
+            if tags.scales:
+                file.scales, file.offsets = tags.scales, tags.offsets
         return bytes(memory.getbuffer())

@@ -8,11 +8,13 @@ from snowcover import storage
 from snowcover.data.index import Index, Origin, Setting
 from snowcover.data.tiles import Tile
 from snowcover.errors import UserError
-from snowcover.prepare import collect, places, radiance, raster, scene, udm
+from snowcover.prepare import collect, depths, fill, names, places, radiance, raster, scene, udm
 from snowcover.prepare.config import Config
 from snowcover.prepare.cover import Cover
+from snowcover.prepare.encode import Tags
 from snowcover.prepare.extent import boxes
 from snowcover.prepare.pieces import Cut
+from snowcover.prepare.pixels import Pixels, nodata_values, tile_nodata
 from snowcover.prepare.preview import layout
 from snowcover.prepare.raster import Raster
 from snowcover.prepare.warp import Source
@@ -53,25 +55,13 @@ def collect_job(config: Config, scratch: str, cover: Cover | None) -> Job:
     uri = str(config.collect)
     found = raster.inspect(uri, raster.local_file(uri, scratch), config.crs)
     collect.check(found)
-    with raster.settings(), raster.opened(uri, found.path) as file:
-        is_mask = collect.is_mask(file)
-    rule = collect.Rule(found.nodata, config.depth_threshold_m, config.depth_lowest_m, config.depth_highest_m, is_mask)
     tiles = _tiles(found, config, cover)
-    told = _common_settings(config, cover) | {
-        "depth_threshold_m": None if is_mask else config.depth_threshold_m,
-        "depth_lowest_m": None if is_mask else config.depth_lowest_m,
-        "depth_highest_m": None if is_mask else config.depth_highest_m,
-    }
+    rule = _rule(config, found)
+    told = _common_settings(config, cover) | _pixel_settings(found.pixels, rule.all_nodata) | _depth_settings(rule)
     cut = Cut(
-        config.tile_size,
-        config.min_valid,
-        config.compress,
-        collect.UNOBSERVED,
-        ("snow",),
-        True,
-        (0,),
+        config.tile_size, config.min_valid, config.compress, Tags(collect.UNOBSERVED, ("snow",)), True, (0,),
         layout(tiles).side_px,
-    )
+    )  # fmt: skip
     index = Index(kind="collect", complete=False, source=_origin(found), settings=told)
     return Job(found.name, config.out.rstrip("/"), found, _collect_opener(found, rule), tiles, cut, index, rule)
 
@@ -80,27 +70,73 @@ def scene_job(config: Config, uri: str, scratch: str, cover: Cover | None) -> Jo
     """Raises: UserError, naming the scene."""
     found = raster.inspect(uri, raster.local_file(uri, scratch), config.crs)
     scene.check_type(found)
-    names = scene.band_names(found, config.bands)
+    band_names = names.band_names(found, config.bands)
     beside = _beside(uri)
     mask = _udm(config, found, beside, scratch)
     factors = _factors(config, found, beside)
-    nodata = scene.nodata_of(found, config.nodata)
     tiles = _tiles(found, config, cover)
-    told = _common_settings(config, cover) | {
-        "bands": names,
-        "nodata": nodata,
-        "radiance": "reflectance" if factors else None,
-        "udm": mask.uri.rsplit("/", 1)[-1] if mask else None,
-        "udm_bits": mask.bits if mask else None,
-        "udm_bands": mask.bands if mask and mask.is_udm2 else None,
-    }
+    unobserved, tags = _unobserved(config, found, band_names, factors is not None)
+    told = (
+        _common_settings(config, cover)
+        | _pixel_settings(found.pixels, unobserved)
+        | {
+            "bands": band_names,
+            "radiance": "reflectance" if factors else None,
+            "udm": mask.uri.rsplit("/", 1)[-1] if mask else None,
+            "udm_bits": mask.bits if mask else None,
+            "udm_bands": mask.bands if mask and mask.is_udm2 else None,
+        }
+    )
     cut = Cut(
-        config.tile_size, config.min_valid, config.compress, nodata, names, False, scene.true_colour(names),
+        config.tile_size, config.min_valid, config.compress, tags, False, names.true_colour(band_names),
         layout(tiles).side_px, factors,
     )  # fmt: skip
     index = Index(kind="scene", complete=False, source=_origin(found), settings=told)
-    opener = _scene_opener(found, nodata, mask)
+    opener = _scene_opener(found, tags.nodata, unobserved, mask)
     return Job(found.name, f"{config.out.rstrip('/')}/{found.name}", found, opener, tiles, cut, index)
+
+
+def _rule(config: Config, found: Raster) -> collect.Rule:
+    """What makes a pixel of the collect snow, by a look through all of it."""
+    own, *other = nodata_values(found.uri, found.pixels, config.nodata) or (None,)
+    rule = collect.Rule(
+        own, config.depth_threshold_m, config.depth_lowest_m, config.depth_highest_m, other_nodata=tuple(other)
+    )
+    with raster.settings(), raster.opened(found.uri, found.path) as file:
+        return depths.recognise(depths.Collect(found.uri, file, found.pixels, config.depth_unit, config.nodata), rule)
+
+
+def _unobserved(
+    config: Config, found: Raster, band_names: tuple[str, ...], converts: bool
+) -> tuple[tuple[float, ...], Tags]:
+    """What unobserved pixels of the scene are equal to, and what its tiles say of their numbers.
+
+    A scene that says nothing of unobserved pixels, neither by a tag nor by a mask, has 0 there.
+    """
+    pixels = found.pixels
+    said = nodata_values(found.uri, pixels, config.nodata)
+    unobserved = said if said or pixels.has_mask else (0.0,)
+    with raster.settings(), raster.opened(found.uri, found.path) as file:
+        fill.check_scene(found.uri, file, pixels, unobserved, config.nodata)
+    nodata = tile_nodata(pixels.dtype, said)
+    if converts or not pixels.is_scaled:  # reflectance x 10000 is what Planet itself calls by no scale
+        return unobserved, Tags(nodata, band_names)
+    return unobserved, Tags(nodata, band_names, pixels.scales, pixels.offsets)
+
+
+def _pixel_settings(pixels: Pixels, unobserved: tuple[float, ...]) -> dict[str, Setting]:
+    """What the file and the user say of its numbers, as it stands in the index."""
+    return {
+        "nodata": tuple(f"{value:.17g}" for value in unobserved),
+        "dataset_mask": pixels.has_mask,
+        "scales": pixels.scales,
+        "offsets": pixels.offsets,
+    }
+
+
+def _depth_settings(rule: collect.Rule) -> dict[str, Setting]:
+    keys = ("threshold_m", "lowest_m", "highest_m", "scale_m", "offset_m")
+    return {f"depth_{key}": None if rule.is_mask else getattr(rule, key) for key in keys}
 
 
 def _tiles(source: Raster, config: Config, cover: Cover | None) -> tuple[Tile, ...]:
@@ -164,17 +200,17 @@ def _collect_opener(source: Raster, rule: collect.Rule) -> Opener:
     @contextmanager
     def opener() -> Iterator[Source]:
         with raster.opened(source.uri, source.path) as file:
-            yield collect.CollectSource(file, source.grid, rule)
+            yield collect.CollectSource(file, source.grid, source.pixels, rule)
 
     return opener
 
 
-def _scene_opener(source: Raster, nodata: float, mask: udm.Udm | None) -> Opener:
+def _scene_opener(source: Raster, nodata: float, unobserved: tuple[float, ...], mask: udm.Udm | None) -> Opener:
     @contextmanager
     def opener() -> Iterator[Source]:
         with ExitStack() as stack:
             file = stack.enter_context(raster.opened(source.uri, source.path))
             flags = stack.enter_context(raster.opened(mask.uri, mask.path)) if mask else None
-            yield scene.SceneSource(file, source.grid, nodata, mask, flags)
+            yield scene.SceneSource(file, source.grid, source.pixels, nodata, unobserved, mask, flags)
 
     return opener

@@ -11,13 +11,13 @@ from rasterio.io import DatasetReader, MemoryFile
 from rasterio.transform import from_bounds
 
 from snowcover.data.index import Entry
+from snowcover.data.observed import observed
 from snowcover.data.tiles import Tile, bounds, path
 from snowcover.errors import UserError
 from snowcover.prepare.collect import SNOW
-from snowcover.prepare.encode import geotiff
+from snowcover.prepare.encode import Tags, geotiff
 from snowcover.prepare.positions import WEB_MERCATOR, Array
 from snowcover.prepare.radiance import scaled
-from snowcover.prepare.scene import observed
 from snowcover.prepare.warp import Source, warp
 
 
@@ -32,14 +32,17 @@ class Cut:
     size_px: int
     min_valid: float
     compress: str
-    nodata: float
-    names: tuple[str, ...]
+    tags: Tags
     is_mask: bool
     shown: tuple[int, ...]
     """indices of the bands to show as red, green and blue, or of the one to show"""
     thumb_px: int
     factors: tuple[float, ...] | None = None
     """per band, what values are multiplied with"""
+
+    @property
+    def nodata(self) -> float:
+        return self.tags.nodata
 
 
 @dataclass(frozen=True)
@@ -60,8 +63,8 @@ def cut(source: Source, tile: Tile, how: Cut) -> Piece | None:
     if observed_px == 0 or observed_px < how.min_valid * how.size_px**2:
         return None
     if how.factors is not None:
-        values = scaled(values, np.asarray(how.factors), how.nodata)
-    return _piece(tile, geotiff(values, tile, how.nodata, how.names, how.compress), values, observed_px, how)
+        values = scaled(values, np.asarray(how.factors), seen, how.nodata)
+    return _piece(tile, geotiff(values, tile, how.tags, how.compress), values, observed_px, how)
 
 
 def recall(tile: Tile, content: bytes, uri: str, how: Cut) -> Piece:
@@ -76,18 +79,21 @@ def recall(tile: Tile, content: bytes, uri: str, how: Cut) -> Piece:
         with MemoryFile(content) as memory, memory.open() as file:
             if not _is_so_cut(file, tile, how):
                 raise BrokenTile(f"{uri} is not as this command makes it: remove it, or set overwrite=true.")
-            values = np.moveaxis(file.read(), 0, 2)
+            bands = file.read()
     except RasterioError as error:
         raise BrokenTile(f"{uri} cannot be read ({error}): remove it, or set overwrite=true.") from error
-    return _piece(tile, content, values, int(np.count_nonzero(observed(values, how.nodata))), how)
+    observed_px = int(np.count_nonzero(observed(list(bands), how.nodata)))
+    return _piece(tile, content, np.moveaxis(bands, 0, 2), observed_px, how)
 
 
 def _is_so_cut(file: DatasetReader, tile: Tile, how: Cut) -> bool:
     """Whether a tile says of itself what it would say if it was made now; GDAL drops tags that it cannot read."""
-    tags = (file.width, file.height, file.descriptions, file.nodata, file.crs)
     place = from_bounds(*bounds(tile), how.size_px, how.size_px)
-    return tags == (how.size_px, how.size_px, how.names, how.nodata, WEB_MERCATOR) and file.transform.almost_equals(
-        place, place.a / 1000
+    shape = (file.width, file.height, file.crs)
+    return (
+        shape == (how.size_px, how.size_px, WEB_MERCATOR)
+        and file.transform.almost_equals(place, place.a / 1000)
+        and how.tags.are_in(file)
     )
 
 

@@ -10,11 +10,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from snowcover.data.observed import observed
 from snowcover.data.tiles import Tile
 from snowcover.prepare.collect import BARE, SNOW, UNOBSERVED
 from snowcover.prepare.places import first_column
 from snowcover.prepare.positions import Array
-from snowcover.prepare.scene import observed
 
 LONGEST_PX = 1024  # of the tiles' mosaic
 SMALLEST_CELL_PX, LARGEST_CELL_PX = 2, 128
@@ -107,11 +107,13 @@ def _classes(values: Array) -> Array:
 
 
 def _stretched(values: Array, nodata: float) -> Array:
-    known = observed(values, nodata).astype(bool)
+    known = observed(list(np.moveaxis(values, 2, 0)), nodata)
     colours = np.empty((*values.shape[:2], 3), np.float32)
     if known.any():
         low, high = np.percentile(values[known], STRETCH_PERCENT, axis=0)
-        colours[:] = np.clip((values - low) / np.maximum(high - low, 1), 0, 1)
+        span = np.where(high > low, high - low, 1)  # reflectance as 0 to 1 spans less than 1
+        with np.errstate(invalid="ignore"):
+            colours[:] = np.clip((values - low) / span, 0, 1)
     colours[~known] = NODATA
     return colours
 

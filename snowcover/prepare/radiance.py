@@ -1,5 +1,6 @@
 """Planet's radiance at the top of the atmosphere -> reflectance there, by a scene's metadata XML."""
 
+import math
 import re
 from collections.abc import Iterable
 from xml.etree import ElementTree
@@ -8,6 +9,7 @@ import numpy as np
 
 from snowcover.errors import UserError
 from snowcover.prepare.positions import Array
+from snowcover.prepare.warp import keep_off
 
 _BANDS = ".//{*}bandSpecificMetadata"
 
@@ -41,6 +43,10 @@ def coefficients(xml: bytes, uri: str, bands: int) -> list[float]:
             f"{uri} has reflectance coefficients of {len(by_band)} bands, the scene has {bands}: "
             "put the metadata XML of this very scene beside it."
         )
+    if wrong := [factor for factor in by_band.values() if not (math.isfinite(factor) and factor > 0)]:
+        raise MissingCoefficients(
+            f"{uri} has the reflectance coefficient {wrong[0]:g}: download the scene's metadata XML again."
+        )
     return [by_band[band] for band in range(1, bands + 1)]
 
 
@@ -54,11 +60,12 @@ def _number(band: ElementTree.Element, name: str) -> float:
     return float(band.findtext(f"{{*}}{name}") or "")
 
 
-def scaled(values: Array, factors: Array, nodata: float) -> Array:
-    """Bands of [H, W, C] times their factors, in the same type, never turning an observed pixel into nodata."""
-    top = np.iinfo(values.dtype).max if values.dtype.kind in "iu" else np.inf
-    hidden = (values == nodata).all(axis=2)
-    result: Array = np.clip(np.rint(values * factors), 0, top).astype(values.dtype)
-    result[(result == nodata).all(axis=2)] = 1 if nodata == 0 else 0
-    result[hidden] = nodata
+def scaled(values: Array, factors: Array, seen: Array, nodata: float) -> Array:
+    """Bands of [H, W, C] times their factors, in the same type; where not `seen` [H, W], nodata and only there."""
+    result: Array = values * factors
+    if values.dtype.kind in "iu":
+        result = np.clip(np.rint(result), 0, np.iinfo(values.dtype).max)
+    result = result.astype(values.dtype)
+    result[seen == 0] = nodata
+    keep_off(result, seen != 0, nodata)
     return result

@@ -15,8 +15,10 @@ from rasterio.io import DatasetReader
 from snowcover import storage
 from snowcover.errors import UserError
 from snowcover.prepare.georeference import grid_of
+from snowcover.prepare.pixels import Pixels, pixels_of
 from snowcover.prepare.positions import Grid
 
+SIDE_FILES = (".msk", ".aux.xml")  # of GDAL, beside a raster: its mask, and what else is said of its pixels
 CACHE_BYTES = 64 << 20  # GDAL's, shared by all threads; its own default is a share of the machine's memory
 
 
@@ -32,14 +34,20 @@ class Raster:
     path: str
     size_bytes: int
     grid: Grid
-    bands: int
-    dtype: str
-    nodata: float | None
-    names: tuple[str | None, ...]
+    pixels: Pixels
 
     @property
     def name(self) -> str:
         return stem(self.uri)
+
+    @property
+    def bands(self) -> int:
+        """How many bands of data it has; an alpha band is none."""
+        return len(self.pixels.numbers)
+
+    @property
+    def dtype(self) -> str:
+        return self.pixels.dtype
 
 
 def stem(uri: str) -> str:
@@ -57,7 +65,9 @@ def local_file(uri: str, folder: str) -> str:
             raise storage.MissingFile(f"{uri} does not exist: check the path")
         return uri
     path = str(Path(folder) / uri.rsplit("/", 1)[-1])
-    storage.download(uri, path)
+    beside = {file.uri for file in storage.list_files(uri)}
+    for ending in ("", *(ending for ending in SIDE_FILES if uri + ending in beside)):
+        storage.download(uri + ending, path + ending)
     return path
 
 
@@ -106,9 +116,9 @@ def inspect(uri: str, path: str, crs: str | None) -> Raster:
 
     Raises:
         BrokenRaster, MissingPlace
+        UserError: what `pixels_of` raises.
     """
     with settings(), opened(uri, path) as file:
+        pixels = pixels_of(uri, file)
         place = grid_of(uri, file, crs)
-        names = tuple(file.descriptions)
-        size = Path(path).stat().st_size
-        return Raster(uri, path, size, place, file.count, file.dtypes[0], file.nodata, names)
+        return Raster(uri, path, Path(path).stat().st_size, place, pixels)

@@ -1,10 +1,8 @@
-"""Imagery as it is read: which pixels are observed, what its bands are called, what its numbers mean."""
+"""Imagery as it is read: which pixels are observed, and what its numbers mean."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
-from operator import or_
 from typing import Literal
 
 import numpy as np
@@ -12,6 +10,7 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from snowcover.errors import UserError
+from snowcover.prepare.pixels import Pixels, seen
 from snowcover.prepare.positions import Array, Grid
 from snowcover.prepare.raster import Raster
 from snowcover.prepare.udm import Udm
@@ -35,56 +34,43 @@ class MixedQuantities(UserError):
     """Radiance and reflectance in one command: the same number would mean two things."""
 
 
+class MixedScales(UserError):
+    """Scenes of different scale or offset in one command: the same number would mean two things."""
+
+
 @dataclass
 class SceneSource:
     """A scene opened by one thread; see warp.Source."""
 
     file: DatasetReader
     grid: Grid
+    pixels: Pixels
     nodata: float
+    """of the tiles"""
+    unobserved: tuple[float, ...] = ()
+    """what pixels of the file are equal to where nothing was observed"""
     udm: Udm | None = None
     udm_file: DatasetReader | None = None
     smooth: bool = True
 
     @property
     def bands(self) -> int:
-        return int(self.file.count)
+        return len(self.pixels.numbers)
 
     @property
     def dtype(self) -> str:
-        return str(self.file.dtypes[0])
+        return self.pixels.dtype
 
     def read(self, window: Window) -> tuple[Array, Array]:
-        """Values [H, W, C], 0 where no band is observed or the UDM says unusable, and valid [H, W] uint8."""
-        values = np.ascontiguousarray(np.moveaxis(self.file.read(window=window), 0, 2))
-        valid = observed(values, self.nodata)
+        """Values [H, W, C], 0 where not observed or the UDM says unusable, and valid [H, W] uint8."""
+        bands = self.file.read(list(self.pixels.numbers), window=window)
+        valid = seen(list(bands), self.unobserved, self.pixels.read_mask(self.file, window)).view(np.uint8)
         if self.udm is not None and self.udm_file is not None:
             valid &= self.udm.usable(self.udm_file, window)
+        values = np.ascontiguousarray(np.moveaxis(bands, 0, 2))
         if not valid.all():
             values[valid == 0] = 0
-        return np.nan_to_num(values, copy=False) if values.dtype.kind == "f" else values, valid
-
-
-def observed(values: Array, nodata: float) -> Array:
-    """[H, W] uint8: 1 where any band of [H, W, C] is not nodata; one dark band alone is a measurement."""
-    bands = (values[..., band] for band in range(values.shape[2]))  # several times quicker than any(axis=2)
-    found: Array = reduce(or_, (~np.isnan(band) if np.isnan(nodata) else band != nodata for band in bands))
-    return found.view(np.uint8)
-
-
-def band_names(raster: Raster, fallback: Sequence[str]) -> tuple[str, ...]:
-    """The file's own band names, else `fallback`, which PlanetScope's four-band files need.
-
-    Raises: UnknownBands
-    """
-    if raster.names and all(raster.names):
-        return tuple(str(name) for name in raster.names)
-    if len(fallback) == raster.bands:
-        return tuple(fallback)
-    raise UnknownBands(
-        f"{raster.uri} has {raster.bands} bands without names, bands names {len(fallback)} ({', '.join(fallback)}): "
-        "name them in the file's order, bands=[...]."
-    )
+        return values, valid
 
 
 def check_type(raster: Raster) -> None:
@@ -92,6 +78,10 @@ def check_type(raster: Raster) -> None:
     if raster.dtype not in DTYPES:
         raise WrongType(
             f"{raster.uri} holds {raster.dtype} pixels, imagery is expected as {', '.join(DTYPES)}: convert it first."
+        )
+    if raster.pixels.is_palette:
+        raise WrongType(
+            f"{raster.uri} holds numbers of colours in a palette, no measurements: give the imagery it was made of."
         )
 
 
@@ -113,15 +103,15 @@ def refuse_mixture(names: Sequence[str], converts: bool) -> None:
         )
 
 
-def nodata_of(raster: Raster, fallback: float | None) -> float:
-    """The file's nodata value, else `fallback`, else 0: beyond a scene's edge a tile has to say so somehow."""
-    found = raster.nodata if raster.nodata is not None else fallback
-    return 0.0 if found is None else found
+def refuse_other_scales(raster: Raster, other: Raster) -> None:
+    """Raises: MixedScales"""
+    scales, others = ((r.pixels.scales, r.pixels.offsets) for r in (raster, other))
+    if scales != others:
+        raise MixedScales(
+            f"{raster.uri} has scale {_told(scales[0])} and offset {_told(scales[1])}, {other.uri} has scale "
+            f"{_told(others[0])} and offset {_told(others[1])}: one number would mean two things, so tile them apart."
+        )
 
 
-def true_colour(names: Sequence[str]) -> tuple[int, ...]:
-    """Indices of red, green and blue by name, else of the first three bands, of a single band alone."""
-    lower = [name.lower() for name in names]
-    if {"red", "green", "blue"} <= set(lower):
-        return tuple(lower.index(name) for name in ("red", "green", "blue"))
-    return (2, 1, 0) if len(names) >= 3 else (0,)
+def _told(per_band: Sequence[float]) -> str:
+    return ", ".join(dict.fromkeys(f"{value:g}" for value in per_band))

@@ -116,7 +116,7 @@ def _accompany(job: Job, scratch: str) -> dict[str, int]:
         return {}
     plain, optimised = str(Path(scratch) / "plain.tif"), str(Path(scratch) / MASK)
     with raster.settings(), raster.opened(job.source.uri, job.source.path) as file, raster.scratch_errors(scratch):
-        counts, ground = survey.threshold(file, job.source.grid, job.rule, plain)
+        counts, ground = survey.threshold(file, job.source.grid, job.source.pixels, job.rule, plain)
         survey.cloud_optimised(plain, optimised)
     storage.upload(optimised, f"{job.folder}/{MASK}")
     shape = survey.footprint(job.name, ground, job.source.grid).encode()

@@ -15,7 +15,9 @@ from rasterio.warp import transform_geom
 from rasterio.windows import Window
 
 from snowcover.prepare import raster
-from snowcover.prepare.collect import SNOW, STRIP_ROWS, UNOBSERVED, Rule, strips
+from snowcover.prepare.collect import SNOW, UNOBSERVED, Rule, read_mask
+from snowcover.prepare.fill import STRIP_ROWS, strips
+from snowcover.prepare.pixels import Pixels
 from snowcover.prepare.positions import Array, Grid, period
 
 FOOTPRINT_CELLS = 256  # along the longer side: services that sell imagery take some hundred corners, not millions
@@ -38,7 +40,7 @@ class Survey:
         self.absurd_px += absurd_px
 
 
-def threshold(file: DatasetReader, grid: Grid, rule: Rule, path: str) -> tuple[Survey, Array]:
+def threshold(file: DatasetReader, grid: Grid, pixels: Pixels, rule: Rule, path: str) -> tuple[Survey, Array]:
     """Write the mask of a whole collect to `path`, strip by strip.
 
     Returns the counts, and where in a coarse grid ground was observed, [h, w] uint8 (see `cell_px`).
@@ -47,7 +49,7 @@ def threshold(file: DatasetReader, grid: Grid, rule: Rule, path: str) -> tuple[S
     ground = np.zeros((math.ceil(grid.height / cell), math.ceil(grid.width / cell)), np.uint8)
     with rasterio.open(path, "w", **_plain_profile(grid)) as target:
         for window in strips(grid.width, grid.height):
-            mask, absurd_px = rule.mask(file.read(1, window=window))
+            mask, absurd_px = read_mask(file, pixels, rule, window)
             counts.add(mask, absurd_px)
             target.write(mask, 1, window=window)
             _mark(ground, mask, window, cell)

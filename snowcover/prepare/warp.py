@@ -5,12 +5,13 @@ a source pixel that is measured, not hoped for. OpenCV then samples the source t
 """
 
 import math
-from typing import Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
 from rasterio.windows import Window
 
+from snowcover.data.observed import FLOAT32_EPSILON, equals
 from snowcover.data.tiles import Tile, bounds
 from snowcover.prepare.positions import Array, Floats, Grid, positions
 
@@ -45,8 +46,8 @@ class Source(Protocol):
 def warp(source: Source, tile: Tile, size_px: int) -> tuple[Array, Array]:
     """The source's pixels in the tile's grid.
 
-    Returns values [size_px, size_px, C], `source.nodata` in all bands where not observed and only there, and where
-    they are observed, [size_px, size_px] uint8.
+    Returns values [size_px, size_px, C], `source.nodata` in all bands where not observed, and where they are
+    observed, [size_px, size_px] uint8; there no reader takes them for nodata.
     """
     columns, rows = positions(source.grid, bounds(tile), size_px)
     return _sample(source, columns, rows, _shrink(columns, rows))
@@ -172,12 +173,30 @@ def _parts(values: Array) -> list[Array]:
     return fours + [np.ascontiguousarray(values[..., i]) for i in range(bands // 4 * 4, bands)]
 
 
-def _hide(values: Array, observed: Array, nodata: float) -> None:
-    """Nodata where not observed; an observed pixel that came out as nodata in all bands is moved off it by one."""
-    hidden = observed == 0
+def _hide(values: Array, seen: Array, nodata: float) -> None:
+    """Nodata where not observed; an observed pixel that came out as one is moved off it, by as little as can be."""
+    hidden = seen == 0
     if hidden.any():
         values[hidden] = nodata
-    taken = (values[..., 0] == nodata) & ~hidden
+    keep_off(values, ~hidden, nodata)
+
+
+def keep_off(values: Array, where: Array, nodata: float) -> None:
+    """Change [H, W, C] so that no reader takes a pixel `where` [H, W] for nodata: see snowcover.data.observed."""
+    if nodata != 0:
+        for band in range(values.shape[2]):
+            taken = equals(values[..., band], nodata) & where
+            if taken.any():
+                values[taken, band] = _beside(values.dtype, nodata)
+        return
+    taken = (values[..., 0] == 0) & where
     if taken.any():
-        taken[taken] = (values[taken] == nodata).all(axis=1)
-        values[taken] = nodata + 1 if nodata <= 0 else nodata - 1
+        taken[taken] = (values[taken] == 0).all(axis=1)
+        values[taken] = _beside(values.dtype, nodata)
+
+
+def _beside(dtype: Any, nodata: float) -> float:
+    """The nearest value that is not taken for nodata, towards 0 unless nodata is 0."""
+    if np.dtype(dtype).kind != "f":
+        return nodata + 1 if nodata <= 0 else nodata - 1
+    return nodata * (1 - 4 * FLOAT32_EPSILON) if nodata else float(np.finfo(np.float32).tiny)

@@ -1,0 +1,174 @@
+"""What a raster file says of its pixels: their type, names, scale and unit, and which of them were not observed."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.io import DatasetReader
+from rasterio.windows import Window
+
+from snowcover.data.bands import ALPHA, canonical, names_in_file
+from snowcover.data.observed import holds, observed
+from snowcover.errors import UserError
+from snowcover.prepare.positions import Array
+from snowcover.prepare.units import unit_of
+
+
+class SeveralImages(UserError):
+    """A file holds several rasters, or none: which one is meant is not said."""
+
+
+class MixedBands(UserError):
+    """The bands of one file differ in type or nodata value."""
+
+
+class WrongNodata(UserError):
+    """A nodata value that the pixels' type cannot hold."""
+
+
+class WrongScale(UserError):
+    """A file's scale or offset is no number that its pixels could be multiplied with."""
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """The bands of data in a file: all but its alpha band, which is a mask."""
+
+    numbers: tuple[int, ...]
+    """of these bands in the file, from 1"""
+    dtype: str
+    nodata: float | None
+    """by the file's tag"""
+    names: tuple[str, ...]
+    """in our own words, by the bands' descriptions, else by their colours; "" where the file does not say"""
+    described: tuple[bool, ...]
+    """whether a name is a description"""
+    scales: tuple[float, ...]
+    offsets: tuple[float, ...]
+    """what a stored number stands for: number * scale + offset"""
+    units: tuple[str, ...]
+    """all units that the file gives the first band, shortest word each; none where it does not say"""
+    is_palette: bool
+    alpha: int | None
+    """number of the alpha band"""
+    masked: tuple[int, ...]
+    """numbers of the bands whose mask (internal or .msk) is to be read; one for all where it is of the whole dataset"""
+
+    @property
+    def has_mask(self) -> bool:
+        """Whether the file itself holds a mask of what was observed."""
+        return self.alpha is not None or bool(self.masked)
+
+    @property
+    def is_scaled(self) -> bool:
+        return any(scale != 1 for scale in self.scales) or any(self.offsets)
+
+    def read_mask(self, file: DatasetReader, window: Window) -> Array | None:
+        """[H, W], 0 where the file's own masks say unobserved; None where it has none."""
+        mask: Array | None = file.read(self.alpha, window=window) != 0 if self.alpha else None
+        if self.masked:
+            inner = file.read_masks(list(self.masked), window=window).all(axis=0)
+            mask = inner if mask is None else mask & inner
+        return mask
+
+
+def pixels_of(uri: str, file: DatasetReader) -> Pixels:
+    """What an opened file says; `uri` is only named in errors.
+
+    Raises: SeveralImages, MixedBands, WrongScale
+    """
+    _refuse_several(uri, file)
+    colours = [colour.name for colour in file.colorinterp]
+    names = names_in_file(file.descriptions, colours)
+    # GDAL calls the fourth band of any file of bytes alpha; a band that is described as something else is data.
+    alpha = next((i for i, name in enumerate(names) if name == ALPHA), None)
+    data = [i for i in range(file.count) if i != alpha]
+    if not data:
+        raise SeveralImages(f"{uri} has an alpha band and no other: it holds nothing to be tiled.")
+    _refuse_mixed(uri, [file.dtypes[i] for i in data], [file.nodatavals[i] for i in data])
+    pixels = Pixels(
+        numbers=tuple(i + 1 for i in data),
+        dtype=file.dtypes[data[0]],
+        nodata=file.nodatavals[data[0]],
+        names=tuple(names[i] for i in data),
+        described=tuple(bool(canonical(file.descriptions[i])) for i in data),
+        scales=tuple(float(file.scales[i]) for i in data),
+        offsets=tuple(float(file.offsets[i]) for i in data),
+        units=unit_of(file, data[0] + 1),
+        is_palette=file.colorinterp[data[0]] == ColorInterp.palette,
+        alpha=None if alpha is None else alpha + 1,
+        masked=_masked(file, data),
+    )
+    _refuse_scale(uri, pixels)
+    return pixels
+
+
+def _masked(file: DatasetReader, data: Sequence[int]) -> tuple[int, ...]:
+    own = {i: set(file.mask_flag_enums[i]) for i in data}
+    masked = [
+        i + 1 for i in data if not own[i] & {MaskFlags.all_valid, MaskFlags.alpha} and own[i] != {MaskFlags.nodata}
+    ]
+    whole = masked and MaskFlags.per_dataset in own[masked[0] - 1]
+    return tuple(masked[:1] if whole else masked)
+
+
+def _refuse_several(uri: str, file: DatasetReader) -> None:
+    if file.count == 0 or len(file.subdatasets) > 1:
+        found = [name.rsplit("/", 1)[-1] for name in file.subdatasets[:3]]
+        raise SeveralImages(
+            f"{uri} holds {len(file.subdatasets)} rasters ({', '.join(found) or 'none with bands'}): write the one "
+            "that is meant into a GeoTIFF of its own, for example by gdal_translate."
+        )
+
+
+def _refuse_mixed(uri: str, dtypes: Sequence[str], nodata: Sequence[float | None]) -> None:
+    for what, found in (("types", dtypes), ("nodata values", nodata)):
+        if len(different := sorted({str(value) for value in found})) > 1:
+            raise MixedBands(
+                f"{uri} has bands of different {what} ({', '.join(different)}): give all its bands one, for example by "
+                "gdalwarp with -ot and -dstnodata."
+            )
+
+
+def _refuse_scale(uri: str, pixels: Pixels) -> None:
+    for scale, offset in zip(pixels.scales, pixels.offsets, strict=True):
+        if scale == 0 or not math.isfinite(scale) or not math.isfinite(offset):
+            raise WrongScale(
+                f"{uri} says that its numbers are to be multiplied with {scale:g} and {offset:g} to be added: correct "
+                "its scale and offset, for example by gdal_edit.py -scale 1 -offset 0."
+            )
+
+
+def nodata_values(uri: str, pixels: Pixels, given: float | None) -> tuple[float, ...]:
+    """What a pixel may be equal to where it was not observed: the file's own nodata value, and the user's.
+
+    Raises: WrongNodata
+    """
+    if given is not None and not holds(pixels.dtype, given):
+        raise WrongNodata(
+            f"nodata={given:g} cannot be in {uri}, whose pixels are {pixels.dtype}: give a value that such a pixel can "
+            "have, or leave nodata out."
+        )
+    own = [value for value in (pixels.nodata,) if value is not None and holds(pixels.dtype, value)]
+    return tuple(dict.fromkeys(own if given is None else [*own, float(given)]))
+
+
+def seen(bands: Sequence[Array], nodata: Sequence[float], mask: Array | None) -> Array:
+    """Where a pixel was observed, [H, W] bool: see snowcover.data.observed, for several nodata values."""
+    found = observed(bands, nodata[0] if nodata else None, mask)
+    for value in nodata[1:]:
+        found &= observed(bands, value)
+    return found
+
+
+def tile_nodata(dtype: str, nodata: Sequence[float]) -> float:
+    """The nodata value of the tiles of a scene: a number that all programs take for the same one.
+
+    Floating point with no finite nodata value of its own gets NaN: no measurement can be equal to it.
+    """
+    finite = [value for value in nodata if math.isfinite(value)]
+    if np.dtype(dtype).kind == "f":
+        return float(np.dtype(dtype).type(finite[0])) if finite else math.nan
+    return finite[0] if finite else 0.0
