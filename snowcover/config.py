@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from snowcover.checking import Section
+from snowcover.data.bands import ALPHA, canonical
 
 
 def _names_a_class(node: dict[str, Any]) -> dict[str, Any]:
@@ -18,6 +19,16 @@ def _names_a_class(node: dict[str, Any]) -> dict[str, Any]:
 
 
 Component = Annotated[dict[str, Any], AfterValidator(_names_a_class)]
+
+
+def _band_name(given: str) -> str:
+    name = canonical(given) or given.strip().lower()
+    if not name or name == ALPHA:
+        raise ValueError(f"{given!r} names no band of measurements")
+    return name
+
+
+BandName = Annotated[str, AfterValidator(_band_name)]  # kept in our own words: R and red are one
 Share = Annotated[float, Field(gt=0, lt=1)]
 # null in the YAML: Hydra takes key={a: b} for a change of a mapping's keys, of which an empty one has none.
 Texts = Annotated[dict[str, str], BeforeValidator(lambda given: {} if given is None else given)]
@@ -100,10 +111,12 @@ class DataConfig(Section):
     """what to do with images without a mask: skip or error"""
     cache: str | None = None
     """folder that keeps tiles once read from S3"""
-    bands: list[str] = Field(min_length=1)
+    bands: list[BandName] = Field(min_length=1)
     """names of the bands to use, in the order of the network's channels"""
     scale: Annotated[float, Field(gt=0)]
-    """factor from stored numbers to reflectance"""
+    """factor from stored numbers to reflectance, which is stored * scale + offset"""
+    offset: float
+    """reflectance of a stored 0"""
     nodata: float
     """value of unobserved pixels in image tiles whose files do not say"""
     mean: list[float] | None = None

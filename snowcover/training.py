@@ -103,7 +103,7 @@ def _recorder(config: Config, start: Beginning, overrides: Sequence[str]) -> Abs
 def _task(config: Config, start: Beginning, tiles: Tiles, net: nn.Module, loss: nn.Module, device: Device) -> SnowTask:
     mean, std = _normalisation(config, start, tiles, net)
     task = SnowTask(
-        SnowMapper(net, config.data.scale, mean, std),
+        SnowMapper(net, config.data.scale, config.data.offset, mean, std),
         loss,
         maker(config.optimizer),
         maker(config.scheduler) if config.scheduler else None,
@@ -122,7 +122,7 @@ def _task(config: Config, start: Beginning, tiles: Tiles, net: nn.Module, loss: 
         return task
     task.about.update(
         version=__version__, config=runs.public(config), bands=list(config.data.bands), scale=config.data.scale,
-        mean=mean, std=std, manifest_digest=digest, history=[], steps=[], run_id=None,
+        offset=config.data.offset, mean=mean, std=std, manifest_digest=digest, history=[], steps=[], run_id=None,
     )  # fmt: skip
     return task
 
@@ -160,6 +160,8 @@ def _announce(
     """Say and record what will run."""
     name = report.run_name(config, overrides)
     log.info(report.plan(config, tiles, task.mapper, device, name))
+    for note in tiles.notes:
+        log.warning(note)
     task.about["run_id"] = recorder.run_id
     runs.write_record(start, config, recorder.run_id)
     recorder.tags(report.tags(overrides, device))

@@ -13,6 +13,7 @@ from rasterio.transform import from_bounds
 from snowcover.checking import check
 from snowcover.command import conf_dir
 from snowcover.config import Config
+from snowcover.data.manifest import Pair
 from snowcover.data.tiles import Tile, bounds, path
 
 BANDS = ("blue", "green", "red", "nir")
@@ -39,19 +40,40 @@ def write_tile(
     tile: Tile,
     values: np.ndarray[Any, Any],
     nodata: float | None = 0,
-    descriptions: Sequence[str] = (),
+    descriptions: Sequence[str | None] = (),
+    *,
+    ending: str = ".tif",
+    scaling: tuple[float, float] = (1, 0),
+    internal_mask: np.ndarray[Any, Any] | None = None,
+    **profile: Any,
 ) -> Path:
-    """A GeoTIFF of values [bands, H, W] at its place under a scene or collect."""
-    file = folder / path(tile)
+    """A GeoTIFF of values [bands, H, W] at its place under a scene or collect.
+
+    Args:
+        scaling: scale and offset that the file tells of all its bands.
+        internal_mask: [H, W], 0 where the file itself says that nothing is observed.
+        profile: what else rasterio is to write, such as crs, transform or photometric.
+    """
+    file = folder / path(tile).replace(".tif", ending)
     file.parent.mkdir(parents=True, exist_ok=True)
     count, height, width = values.shape
     place = {"crs": "EPSG:3857", "transform": from_bounds(*bounds(tile), width, height)}
     shape = {"count": count, "height": height, "width": width, "dtype": values.dtype}
-    with rasterio.open(file, "w", driver="GTiff", nodata=nodata, compress="deflate", **shape, **place) as out:
+    written = {"driver": "GTiff", "nodata": nodata, "compress": "deflate", **shape, **place, **profile}
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(file, "w", **written) as out:
         out.write(values)
         for number, name in enumerate(descriptions, start=1):
             out.set_band_description(number, name)
+        if scaling != (1, 0):
+            out.scales, out.offsets = [scaling[0]] * count, [scaling[1]] * count
+        if internal_mask is not None:
+            out.write_mask(internal_mask != 0)
     return file
+
+
+def pair_of(image: Path, mask: Path, tile: Tile) -> Pair:
+    """The two files as they would be listed."""
+    return Pair("scene", *tile, "collect", "", str(image), str(mask), image.stat().st_size, mask.stat().st_size)
 
 
 def snowy(seed: int, size: int = 64, unobserved: bool = True) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:

@@ -9,6 +9,7 @@ from snowcover.config import Config
 from snowcover.data.loader import READS_IN_FLIGHT
 from snowcover.data.manifest import Manifest, Pair, manifest
 from snowcover.data.reading import PairReader, WrongSize
+from snowcover.data.scaling import Scaling, improbable
 from snowcover.data.split import sides
 from snowcover.data.survey import Survey, survey
 
@@ -22,6 +23,8 @@ class Tiles:
     """train, val or test of each pair of the manifest"""
     survey: Survey
     read: PairReader
+    notes: tuple[str, ...] = ()
+    """what to tell the user before training, although nothing is refused"""
 
     def of(self, side: str) -> list[Pair]:
         return [pair for pair, its in zip(self.manifest.pairs, self.sides, strict=True) if its == side]
@@ -41,7 +44,7 @@ def gather(config: Config) -> Tiles:
     """The run's tiles, each of them read once and found whole.
 
     Raises:
-        UserError: no tiles, an empty side, a tile that is broken or unlike the others.
+        UserError: no tiles, a side that is empty or of one class, a tile that is broken or unlike the others.
     """
     data = config.data
     if data.generate and not data.manifest:
@@ -50,11 +53,13 @@ def gather(config: Config) -> Tiles:
     its_sides = sides(found.pairs, data.split, config.seed)
     read = PairReader.of(data)
     threads = config.hw.data_workers * READS_IN_FLIGHT
-    held = survey(found.pairs, its_sides, read, data.scale, threads)
+    scaling = Scaling(data.scale, data.offset)
+    held = survey(found.pairs, its_sides, read, scaling, threads)
     _, height, width = held.shape
     if height != width and data.augment.flips_and_rotations:
         raise WrongSize(
             f"The tiles are {width} x {height} pixels, which cannot be turned: cut square tiles, or give "
             "data.augment.flips_and_rotations=false."
         )
-    return Tiles(found, its_sides, held, read)
+    told = improbable(held.mean, scaling, held.dtype)
+    return Tiles(found, its_sides, held, read, (*found.notes, *([told] if told else [])))

@@ -1,21 +1,21 @@
 """The manifest: the frozen list of tile pairs that a run uses, listed once and kept as a file."""
 
 import csv
-import fnmatch
 import hashlib
 import io
-import re
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 
 from snowcover import storage
 from snowcover.config import DataConfig, Source
-from snowcover.data import index
-from snowcover.data.tiles import Tile, parse
+from snowcover.data.dates import date_in, days_apart
+from snowcover.data.folder import Folder
+from snowcover.data.listing import Listing
+from snowcover.data.tiles import Tile
 from snowcover.errors import UserError
 
 NAMED = 3  # how many unmatched tiles a message names
+MOST_DAYS_APART = 7  # snow melts within days: a scene of another week is no picture of what was measured
 
 
 class NoTiles(UserError):
@@ -61,6 +61,8 @@ class Manifest:
     pairs: tuple[Pair, ...]
     images_without_mask: tuple[str, ...] = ()
     masks_without_image: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    """what to tell the user before training"""
 
     @property
     def digest(self) -> str:
@@ -92,6 +94,8 @@ def from_csv(text: str, uri: str) -> Manifest:
         raise BadManifest(f"{uri} is not a manifest: line {rows.line_num}: {error}.") from error
     if not pairs:
         raise BadManifest(f"{uri} is an empty manifest: it lists no pairs.")
+    if len({(pair.image, pair.mask) for pair in pairs}) < len(pairs):
+        raise BadManifest(f"{uri} is not a manifest: it lists a pair of tiles twice.")
     return Manifest(tuple(sorted(pairs)))
 
 
@@ -99,19 +103,19 @@ def manifest(data: DataConfig) -> Manifest:
     """The pairs that the config names: from its manifest file if it gives one, else by listing.
 
     Raises:
-        NoTiles, Unmatched, BadManifest, StorageError
+        NoTiles, Unmatched, BadManifest, TileTwice, FolderDiffers, StorageError
     """
     if data.manifest:
-        return from_csv(storage.read(data.manifest).decode(), data.manifest)
+        return _read(data.manifest)
     listed = Listing()
     parts = [_pair(source, listed) for source in data.sources]
     pairs = sorted(pair for part in parts for pair in part.pairs)
-    if twice := [name for name, count in Counter((p.image, p.mask) for p in pairs).items() if count > 1]:
-        raise NoTiles(f"data.sources names {twice[0][0]} twice with the same mask: let each scene match one source.")
+    _refuse_twice(pairs)
     result = Manifest(
         tuple(pairs),
         tuple(name for part in parts for name in part.images_without_mask),
         tuple(name for part in parts for name in part.masks_without_image),
+        (*listed.notes, *(note for part in parts for note in part.notes)),
     )
     if data.unmatched == "error" and result.images_without_mask:
         raise Unmatched(
@@ -126,85 +130,72 @@ def some(names: Sequence[str], noun: str = "image") -> str:
     return f"{len(names)} {noun}{'s' if len(names) != 1 else ''} ({shown})"
 
 
-class Listing:
-    """Listings by prefix, each asked for once though several sources may share it."""
+def _read(uri: str) -> Manifest:
+    try:
+        return from_csv(storage.read(uri).decode(), uri)
+    except UnicodeDecodeError as error:
+        raise BadManifest(f"{uri} is not a manifest: it is no text.") from error
 
-    def __init__(self) -> None:
-        self._files: dict[str, list[storage.File]] = {}
 
-    def __call__(self, prefix: str) -> list[storage.File]:
-        if prefix not in self._files:
-            self._files[prefix] = storage.list_files(prefix)
-        return self._files[prefix]
-
-    def folder(self, folder: str) -> list[storage.File]:
-        """The tiles of one scene or collect, from the index that prepare left there if it is complete."""
-        uri = f"{folder}/{index.NAME}"
-        try:
-            found = index.from_json(storage.read(uri), uri)
-        except storage.MissingFile:
-            return self(f"{folder}/")
-        if not found.complete:
-            return self(f"{folder}/")
-        return [storage.File(f"{folder}/{entry.path}", entry.size_bytes) for entry in found.tiles]
+def _refuse_twice(pairs: Sequence[Pair]) -> None:
+    images: dict[tuple[str, Tile], Pair] = {}
+    seen = set()
+    for pair in pairs:
+        if (pair.image, pair.mask) in seen:
+            raise NoTiles(f"data.sources names {pair.image} twice with the same mask: let each scene match one source.")
+        seen.add((pair.image, pair.mask))
+        other = images.setdefault((pair.scene, pair.tile), pair)
+        if other.image != pair.image:
+            raise NoTiles(
+                f"{other.image} and {pair.image} are one tile of scenes of one name: leave one of them out, or rename "
+                "its folder if it is another scene."
+            )
 
 
 def _pair(source: Source, listed: Listing) -> Manifest:
-    collect = source.collect.rstrip("/")
-    masks = {tile: file for _, tile, file in _tiles(listed.folder(collect))}
-    if not masks:
-        raise NoTiles(f"No mask tiles under {collect}/: it must be a collect, a folder of z/x/y.tif.")
-    images = [found for pattern in source.patterns for found in _scene_tiles(pattern, listed)]
-    paired = [(folder, tile, file) for folder, tile, file in images if tile in masks]
+    collect = listed.collect(source.collect)
+    if collect is None:
+        folder = source.collect.rstrip("/")
+        raise NoTiles(f"No mask tiles under {folder}/: it must be a collect, a folder of z/x/y.tif.")
+    masks = collect.tiles
+    scenes = [scene for pattern in source.patterns for scene in _scenes(pattern, listed)]
+    images = [(scene, tile, file) for scene in scenes for tile, file in scene.tiles.items()]
+    paired = [(scene, tile, file) for scene, tile, file in images if tile in masks]
     if not paired:
         raise NoTiles(
-            f"None of the {len(images)} image tiles of {', '.join(source.patterns)} has a mask in {collect}/: "
+            f"None of the {len(images)} image tiles of {', '.join(source.patterns)} has a mask in {collect.uri}/: "
             f"image zooms {_zooms(tile for _, tile, _ in images)}, mask zooms {_zooms(masks)}; "
             "tile both at one zoom, over the same ground."
         )
-    name = collect.rsplit("/", 1)[-1]
-    date = source.date or _date(name)
+    date = source.date or date_in(collect.name)
     seen = {tile for _, tile, _ in paired}
     return Manifest(
         tuple(
-            Pair(folder.rsplit("/", 1)[-1], *tile, name, date, file.uri, masks[tile].uri, file.size_bytes,
+            Pair(scene.name, *tile, collect.name, date, file.uri, masks[tile].uri, file.size_bytes,
                  masks[tile].size_bytes)
-            for folder, tile, file in paired
+            for scene, tile, file in paired
         ),
         tuple(file.uri for _, tile, file in images if tile not in masks),
         tuple(file.uri for tile, file in masks.items() if tile not in seen),
+        _far_in_time(sorted({scene.name for scene, _, _ in paired}), collect.name, date),
     )  # fmt: skip
 
 
-def _scene_tiles(pattern: str, listed: Listing) -> list[tuple[str, Tile, storage.File]]:
-    """Image tiles in every scene folder that the pattern matches as a whole."""
-    pattern = pattern.rstrip("/")
-    literal = re.split(r"[*?\[]", pattern, maxsplit=1)[0]
-    files = listed.folder(pattern) if literal == pattern else listed(literal)
-    found = [found for found in _tiles(files) if _matches(found[0], pattern)]
+def _scenes(pattern: str, listed: Listing) -> list[Folder]:
+    found = listed.scenes(pattern)
     if not found:
-        raise NoTiles(f"No image tiles under {pattern}/: it must match scenes, folders of z/x/y.tif.")
+        raise NoTiles(f"No image tiles under {pattern.rstrip('/')}/: it must match scenes, folders of z/x/y.tif.")
     return found
 
 
-def _tiles(files: Iterable[storage.File]) -> Iterable[tuple[str, Tile, storage.File]]:
-    for file in files:
-        tile = parse(file.uri)
-        if tile is not None:
-            yield file.uri.rsplit("/", 3)[0], tile, file
-
-
-def _matches(folder: str, pattern: str) -> bool:
-    """Whole names, level by level: `*` never crosses a slash and `2018*` is no prefix of a longer path."""
-    names, wanted = folder.split("/"), pattern.split("/")
-    return len(names) == len(wanted) and all(map(fnmatch.fnmatchcase, names, wanted))
+def _far_in_time(scenes: Sequence[str], collect: str, date: str) -> tuple[str, ...]:
+    apart = {scene: days_apart(date_in(scene), date) for scene in scenes}
+    far = {scene: days for scene, days in apart.items() if days is not None and days > MOST_DAYS_APART}
+    if not far:
+        return ()
+    names = [f"{scene}: {days} days" for scene, days in far.items()]
+    return (f"{some(names, 'scene')} of another time than their masks, {collect}: snow may have come or gone.",)
 
 
 def _zooms(tiles: Iterable[Tile]) -> str:
     return ", ".join(map(str, sorted({tile.z for tile in tiles})))
-
-
-def _date(collect: str) -> str:
-    """The flight's date in a collect's name, YYYYMMDD, or nothing."""
-    match = re.search(r"(?<!\d)(19|20)\d{6}(?!\d)", collect)
-    return match.group() if match else ""

@@ -1,40 +1,42 @@
 """One pair of tiles from where it lies into memory, checked on the way."""
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import rasterio
-from rasterio.errors import RasterioError
-from rasterio.io import DatasetReader, MemoryFile
 
 from snowcover import storage
 from snowcover.config import DataConfig
+from snowcover.data import geotiff
+from snowcover.data.bands import names_in_file
+from snowcover.data.fills import refuse_untagged_fill, refuse_zero_fill
+from snowcover.data.geotiff import BrokenTile
 from snowcover.data.manifest import Pair
+from snowcover.data.mask import BARE, SNOW, UNOBSERVED, Mask, WrongMask, read_mask
+from snowcover.data.observed import holds, observed
+from snowcover.data.place import check_place
+from snowcover.data.raster_mask import dataset_mask
+from snowcover.data.scaling import Scaling
+from snowcover.data.scaling import of_bands as scaling_of
+from snowcover.data.selection import WrongBands, band_numbers
 from snowcover.errors import UserError
 from snowcover.storage.cache import Cache
 
-SNOW, BARE, UNOBSERVED = 1, 0, 255
-# Without EMPTY_DIR, GDAL looks for side files of every tile.
-GDAL_SETTINGS = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_NUM_THREADS": "1"}
-
-
-class BrokenTile(UserError):
-    """A file is not a whole GeoTIFF."""
-
-
-class WrongBands(UserError):
-    """An image tile does not have the bands that the config names."""
+__all__ = [
+    "BARE", "SNOW", "UNOBSERVED", "BrokenTile", "PairReader", "RawPair", "WrongBands", "WrongMask", "WrongNodata",
+    "WrongSize",
+]  # fmt: skip
+TINY = 1e-30  # smaller is 0 in float32 after a factor or two
 
 
 class WrongSize(UserError):
     """A tile is not of the size of the others, or a mask not of its image's."""
 
 
-class WrongMask(UserError):
-    """A mask tile holds something other than snow, no snow and unobserved."""
+class WrongNodata(UserError):
+    """data.nodata is no value that the tiles can hold."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +44,15 @@ class RawPair:
     """A pair of tiles as stored, with unobserved ground made uniform."""
 
     image: np.ndarray[Any, Any]
-    """[C, H, W] in the file's type; 0 in all bands where unobserved"""
+    """[C, H, W] in the file's type, doubles as float32; 0 in all bands exactly where unobserved"""
     mask: np.ndarray[Any, Any]
     """[H, W] uint8: 1 snow, 0 no snow, 255 unobserved in the mask or in the image"""
+    scaling: Scaling | None = None
+    """what the image's file says of its numbers; None where it says nothing"""
+    has_snow: bool = True
+    """1 is in the mask's file"""
+    has_untagged_255: bool = False
+    """255 is in the mask's file, and nothing there says that it is unobserved"""
 
 
 @dataclass(frozen=True)
@@ -63,98 +71,77 @@ class PairReader:
         """The pair's tiles.
 
         Raises:
-            BrokenTile, WrongBands, WrongSize, WrongMask, StorageError: naming the file.
+            BrokenTile, WrongPlace, WrongBands, WrongSize, WrongMask, WrongNodata, WrongScaling, UntaggedFill,
+            StorageError: naming the file.
         """
-        with rasterio.Env(**GDAL_SETTINGS):
-            image, observed = self._image(pair)
-            mask = _mask(pair.mask, self._bytes(pair.mask, pair.mask_bytes))
-        if mask.shape != image.shape[1:]:
+        with rasterio.Env(**geotiff.GDAL_SETTINGS):
+            image, seen, scaling = self._image(pair)
+            mask = self._mask(pair)
+        if mask.values.shape != seen.shape:
             raise WrongSize(
-                f"{pair.mask} has {_size(mask)} pixels, its image {pair.image} has {_size(image)}: "
+                f"{pair.mask} has {_size(mask.values)} pixels, its image {pair.image} has {_size(image)}: "
                 "tile both with the same tile size."
             )
-        mask[~observed] = UNOBSERVED
-        return RawPair(image, mask)
+        mask.values[~seen] = UNOBSERVED
+        return RawPair(image, mask.values, scaling, mask.has_snow, mask.has_untagged_255)
 
-    def _image(self, pair: Pair) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    def _image(self, pair: Pair) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], Scaling | None]:
+        """Bands [C, H, W], where they are observed [H, W], and what the file says of their numbers."""
         uri = pair.image
-        with _opened(uri, self._bytes(uri, pair.image_bytes)) as file:
-            image = _read(uri, file, _band_numbers(uri, file, self.bands))
-            nodata = self.nodata if file.nodata is None else file.nodata
-        unobserved = np.isnan(image) if np.isnan(nodata) else image == nodata  # [C, H, W]
-        observed = ~unobserved.all(axis=0)  # [H, W]: a band alone may well be dark
-        image[:, ~observed] = 0
-        return np.nan_to_num(image, copy=False), observed
+        with geotiff.opened(uri, self._bytes(uri, pair.image_bytes)) as file:
+            check_place(uri, file, pair.tile)
+            names = names_in_file(file.descriptions, [colour.name for colour in file.colorinterp])
+            numbers = band_numbers(uri, names, self.bands)
+            image = _as_the_network_takes(geotiff.read(uri, file, numbers))
+            file_mask = dataset_mask(uri, file, names)
+            scaling = scaling_of(uri, *([of[number - 1] for number in numbers] for of in (file.scales, file.offsets)))
+            tag = file.nodata
+        nodata = self._nodata(uri, image) if tag is None else tag
+        seen = observed(list(image), nodata, file_mask)
+        if tag is None and file_mask is None:
+            refuse_untagged_fill(uri, image, seen)
+        if nodata != 0 and file_mask is None:
+            refuse_zero_fill(uri, image, seen, nodata)
+        _mark_unobserved(image, seen)
+        return image, seen, scaling
 
-    def _bytes(self, uri: str, size_bytes: int) -> bytes:
-        if self.cache is None or not storage.is_remote(uri):
-            return storage.read(uri)
-        return self.cache.read(storage.File(uri, size_bytes))
+    def _mask(self, pair: Pair) -> Mask:
+        with geotiff.opened(pair.mask, self._bytes(pair.mask, pair.mask_bytes)) as file:
+            check_place(pair.mask, file, pair.tile)
+            return read_mask(pair.mask, file)
 
+    def _nodata(self, uri: str, image: np.ndarray[Any, Any]) -> float:
+        if holds(image.dtype, self.nodata):
+            return self.nodata
+        raise WrongNodata(
+            f"data.nodata={self.nodata:g} is no {image.dtype}, which is what {uri} holds: give the value that "
+            "unobserved pixels have in these tiles, or 0 where they are 0 in all bands."
+        )
 
-@contextlib.contextmanager
-def _opened(uri: str, content: bytes) -> Iterator[DatasetReader]:
-    if not content:
-        raise BrokenTile(f"{uri} is empty: make or copy this tile again.")
-    with MemoryFile(content) as memory:
+    def _bytes(self, uri: str, listed_bytes: int) -> bytes:
         try:
-            file = memory.open()
-        except RasterioError as error:
-            raise BrokenTile(
-                f"{uri} is no readable GeoTIFF ({_cause(error)}): make or copy this tile again."
-            ) from error
-        with file:
-            yield file
+            if self.cache is None:
+                return storage.read(uri, listed_bytes)
+            return self.cache.read(storage.File(uri, listed_bytes))
+        except storage.FileChanged as error:
+            raise BrokenTile(f"{error}.") from error
 
 
-def _read(uri: str, file: DatasetReader, band: int | list[int]) -> np.ndarray[Any, Any]:
-    try:
-        return file.read(band)
-    except RasterioError as error:
-        raise BrokenTile(f"{uri} is cut short or damaged ({_cause(error)}): make or copy this tile again.") from error
+def _as_the_network_takes(image: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Doubles as float32: what is beyond that, such as a nodata of -1.8e308, is infinite and so unobserved."""
+    if image.dtype != np.float64:
+        return image
+    with np.errstate(over="ignore"):
+        return image.astype(np.float32)
 
 
-def _cause(error: BaseException) -> str:
-    """The innermost words, which are GDAL's; rasterio's own only point at them."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return " ".join(str(error).split())
-
-
-def _band_numbers(uri: str, file: DatasetReader, bands: Sequence[str]) -> list[int]:
-    """Bands by the names in the file if it names them all, else by their order."""
-    names = [name.lower() if name else "" for name in file.descriptions]
-    if set(bands) <= set(names):
-        return [names.index(band) + 1 for band in bands]
-    if file.count != len(bands):
-        raise WrongBands(
-            f"{uri} has {file.count} band{'s' if file.count != 1 else ''}, data.bands names {len(bands)} "
-            f"({', '.join(bands)}): give the bands that the tiles have."
-        )
-    return list(range(1, file.count + 1))
-
-
-def _mask(uri: str, content: bytes) -> np.ndarray[Any, Any]:
-    with _opened(uri, content) as file:
-        if file.count != 1:
-            raise WrongMask(f"{uri} has {file.count} bands; a mask has one: 1 snow, 0 no snow, 255 unobserved.")
-        stored = _read(uri, file, 1)
-        nodata = file.nodata
-    mask = np.full(stored.shape, UNOBSERVED, np.uint8)
-    known = np.ones(stored.shape, bool) if nodata is None else ~_equal(stored, nodata)
-    for value in (SNOW, BARE):
-        mask[known & (stored == value)] = value
-    odd = known & (mask == UNOBSERVED) & ~_equal(stored, UNOBSERVED)
-    if odd.any():
-        raise WrongMask(
-            f"{uri} holds the value {stored[odd].flat[0]}; a mask holds 1 snow, 0 no snow, 255 or its nodata "
-            "value for unobserved: tile the mask, not the depth."
-        )
-    return mask
-
-
-def _equal(values: np.ndarray[Any, Any], value: float) -> np.ndarray[Any, Any]:
-    return np.isnan(values) if np.isnan(value) else values == value
+def _mark_unobserved(image: np.ndarray[Any, Any], seen: np.ndarray[Any, Any]) -> None:
+    """Make unobserved pixels 0 in all bands, and no others: an observed 0 becomes the smallest number above it."""
+    image[:, ~seen] = 0
+    floating = image.dtype.kind == "f"
+    dark = seen & ~(np.abs(image) >= TINY if floating else image).any(axis=0)
+    if dark.any():
+        image[:, dark] = max(TINY, float(np.finfo(image.dtype).tiny)) if floating else 1
 
 
 def _size(array: np.ndarray[Any, Any]) -> str:

@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 
 from snowcover.baseline import BINS, brightness_bins
+from snowcover.data.classes import CollectFacts, refuse_one_class, refuse_other_coding
 from snowcover.data.manifest import Pair
-from snowcover.data.reading import BARE, SNOW, UNOBSERVED, RawPair, WrongSize
+from snowcover.data.mask import BARE, SNOW, UNOBSERVED
+from snowcover.data.reading import RawPair, WrongSize
+from snowcover.data.scaling import Scaling, refuse_contradiction, refuse_other
 from snowcover.data.split import SIDES
 from snowcover.errors import UserError
 
@@ -17,7 +20,7 @@ Array = np.ndarray[Any, Any]
 
 
 class NothingToLearn(UserError):
-    """The training tiles have no observed pixel, or a band that never changes."""
+    """The training images have no observed pixel, or a band that never changes."""
 
 
 @dataclass
@@ -58,6 +61,9 @@ class _TileFacts:
     shape: tuple[int, ...]
     dtype: str
     unobserved: int
+    scaling: Scaling | None
+    has_snow: bool
+    has_untagged_255: bool
     brightness: Array
     pixels: int
     """observed in the image"""
@@ -92,25 +98,30 @@ def survey(
     pairs: Sequence[Pair],
     sides: Sequence[str],
     read: Callable[[Pair], RawPair],
-    scale: float,
+    scaling: Scaling,
     threads: int,
 ) -> Survey:
-    """Read every pair once; `scale` turns stored numbers into reflectance.
+    """Read every pair once; `scaling` turns stored numbers into reflectance.
 
     Raises:
-        WrongSize: tiles of several sizes.
+        WrongSize: tiles of several sizes or types.
+        WrongScaling: tiles whose files say that they are of several scales, or of another than `scaling`.
+        OtherCoding, OneClass: a collect whose masks are coded otherwise, a side without snow or without bare ground.
         NothingToLearn: no observed training pixel, or a constant band.
         UserError: what `read` raises of a tile.
     """
     facts = {side: SideFacts() for side in SIDES}
+    collects = {pair.collect: CollectFacts() for pair in pairs}
     moments = _Moments()
     first: _TileFacts | None = None
     pool = ThreadPoolExecutor(threads)
     try:
-        tiles = pool.map(lambda pair: _tile_facts(read(pair), scale), pairs)
+        tiles = pool.map(lambda pair: _tile_facts(read(pair), scaling), pairs)
         for pair, side, tile in zip(pairs, sides, tiles, strict=True):
             first = first or tile
             _same_kind(pair, tile, pairs[0], first)
+            refuse_contradiction(pair.image, tile.scaling, scaling)
+            collects[pair.collect].add(tile.has_snow, tile.has_untagged_255)
             facts[side].tiles += 1
             facts[side].unobserved += tile.unobserved
             facts[side].brightness += tile.brightness
@@ -119,27 +130,31 @@ def survey(
     finally:
         pool.shutdown(cancel_futures=True)  # the first bad tile ends it; the rest need not be read
     mean, std = moments.mean_and_std()
-    if facts["train"].snow_share is None:
-        raise NothingToLearn("No pixel of the training tiles is observed in both image and mask: check the masks.")
+    refuse_other_coding(collects)
+    refuse_one_class(facts)
     assert first is not None
     return Survey(first.shape, first.dtype, facts, mean, std)  # type: ignore[arg-type]
 
 
-def _tile_facts(pair: RawPair, scale: float) -> _TileFacts:
+def _tile_facts(pair: RawPair, scaling: Scaling) -> _TileFacts:
     channels = pair.image.shape[0]
-    reflectance = pair.image.reshape(channels, -1) * scale  # [C, H*W] float64
-    mask = pair.mask.ravel()
-    seen = reflectance.any(axis=0)
+    stored = pair.image.reshape(channels, -1)
+    seen = stored.any(axis=0)
+    mask = pair.mask.ravel()[seen]  # [P], the pixels observed in the image
+    reflectance = stored[:, seen] * np.float64(scaling.scale) + scaling.offset  # [C, P]
     brightness = np.stack(
         [np.bincount(brightness_bins(reflectance[:, mask == value]), minlength=BINS) for value in (BARE, SNOW)]
     )
     return _TileFacts(
         shape=pair.image.shape,
         dtype=str(pair.image.dtype),
-        unobserved=int((mask == UNOBSERVED).sum()),
+        scaling=pair.scaling,
+        has_snow=pair.has_snow,
+        has_untagged_255=pair.has_untagged_255,
+        unobserved=int((pair.mask == UNOBSERVED).sum()),
         brightness=brightness,
         pixels=int(seen.sum()),
-        sums=reflectance.sum(axis=1),  # unobserved pixels are 0 and add nothing
+        sums=reflectance.sum(axis=1),
         square_sums=np.einsum("cp,cp->c", reflectance, reflectance),
     )
 
@@ -147,6 +162,7 @@ def _tile_facts(pair: RawPair, scale: float) -> _TileFacts:
 def _same_kind(pair: Pair, tile: _TileFacts, other: Pair, like: _TileFacts) -> None:
     if (tile.shape, tile.dtype) != (like.shape, like.dtype):
         raise WrongSize(f"{_told(pair, tile)}, {_told(other, like)}: train on tiles of one size and type.")
+    refuse_other(pair.image, tile.scaling, other.image, like.scaling)
 
 
 def _told(pair: Pair, tile: _TileFacts) -> str:

@@ -12,7 +12,7 @@ HALF_WORLD_M = math.pi * 6378137.0  # half the equator of the sphere that EPSG:3
 MAX_ZOOM = 30  # tiles of 4 cm; beyond it a number in a path is no zoom
 
 _NUMBER = r"(0|[1-9][0-9]{0,9})"  # no leading zeros, so that two paths never name one tile
-_TILE_PATH = re.compile(rf"(?:.*/)?{_NUMBER}/{_NUMBER}/{_NUMBER}\.tiff?", re.DOTALL)
+_TILE_PATH = re.compile(rf"(?:.*/)?{_NUMBER}/{_NUMBER}/{_NUMBER}\.(?i:tiff?)", re.DOTALL)
 
 Bounds = tuple[float, float, float, float]
 
@@ -55,7 +55,7 @@ def path(tile: Tile) -> str:
 
 
 def parse(path: str) -> Tile | None:
-    """The tile that a path or uri ends in (z/x/y.tif or .tiff), None when it ends in no tile of the grid."""
+    """The tile that a path or uri ends in (z/x/y.tif, .tiff, .TIF), None when it ends in no tile of the grid."""
     match = _TILE_PATH.fullmatch(path)
     if match is None:
         return None

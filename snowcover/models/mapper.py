@@ -13,23 +13,27 @@ class SnowMapper(nn.Module):
     """Raw tiles in, snow probability out: what MLflow keeps, so that nobody has to repeat our preprocessing."""
 
     scale: Tensor
+    offset: Tensor
     mean: Tensor
     std: Tensor
 
-    def __init__(self, network: nn.Module, scale: float, mean: Sequence[float], std: Sequence[float]) -> None:
-        """`scale` turns stored numbers into reflectance; `mean` and `std` [C] are reflectances."""
+    def __init__(
+        self, network: nn.Module, scale: float, offset: float, mean: Sequence[float], std: Sequence[float]
+    ) -> None:
+        """Reflectance is stored numbers * `scale` + `offset`; `mean` and `std` [C] are reflectances."""
         super().__init__()
         self.network = network
-        self.register_buffer("scale", torch.tensor(scale))
+        self.register_buffer("scale", torch.tensor(float(scale)))
+        self.register_buffer("offset", torch.tensor(float(offset)))
         self.register_buffer("mean", torch.tensor(mean).reshape(-1, 1, 1))
         self.register_buffer("std", torch.tensor(std).reshape(-1, 1, 1))
 
     def logits(self, raw: Tensor) -> Tensor:
-        """Raw tiles [B, C, H, W], 0 in all bands where unobserved -> logits [B, 1, H, W]; above 0 is snow."""
+        """Raw tiles [B, C, H, W] -> logits [B, 1, H, W], above 0 for snow; unobserved: 0 in all bands or not finite."""
         raw = raw.float()
-        normal = (raw * self.scale - self.mean) / self.std
+        normal = (raw * self.scale + self.offset - self.mean) / self.std
         # Unobserved ground looks like the mean of all ground, not like the darkest.
-        logits: Tensor = self.network(normal * observed(raw))
+        logits: Tensor = self.network(torch.where(observed(raw), normal, 0.0))
         return logits
 
     def forward(self, raw: Tensor) -> Tensor:
@@ -44,5 +48,5 @@ class SnowMapper(nn.Module):
 
 
 def observed(raw: Tensor) -> Tensor:
-    """[B, 1, H, W] bool: some band of the raw tiles [B, C, H, W] is not 0."""
-    return (raw != 0).any(dim=1, keepdim=True)
+    """[B, 1, H, W] bool: some band of the raw tiles [B, C, H, W] is not 0, and all are finite."""
+    return (raw != 0).any(dim=1, keepdim=True) & raw.isfinite().all(dim=1, keepdim=True)

@@ -6,6 +6,7 @@ sorting by bytes (SeaweedFS and S3 directory buckets do not), and it shows the f
 "a". S3's own prefix is exact.
 """
 
+import itertools
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from obstore import GetOptions
 
 PART_BYTES = 16 << 20  # of large objects; each part has its own retries. S3 takes parts from 5 MiB
+LEAST_TRIES = 3  # of a part that comes short, however long each try takes
 PARTS_IN_FLIGHT = 2  # for sending; more would let a slow line run into the silence timeout
 
 
@@ -91,7 +93,7 @@ def _part(uri: str, store: S3Store, key: str, start: int, version: str | None) -
     """
     end = time.monotonic() + s3_connection.RETRY_FOR_S
     wait_s = s3_connection.FIRST_WAIT_S
-    while True:
+    for tried in itertools.count(1):
         options: GetOptions = {"range": (start, start + PART_BYTES)}
         if version is not None:
             options["if_match"] = version
@@ -106,10 +108,11 @@ def _part(uri: str, store: S3Store, key: str, start: int, version: str | None) -
         first, last = answer.range
         if len(content) == last - first:
             return content, answer.meta["size"], answer.meta["e_tag"]
-        if time.monotonic() + wait_s > end:
+        if tried >= LEAST_TRIES and time.monotonic() + wait_s > end:
             raise s3_errors.cut_short(uri, len(content), last - first)
         time.sleep(wait_s)
         wait_s = min(2 * wait_s, s3_connection.LONGEST_WAIT_S)
+    raise AssertionError
 
 
 def upload(path: str, uri: str) -> None:

@@ -4,7 +4,6 @@ from pathlib import Path
 import pytest
 
 from snowcover.config import Source
-from snowcover.data.index import Entry, Index, Origin
 from snowcover.data.manifest import BadManifest, Manifest, NoTiles, Unmatched, from_csv, manifest
 from snowcover.data.tiles import Tile
 from tests.making import config, snowy, sources, write_tile
@@ -55,6 +54,17 @@ def test_a_manifest_file_gives_the_same_pairs_without_listing(site: Path, tmp_pa
     again = manifest(config("data=tiles", f"data.manifest={file}").data)
     assert again.pairs == found.pairs
     assert again.digest == found.digest
+
+
+def test_a_manifest_that_lists_a_pair_twice_or_is_no_text_is_refused(site: Path, tmp_path: Path) -> None:
+    file = tmp_path / "manifest.csv"
+    text = listed(site).to_csv()
+    for content in ((text + text.splitlines()[1] + "\n").encode(), b"\xff\xfe\x00"):
+        file.write_bytes(content)
+        with pytest.raises(
+            BadManifest, match=r"manifest\.csv is not a manifest: it (lists a pair of tiles twice|is no text)"
+        ):
+            manifest(config("data=tiles", f"data.manifest={file}").data)
 
 
 @pytest.mark.parametrize("text", ["", "a,b\n1,2\n", "scene,z,x,y,collect,date,image,mask,image_bytes,mask_bytes\n"])
@@ -108,23 +118,25 @@ def test_a_scene_in_two_sources_is_refused(site: Path) -> None:
         manifest(config("data=tiles", f"data.sources=[{source},{source}]").data)
 
 
-@pytest.mark.parametrize("complete", [True, False])
-def test_a_finished_index_is_taken_instead_of_listing_and_an_unfinished_one_is_not(
-    site: Path, tmp_path: Path, complete: bool
-) -> None:
+@pytest.mark.parametrize(("date", "days"), [("20180701", 34), ("20180529", None), ("no date", None)])
+def test_scenes_of_another_time_are_told(site: Path, tmp_path: Path, date: str, days: int | None) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(site, copy)
-    collect = copy / "masks/ASO_20180528"
-    files = sorted(collect.rglob("*.tif"))[:5]
-    entries = tuple(
-        Entry(path=str(file.relative_to(collect)), size_bytes=file.stat().st_size, crc32=1, observed_px=1)
-        for file in files
-    )
-    index = Index(
-        kind="collect", complete=complete, source=Origin(name="a.tif", size_bytes=1), settings={}, tiles=entries
-    )
-    (collect / "tiles.json").write_text(index.to_json())
-    assert len({pair.tile for pair in listed(copy).pairs}) == (5 if complete else 16)
+    (copy / "scenes/20180528_b").rename(copy / f"scenes/{date}_b")
+    notes = listed(copy).notes
+    if days is None:
+        assert notes == ()
+    else:
+        told = f"1 scene ({date}_b: {days} days) of another time than their masks, ASO_20180528: "
+        assert notes == (f"{told}snow may have come or gone.",)
+
+
+def test_two_scenes_of_one_name_on_one_ground_are_refused(site: Path, tmp_path: Path) -> None:
+    shutil.copytree(site / "scenes/20180528_a", tmp_path / "copy/20180528_a")
+    scenes = f'["{site}/scenes/*", "{tmp_path}/copy/*"]'
+    data = config("data=tiles", f'data.sources=[{{scenes: {scenes}, collect: "{site}/masks/ASO_20180528"}}]').data
+    with pytest.raises(NoTiles, match="are one tile of scenes of one name: leave one of them out"):
+        manifest(data)
 
 
 def test_listing_asks_once_a_prefix(site: Path, s3: Bucket, s3_proxy) -> None:

@@ -3,17 +3,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from snowcover.data.manifest import Pair
 from snowcover.data.reading import BrokenTile, PairReader, WrongBands, WrongMask, WrongSize
 from snowcover.data.tiles import Tile
 from snowcover.storage import MissingFile
-from tests.making import BANDS, snowy, write_tile
+from tests.making import BANDS, pair_of, snowy, write_tile
 
 TILE = Tile(15, 5500, 12600)
-
-
-def pair_of(image: Path, mask: Path) -> Pair:
-    return Pair("scene", *TILE, "collect", "", str(image), str(mask), image.stat().st_size, mask.stat().st_size)
 
 
 @pytest.fixture
@@ -23,7 +18,7 @@ def image_and_mask(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def read(image: Path, mask: Path, bands: tuple[str, ...] = BANDS, nodata: float = 0):
-    return PairReader(bands, nodata)(pair_of(image, mask))
+    return PairReader(bands, nodata)(pair_of(image, mask, TILE))
 
 
 def test_a_pair_comes_as_stored_with_unobserved_ground_marked(image_and_mask: tuple[Path, Path]) -> None:
@@ -49,8 +44,32 @@ def test_the_masks_own_nodata_value_is_unobserved_whatever_it_is(tmp_path: Path)
     raw = read(write_tile(tmp_path / "s", TILE, image), write_tile(tmp_path / "c", TILE, stored, nodata=-9999))
     assert (raw.mask[:7] == 255).all()
     np.testing.assert_array_equal(raw.mask[7:], mask[0, 7:])
-    zero_is_nodata = read(write_tile(tmp_path / "s", TILE, image), write_tile(tmp_path / "z", TILE, mask, nodata=0))
-    assert set(np.unique(zero_is_nodata.mask)) == {1, 255}
+
+
+@pytest.mark.parametrize(("nodata", "means"), [(0, "no snow"), (1, "snow")])
+def test_a_mask_whose_nodata_is_a_label_is_refused(tmp_path: Path, nodata: int, means: str) -> None:
+    image, mask = snowy(1, unobserved=False)
+    with pytest.raises(
+        WrongMask, match=rf"says that {nodata} is nodata, which in a mask means {means}: .*-a_nodata 255"
+    ):
+        read(write_tile(tmp_path / "s", TILE, image), write_tile(tmp_path / "z", TILE, mask, nodata=nodata))
+
+
+def test_a_mask_of_scaled_numbers_is_refused(tmp_path: Path) -> None:
+    image, mask = snowy(1)
+    scaled = write_tile(tmp_path / "c", TILE, mask, nodata=255, scaling=(0.01, 0))
+    with pytest.raises(WrongMask, match=r"has a scale of 0\.01"):
+        read(write_tile(tmp_path / "s", TILE, image), scaled)
+
+
+def test_a_masks_internal_mask_counts(tmp_path: Path) -> None:
+    image, mask = snowy(1, unobserved=False)
+    seen = np.ones(mask.shape[1:], np.uint8)
+    seen[:, :20] = 0
+    masked = write_tile(tmp_path / "c", TILE, mask, nodata=None, internal_mask=seen)
+    raw = read(write_tile(tmp_path / "s", TILE, image), masked)
+    assert (raw.mask[:, :20] == 255).all()
+    np.testing.assert_array_equal(raw.mask[:, 20:], mask[0, :, 20:])
 
 
 def test_a_mask_of_nan_and_floats_is_understood(tmp_path: Path) -> None:
@@ -111,7 +130,7 @@ def test_a_truncated_tile_is_refused_by_name(image_and_mask: tuple[Path, Path], 
 
 
 def test_a_tile_deleted_since_it_was_listed_is_named(image_and_mask: tuple[Path, Path]) -> None:
-    pair = pair_of(*image_and_mask)
+    pair = pair_of(*image_and_mask, TILE)
     image_and_mask[1].unlink()
     with pytest.raises(MissingFile, match=r"collect/15/5500/12600\.tif"):
         PairReader(BANDS, 0)(pair)

@@ -1,0 +1,81 @@
+"""Whether the masks of a run hold both classes, as they must for scores to mean something. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from snowcover.errors import UserError
+
+
+class OneClass(UserError):
+    """A side of the split is all snow, or has none."""
+
+
+class OtherCoding(UserError):
+    """Masks hold 0 and 255 where they should hold 0 and 1."""
+
+
+@dataclass
+class CollectFacts:
+    """How the masks of one collect are coded."""
+
+    has_snow: bool = False
+    has_untagged_255: bool = False
+
+    def add(self, has_snow: bool, has_untagged_255: bool) -> None:
+        self.has_snow |= has_snow
+        self.has_untagged_255 |= has_untagged_255
+
+
+class _Side(Protocol):
+    tiles: int
+    unobserved: int
+
+    @property
+    def snow_share(self) -> float | None: ...
+
+
+def refuse_other_coding(collects: Mapping[str, CollectFacts]) -> None:
+    """Refuse collects whose 255 is likely to mean snow.
+
+    Raises:
+        OtherCoding
+    """
+    for name, facts in sorted(collects.items()):
+        if facts.has_untagged_255 and not facts.has_snow:
+            raise OtherCoding(
+                f"The masks of collect {name} hold 255 and never 1, and their files do not say what 255 is: if it is "
+                "snow, make it 1 (gdal_calc.py --calc='A==255'); if it is unobserved, and there is no snow, say so in "
+                "the files (gdal_edit.py -a_nodata 255)."
+            )
+
+
+def refuse_one_class(sides: Mapping[str, _Side]) -> None:
+    """Refuse a split that leaves a side with snow alone, without snow, or with nothing observed.
+
+    Raises:
+        OneClass
+    """
+    for side, facts in sides.items():
+        share = facts.snow_share
+        if share is None:
+            raise OneClass(
+                f"No pixel of the {side} tiles is observed in both image and mask: check the masks, or give another "
+                "data.split."
+            )
+        if share in (0, 1):
+            raise OneClass(
+                f"{share:.1%} of what is observed on the {side} side of the split ({facts.tiles} "
+                f"tile{'s' if facts.tiles != 1 else ''}) is snow, and a score of one class says nothing: "
+                f"{_likely(share, facts.unobserved)}; if the masks are right, give more tiles, another seed or another "
+                "data.split."
+            )
+
+
+def _likely(share: float, unobserved: int) -> str:
+    causes = ["its depth threshold was in other units (depth_threshold_m of prepare is in metres)"]
+    if share == 0 and unobserved:
+        causes.append("its masks mean snow by 255, which is unobserved here: make it 1")
+    if share == 1:
+        causes.append("its masks have no 0, so that bare ground was lost on the way")
+    return f"likely {', or '.join(causes)}, or the side is too small"
