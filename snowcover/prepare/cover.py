@@ -18,22 +18,15 @@ class WrongCover(UserError):
 class Cover:
     """The tiles that may be made."""
 
-    def __init__(self, told: str, tiles: Iterable[Tile] = (), footprint: Sequence[polygons.Shape] = ()) -> None:
-        self._told = told
+    def __init__(self, tiles: Iterable[Tile] = (), footprint: Sequence[polygons.Shape] = ()) -> None:
         self._tiles = frozenset(tiles)
         self._footprint = footprint
 
     def within(self, boxes: Sequence[Bounds], zoom: int) -> set[Tile]:
-        """The covered tiles that boxes in EPSG:3857 touch.
-
-        Raises: WrongCover
-        """
-        if not self._footprint:
-            return {tile for tile in self._tiles if any(_overlap(bounds(tile), box) for box in boxes)}
-        try:
+        """The covered tiles that boxes in EPSG:3857 touch."""
+        if self._footprint:
             return polygons.touched(self._footprint, boxes, zoom)
-        except polygons.NoPolygons as error:
-            raise WrongCover(f"cover={self._told} {error}.") from error
+        return {tile for tile in self._tiles if any(_overlap(bounds(tile), box) for box in boxes)}
 
     @property
     def digest(self) -> str:
@@ -72,7 +65,7 @@ _GIVE = "give z/x/y names, a .csv or .txt of them, a .geojson, or a collect's fo
 
 def _of_polygons(cover: str) -> Cover:
     try:
-        return Cover(cover, footprint=polygons.read(storage.read(cover)))
+        return Cover(footprint=polygons.read(storage.read(cover)))
     except polygons.NoPolygons as error:
         raise WrongCover(f"{cover} {error}.") from error
 
@@ -104,7 +97,7 @@ def _of_tiles(names: Sequence[str], told: str, zoom: int) -> Cover:
         raise WrongCover(f"cover={told} has no tiles: {_GIVE}.")
     if zooms := {tile.z for tile in tiles} - {zoom}:
         raise WrongCover(f"{told} has tiles of zoom {min(zooms)}, zoom={zoom} was asked for: give zoom={min(zooms)}.")
-    return Cover(told, tiles)
+    return Cover(tiles)
 
 
 def _tile(name: str, told: str) -> Tile:

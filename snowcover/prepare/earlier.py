@@ -47,6 +47,7 @@ class Earlier:
 
 def look(folder: str, overwrite: bool) -> Earlier:
     """Raises: StorageError; BadIndex, unless all is to be overwritten anyway."""
+    storage.remove_leftovers(folder)
     sizes = {file.uri.removeprefix(f"{folder}/"): file.size_bytes for file in storage.list_files(f"{folder}/")}
     if index.NAME not in sizes:
         return Earlier(folder, sizes, None)

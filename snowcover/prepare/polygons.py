@@ -5,7 +5,6 @@ import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from rasterio.errors import RasterioError
 from rasterio.features import rasterize
 from rasterio.transform import from_bounds
 
@@ -62,6 +61,8 @@ def _ring(points: Sequence[Sequence[float]]) -> Array:
             f"has a corner at ({longitudes[0]:g}, {latitudes[0]:g}), which is no longitude and latitude: write it in "
             "EPSG:4326"
         )
+    if len({(x, y) for x, y in zip(longitudes, latitudes, strict=True)}) < 3:
+        raise NoPolygons("has a polygon of less than three corners: give at least three")
     steps = np.abs(np.diff(longitudes))
     if ((steps > 180) & (steps < 360)).any():  # no edge is half the world long: it goes the other way around
         longitudes = np.unwrap(longitudes, period=360)
@@ -105,10 +106,7 @@ def _drawn(shape: Shape, tiles: Sequence[Tile]) -> set[Tile]:
     size = last.y - first.y + 1, last.x - first.x + 1
     place = from_bounds(left, bottom, right, top, size[1], size[0])
     polygon = {"type": "Polygon", "coordinates": [_closed(ring).tolist() for ring in shape]}
-    try:
-        drawn = rasterize([polygon], size, transform=place, all_touched=True, dtype=np.uint8)
-    except (ValueError, RasterioError) as error:
-        raise NoPolygons(f"has a polygon that is none ({error}): give rings of at least three corners") from error
+    drawn = rasterize([polygon], size, transform=place, all_touched=True, dtype=np.uint8)
     return {tile for tile in tiles if drawn[tile.y - first.y, tile.x - first.x]}
 
 

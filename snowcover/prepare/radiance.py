@@ -21,7 +21,7 @@ class MissingCoefficients(UserError):
 def metadata_beside(scene: str, files: Iterable[str]) -> str | None:
     """Of the files in a scene's folder, its metadata XML: NAME_metadata.xml, for a clip NAME_metadata_clip.xml."""
     name = scene.rsplit("/", 1)[-1].rsplit(".", 1)[0].removesuffix("_clip")
-    wanted = re.compile(rf"{re.escape(name)}_metadata(_clip)?\.xml")
+    wanted = re.compile(rf"{re.escape(name)}_metadata(_clip)?\.(?i:xml)")
     return next((uri for uri in sorted(files) if wanted.fullmatch(uri.rsplit("/", 1)[-1])), None)
 
 

@@ -1,7 +1,6 @@
 """A source raster before its pixels are read: is it whole, and where does it lie?"""
 
 import re
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -69,13 +68,6 @@ def local_file(uri: str, folder: str) -> str:
     for ending in ("", *(ending for ending in SIDE_FILES if uri + ending in beside)):
         storage.download(uri + ending, path + ending)
     return path
-
-
-@contextmanager
-def scratch_folder() -> Iterator[str]:
-    """A folder for the block's temporary files (TMPDIR says where), removed after it."""
-    with tempfile.TemporaryDirectory(prefix="snowcover-") as folder:
-        yield folder
 
 
 def settings() -> rasterio.Env:

@@ -21,7 +21,7 @@ UDM2_BANDS = ("clear", "snow", "shadow", "light_haze", "heavy_haze", "cloud", "c
 UDM2_UNUSABLE = UDM2_BANDS.index("unusable")  # holds the bits of the older UDM
 # 20180528_181110_1025_3B_AnalyticMS_SR_clip -> 20180528_181110_1025; newer names have 4 parts, ..._26_2262
 _ACQUISITION = re.compile(r"(\d{8}_\d{6}_\w+?)_[13][AB]_")
-_UDM = re.compile(r"_udm(2?)(_|\.|$)")
+_UDM = re.compile(r"_udm(2?)(_|\.|$)", re.IGNORECASE)
 
 
 class WrongUdm(UserError):
@@ -70,7 +70,7 @@ def beside(scene: str, files: Iterable[str]) -> str | None:
     for uri in files:
         name = uri.rsplit("/", 1)[-1]
         kind = _UDM.search(name)
-        if kind and name.endswith((".tif", ".tiff")) and name.startswith(acquisition.group(1) + "_"):
+        if kind and name.lower().endswith((".tif", ".tiff")) and name.startswith(acquisition.group(1) + "_"):
             found[kind.group(1)] = uri
     return found.get("2", found.get(""))
 

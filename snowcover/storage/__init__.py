@@ -39,6 +39,7 @@ __all__ = [
     "is_remote",
     "list_files",
     "read",
+    "remove_leftovers",
     "upload",
     "write",
 ]
@@ -119,6 +120,16 @@ def upload(path: str, uri: str) -> None:
         StorageError: as `read` and `write`.
     """
     _place(uri).upload(path, uri)
+
+
+def remove_leftovers(folder: str) -> None:
+    """Removes temporary files of ours below a folder of this machine: those that a killed process has left.
+
+    One that a process still has open, or has written to within the hour, stays. In S3 nothing is left behind: an
+    object appears whole or not at all.
+    """
+    if not is_remote(folder):
+        local.remove_leftovers(folder)
 
 
 def forget_connections() -> None:

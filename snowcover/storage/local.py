@@ -1,8 +1,10 @@
 """Files in folders of this machine."""
 
+import fcntl
 import os
 import re
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import BinaryIO
@@ -10,6 +12,7 @@ from typing import BinaryIO
 from snowcover.storage import errors
 
 COPY_BYTES = 1 << 22  # 4 MiB at a time: large enough to be quick, small beside a batch of tiles
+LEFT_OVER_AFTER_S = 3600  # without a byte: nobody writes so slowly
 _TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.tmp")
 
 
@@ -39,6 +42,34 @@ def _walk(folder: str, name_begins: str, parents: tuple[tuple[int, int], ...]) -
         elif entry.is_file():
             with suppress(FileNotFoundError):
                 yield path, entry.stat().st_size
+
+
+def remove_leftovers(folder: str) -> None:
+    """Removes temporary files that killed processes have left below `folder`; see `storage.remove_leftovers`."""
+    for above, _, names in os.walk(folder):
+        for name in filter(_TEMPORARY.fullmatch, names):
+            path = os.path.join(above, name)
+            with suppress(OSError):  # somebody else's, or removed meanwhile: no matter
+                if time.time() - os.stat(path).st_mtime > LEFT_OVER_AFTER_S and not is_held(path):
+                    os.remove(path)
+
+
+def hold(file: BinaryIO) -> None:
+    """Marks an open file as in use until it is closed, which the end of its process does too."""
+    with suppress(OSError):  # a file system without locks: its age alone tells then
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def is_held(path: str) -> bool:
+    """Whether a process marks a file as in use; on another machine too, where the file system tells (NFS does)."""
+    with open(path, "rb+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+    return False
 
 
 def read(path: str, listed_bytes: int | None = None) -> bytes:
@@ -99,6 +130,7 @@ def atomically(path: str) -> Iterator[BinaryIO]:
         try:
             os.makedirs(folder or ".", exist_ok=True)
             with open(temporary, "xb") as file:
+                hold(file)
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
