@@ -12,7 +12,8 @@ from mlflow.store.db import utils
 from snowcover.addresses import without_password
 from snowcover.errors import UserError, first_line
 
-ANOTHER = "give a store that can be reached and written with tracking.uri=..."
+SETTING = "tracking.uri=..."
+ANOTHER = f"give a store that can be reached and written with {SETTING}"
 GO_ON = "then go on with checkpoint.resume=auto"
 # What is found anywhere in an error or those that led to it -> what to do; the first that fits counts.
 ADVICE = {
@@ -27,9 +28,6 @@ ADVICE = {
     r"file is not a database|disk image is malformed|disk I/O error": (
         "put a backup of the database in its place, or move it away, and a new one is made"
     ),
-    r"File store is not|filesystem tracking backend|file store|file-based": (
-        "MLflow keeps runs in a database: give one such as sqlite:///mlflow.db with tracking.uri=..."
-    ),
     r"[Tt]ag name|[Pp]arameter name|[Mm]etric name|Names may only contain": (
         "give it a name of letters, digits, spaces and _ - . : /, of at most 250 characters"
     ),
@@ -38,7 +36,7 @@ ADVICE = {
         "of that server"
     ),
     r"NoCredentials|Unable to locate credentials|ExpiredToken|InvalidAccessKeyId|SignatureDoesNotMatch": (
-        "log in to AWS as somebody who may write there, or give a store that can be reached and written with "
+        "log in to AWS as somebody who may use that server, or give a store that can be reached and written with "
         "tracking.uri=..."
     ),
     r"\b403\b|PERMISSION_DENIED|Permission denied|AccessDenied|Forbidden": (
@@ -49,6 +47,11 @@ ADVICE = {
     r"\b429\b|RESOURCE_EXHAUSTED|RESOURCE_LIMIT_EXCEEDED|QUOTA": (
         f"delete runs that are not needed, or ask for more room, {GO_ON}"
     ),
+}
+# Where MLflow says a page about it
+REASONS = {
+    r"filesystem tracking backend": "MLflow keeps no runs in plain folders any more",
+    r"unsupported URI|Unity Catalog tracking URI": "MLflow knows no such kind of store",
 }
 LOCKED = re.compile(r"database (table )?is locked|database is busy|LockTimeout|lock .* could not be acquired", re.I)
 PASSING = re.compile(
@@ -82,10 +85,14 @@ def cannot_record(error: BaseException, uri: str) -> CannotRecord:
     return CannotRecord(f"MLflow cannot record at {without_password(uri)} ({reason}): {cause.way_out}")
 
 
+def is_locked(error: BaseException) -> bool:
+    """Whether another program only keeps the database for itself for now."""
+    return bool(LOCKED.search(_text(error)))
+
+
 def passes(error: BaseException) -> bool:
     """Whether the same call may succeed in a while: the database is locked, or the server is away."""
-    text = _text(error)
-    return bool(LOCKED.search(text) or PASSING.search(text))
+    return is_locked(error) or bool(PASSING.search(_text(error)))
 
 
 def is_newer(revision: str) -> bool:
@@ -125,6 +132,11 @@ def _cause(error: BaseException, uri: str) -> Cause:
             "give the store that holds it with tracking.uri=..., or start a new run from the checkpoint's weights with "
             "checkpoint.init_from=...",
         )
+    if isinstance(error, ModuleNotFoundError):
+        return Cause(f"Python's package {error.name} is not here", f"pip install {error.name}, or {ANOTHER}")
+    for pattern, reason in REASONS.items():
+        if re.search(pattern, text):
+            return Cause(reason, f"give a database such as sqlite:///mlflow.db or a server with {SETTING}")
     reason = _reason(error)
     for pattern, advice in ADVICE.items():
         if re.search(pattern, text):

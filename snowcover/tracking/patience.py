@@ -25,11 +25,14 @@ class Patience:
         self._uri = uri
         self._left_s = PATIENCE_S
 
-    def __call__(self, act: Callable[[], T]) -> T:
+    def __call__(self, act: Callable[[], T], waits_for: Callable[[BaseException], bool] = passes) -> T:
         """What `act` returns. It may be called several times.
 
+        Args:
+            waits_for: which errors are waited out.
+
         Raises:
-            CannotRecord: the store refuses, or was locked or away for two minutes.
+            CannotRecord: the store refuses, or is locked or away for longer than is waited.
         """
         began, pause, told = time.monotonic(), 0.5, False
         while True:
@@ -39,8 +42,8 @@ class Patience:
                 raise
             except Exception as error:
                 waited = time.monotonic() - began
-                if not passes(error) or waited + pause > self._left_s:
-                    self._left_s = 0.0 if passes(error) else self._left_s
+                if not waits_for(error) or waited + pause > self._left_s:
+                    self._left_s = 0.0 if waits_for(error) else self._left_s
                     raise cannot_record(error, self._uri) from error
                 if not told and waited + pause > TELL_AFTER_S:
                     told = True

@@ -19,6 +19,7 @@ from mlflow.tracking.context.registry import resolve_tags
 from snowcover.addresses import absolute
 from snowcover.errors import Stopped, first_line
 from snowcover.tracking import artifacts, models, store
+from snowcover.tracking.causes import is_locked
 from snowcover.tracking.environment import refuse_other_experiment, refuse_other_run
 from snowcover.tracking.patience import Patience
 from snowcover.tracking.store import BATCH, PARAMS, VALUE_LENGTH, run_tags
@@ -173,7 +174,7 @@ def _begin(uri: str, experiment: str, name: str, run_id: str | None, tags: Mappi
             return client, client.create_run(place.experiment_id, tags=resolve_tags(given), run_name=name)
 
     with store.told_as_a_sentence(uri):
-        client, run = patience(begin)
+        client, run = patience(begin, is_locked)  # a server that is away now may be a wrong address
         mlflow.start_run(run.info.run_id, log_system_metrics=False)  # what a user's own code tells MLflow goes there
     return Recorder(client, run, patience)
 
