@@ -7,15 +7,14 @@ names, nodata or place are then missing as if they had never been there. Here su
 import contextlib
 import logging
 import re
-import threading
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader, MemoryFile
 
+from snowcover.data import gdal_warnings
 from snowcover.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -25,50 +24,12 @@ GDAL_SETTINGS = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_NUM_THREADS"
 _DAMAGE = re.compile(r"IO error|ignor|can ?not|could not|fail|corrupt|incorrect|wrong|invalid|missing", re.I)
 _TEMPORARY_NAME = re.compile(r"(CPLE_\w+ in )?(\S*[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\S*?:? )?")
 
-warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)  # such a tile is refused by its own name
-
 
 class BrokenTile(UserError):
     """A file is not a whole GeoTIFF."""
 
 
-class _Warnings(logging.Filter):
-    """Takes GDAL's warnings, which rasterio logs in the thread that reads, away from the terminal."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._of_thread = threading.local()
-        self._told: set[str] = set()
-
-    @contextlib.contextmanager
-    def taken(self) -> Iterator[list[str]]:
-        """What GDAL warns of in this thread until the block ends, without its name for the file in memory."""
-        heard: list[str] = []
-        self._of_thread.heard = heard
-        try:
-            yield heard
-        finally:
-            self._of_thread.heard = None
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        heard = getattr(self._of_thread, "heard", None)
-        if heard is None or record.levelno < logging.WARNING:
-            return heard is None
-        text = " ".join(record.getMessage().split())
-        heard.append(_TEMPORARY_NAME.sub("", text, count=1))
-        return False
-
-    def tell_once(self, uri: str, text: str) -> None:
-        """A warning that is no sign of damage: of a thousand tiles the first is enough."""
-        if text not in self._told:
-            self._told.add(text)
-            log.warning("%s: GDAL warns: %s", uri, text)
-
-
-_gdal_warnings = _Warnings()
-_gdal_log = logging.getLogger("rasterio._env")
-_gdal_log.addFilter(_gdal_warnings)
-_gdal_log.setLevel(logging.WARNING)  # however quiet the rest is to be
+_told: set[str] = set()
 
 
 @contextlib.contextmanager
@@ -80,7 +41,7 @@ def opened(uri: str, content: bytes) -> Iterator[DatasetReader]:
     """
     if not content:
         raise BrokenTile(f"{uri} is empty: make or copy this tile again.")
-    with MemoryFile(content) as memory, _gdal_warnings.taken() as heard:
+    with MemoryFile(content) as memory, gdal_warnings.taken() as heard:
         try:
             file = memory.open(driver="GTiff")
         except RasterioError as error:
@@ -110,11 +71,18 @@ def broken_pixels(uri: str, error: RasterioError) -> BrokenTile:
 
 
 def _refuse_damage(uri: str, heard: list[str]) -> None:
-    for text in heard:
+    for text in (_TEMPORARY_NAME.sub("", text, count=1) for text in heard):
         if _DAMAGE.search(text):
             raise _broken(uri, "is cut short or damaged", text)
-        _gdal_warnings.tell_once(uri, text)
+        _tell_once(uri, text)
     heard.clear()
+
+
+def _tell_once(uri: str, text: str) -> None:
+    """A warning that is no sign of damage: of a thousand tiles the first is enough."""
+    if text not in _told:
+        _told.add(text)
+        log.warning("%s: GDAL warns: %s", uri, text)
 
 
 def _broken(uri: str, what: str, why: str) -> BrokenTile:

@@ -6,23 +6,19 @@ from zlib import crc32
 
 import cv2
 import numpy as np
-from rasterio.errors import RasterioError
-from rasterio.io import DatasetReader, MemoryFile
+from rasterio.io import DatasetReader
 from rasterio.transform import from_bounds
 
+from snowcover.data import geotiff as stored
+from snowcover.data.geotiff import BrokenTile
 from snowcover.data.index import Entry
 from snowcover.data.observed import observed
 from snowcover.data.tiles import Tile, bounds, path
-from snowcover.errors import UserError
 from snowcover.prepare.collect import SNOW
 from snowcover.prepare.encode import Tags, geotiff
 from snowcover.prepare.positions import WEB_MERCATOR, Array
 from snowcover.prepare.radiance import scaled
 from snowcover.prepare.warp import Source, warp
-
-
-class BrokenTile(UserError):
-    """A tile of an earlier run cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -73,15 +69,10 @@ def recall(tile: Tile, content: bytes, uri: str, how: Cut) -> Piece:
     Raises:
         BrokenTile: it is damaged, be it only in its tags, or was not cut so.
     """
-    if not content:
-        raise BrokenTile(f"{uri} is empty: remove it, or set overwrite=true.")
-    try:
-        with MemoryFile(content) as memory, memory.open() as file:
-            if not _is_so_cut(file, tile, how):
-                raise BrokenTile(f"{uri} is not as this command makes it: remove it, or set overwrite=true.")
-            bands = file.read()
-    except RasterioError as error:
-        raise BrokenTile(f"{uri} cannot be read ({error}): remove it, or set overwrite=true.") from error
+    with stored.opened(uri, content) as file:
+        if not _is_so_cut(file, tile, how):
+            raise BrokenTile(f"{uri} is not as this command makes it: remove it, or set overwrite=true.")
+        bands = stored.read(uri, file, list(file.indexes))
     observed_px = int(np.count_nonzero(observed(list(bands), how.nodata)))
     return _piece(tile, content, np.moveaxis(bands, 0, 2), observed_px, how)
 

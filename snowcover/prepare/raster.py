@@ -12,12 +12,15 @@ from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 
 from snowcover import storage
+from snowcover.data import gdal_warnings
 from snowcover.errors import UserError
 from snowcover.prepare.georeference import grid_of
 from snowcover.prepare.pixels import Pixels, pixels_of
 from snowcover.prepare.positions import Grid
 
 SIDE_FILES = (".msk", ".aux.xml")  # of GDAL, beside a raster: its mask, and what else is said of its pixels
+# Of GDAL's warnings, those of what is not there; others are of programs that write odd tags.
+_DAMAGE = re.compile(r"IO error|can ?not read|read error|unexpected end|corrupt", re.IGNORECASE)
 CACHE_BYTES = 64 << 20  # GDAL's, shared by all threads; its own default is a share of the machine's memory
 
 
@@ -79,13 +82,32 @@ def settings() -> rasterio.Env:
 def opened(uri: str, path: str) -> Iterator[DatasetReader]:
     """The raster at `path`; what GDAL finds wrong with it while the block runs is named as `uri`'s.
 
-    Raises: BrokenRaster
+    Raises:
+        BrokenRaster: it cannot be read, or a tag of it cannot: GDAL then goes on without band names, nodata or place.
     """
-    try:
-        with rasterio.open(path) as file:
-            yield file
-    except RasterioError as error:
-        raise BrokenRaster(f"{uri} cannot be read as a raster ({error}): copy or download it again.") from error
+    with gdal_warnings.taken(Path(path).name) as heard:
+        try:
+            with rasterio.open(path) as file:
+                file.tags()  # read now: what GDAL leaves for later would be missed
+                _refuse_damage(uri, path, heard)
+                yield file
+        except RasterioError as error:
+            why = _cause(error).replace(path, uri)
+            raise BrokenRaster(f"{uri} cannot be read as a raster ({why}): copy or download it again.") from error
+        _refuse_damage(uri, path, heard)
+
+
+def _refuse_damage(uri: str, path: str, heard: list[str]) -> None:
+    for text in filter(_DAMAGE.search, heard):
+        why = text.partition(" in ")[2] or text
+        raise BrokenRaster(f"{uri} is damaged or cut short ({why.replace(path, uri)}): copy or download it again.")
+
+
+def _cause(error: BaseException) -> str:
+    """The innermost words, which are GDAL's; rasterio's own only point at them."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return " ".join(str(error).split())
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 
 from snowcover import storage
-from snowcover.data import index
+from snowcover.data import gdal_warnings, index
 from snowcover.errors import UserError
 from snowcover.prepare import cover, jobs, places, raster, report, sources, survey, tiling, workplace
 from snowcover.prepare.config import Config
@@ -31,6 +31,11 @@ def make(config: Config) -> None:
     Raises: UserError
     """
     cv2.setNumThreads(1)  # the threads are ours: one per tile
+    with raster.settings(), gdal_warnings.taken():  # else GDAL itself writes to the terminal
+        _make(config)
+
+
+def _make(config: Config) -> None:
     if not config.dry_run:
         workplace.check_out(config.out)
     workplace.check_scratch()

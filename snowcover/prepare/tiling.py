@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from snowcover import storage
 from snowcover.data import index
+from snowcover.data.geotiff import BrokenTile
 from snowcover.data.index import Entry, Index, is_path
 from snowcover.data.tiles import Tile, parse, path
 from snowcover.prepare import earlier, pieces, preview
@@ -115,7 +116,7 @@ def _worker(job: Job, there: set[str]) -> Iterator[Callable[[Tile], tuple[Piece 
             if path(tile) in there:
                 try:
                     return pieces.recall(tile, storage.read(uri), uri, job.cut), False
-                except (pieces.BrokenTile, storage.MissingFile):
+                except (BrokenTile, storage.MissingFile):
                     log.info("%s is damaged and is made again.", uri)
             piece = pieces.cut(source, tile, job.cut)
             if piece is not None:

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from queue import Empty, SimpleQueue
 from typing import TypeVar
 
+from snowcover.data import gdal_warnings
 from snowcover.prepare import raster
 
 Item = TypeVar("Item")
@@ -61,7 +62,7 @@ def _drain(
 ) -> None:
     error = None
     try:
-        with raster.settings(), opener() as work:
+        with raster.settings(), gdal_warnings.taken(), opener() as work:
             while not stop.is_set():
                 done.put(work(todo.get_nowait()))
     except Empty:
