@@ -17,15 +17,21 @@ ALIASES = {
     "greeni": "green_i", "green1": "green_i",
 }  # fmt: skip
 KNOWN = {*COLOURS, *ALIASES.values()} - {ALPHA}
-_COUNTED = re.compile(r"(band|layer|channel|lyr)?[ _.-]*\d+( *\(\w+\))?", re.IGNORECASE)
+_COUNTED = re.compile(r"(band|layer|channel|lyr)?[ _.-]*\d+", re.IGNORECASE)
+_IN_BRACKETS = re.compile(r"(.*?)\s*[(\[](.*)[)\]]")  # "Band 1 (Blue)", "Blue (450-515 nm)"
 
 
 def canonical(name: str | None) -> str:
     """A band's name in our own words (blue, green, red, nir, ...), lower case; "" where it says nothing."""
     text = (name or "").strip()
-    if not text or _COUNTED.fullmatch(text):
-        return ""
-    plain = re.sub(r"[ .-]+", "_", text.lower())
+    if parts := _IN_BRACKETS.fullmatch(text):
+        known = [plain for part in parts.groups() if (plain := _plain(part)) in KNOWN]
+        text = known[0] if known else parts[1] if _COUNTED.fullmatch(parts[1]) else text
+    return "" if not text or _COUNTED.fullmatch(text) else _plain(text)
+
+
+def _plain(text: str) -> str:
+    plain = re.sub(r"[ .-]+", "_", text.strip().lower())
     return ALIASES.get(plain, ALIASES.get(plain.replace("_", ""), plain))
 
 

@@ -78,8 +78,8 @@ def check_scene(uri: str, file: DatasetReader, pixels: Pixels, nodata: tuple[flo
     """
     if pixels.alpha is not None:
         _check_alpha(uri, file, pixels.alpha)
-    unsigned = pixels.dtype.startswith("uint")
-    if given is not None or pixels.dtype == "uint8" or (unsigned and (nodata or pixels.has_mask)):
+    explained = pixels.dtype.startswith("uint") and (pixels.nodata is not None or pixels.has_mask)
+    if given is not None or pixels.dtype == "uint8" or explained:
         return
     suspects = Suspects()
     for window in strips(file.width, file.height):

@@ -184,8 +184,13 @@ def _udm(config: Config, found: Raster, beside: Sequence[str], scratch: str) -> 
 
 def _factors(config: Config, found: Raster, beside: Sequence[str]) -> tuple[float, ...] | None:
     """What turns the scene's radiance into reflectance, None where it stays what it is."""
-    if config.radiance == "keep" or scene.quantity(found.name) != "TOA radiance":
+    if not scene.turns(found.name, config.radiance):
         return None
+    if found.dtype == "uint8":
+        raise scene.WrongType(
+            f"{found.uri} holds uint8 pixels, which are too small for reflectance x {scene.REFLECTANCE_SCALE}: set "
+            "radiance=keep."
+        )
     uri = radiance.metadata_beside(found.uri, beside)
     if uri is None:
         raise radiance.MissingCoefficients(

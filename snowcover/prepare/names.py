@@ -49,8 +49,8 @@ def _given(raster: Raster, said: Sequence[str], given: Sequence[str]) -> tuple[s
     for number, (ours, theirs) in enumerate(zip(names, said, strict=True)):
         if ours != theirs and (theirs in KNOWN or ours in said):
             raise ContradictedBands(
-                f"{raster.uri} calls its band {raster.pixels.numbers[number]} {theirs}, bands calls it {ours}: leave "
-                f"bands out to take the file's word ({_list(said)}), or {_way_out(raster)}."
+                f"{raster.uri} calls its bands {_list(said)}, but bands calls number {number + 1} {ours}: leave bands "
+                f"out to take the file's word, or {_way_out(raster)}."
             )
     return names
 
@@ -66,7 +66,7 @@ def _list(names: Sequence[str]) -> str:
 
 
 def _way_out(raster: Raster) -> str:
-    return f"correct the file, for example rio edit-info {raster.uri} --bidx 1 --description blue"
+    return f"correct the file's own, each like rio edit-info {raster.uri} --bidx 1 --description blue"
 
 
 def true_colour(names: Sequence[str]) -> tuple[int, ...]:

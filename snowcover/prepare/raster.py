@@ -125,6 +125,17 @@ def scratch_errors(folder: str) -> Iterator[None]:
         ) from error
 
 
+def pixels_in(uri: str) -> Pixels:
+    """What a file on this machine says of its pixels.
+
+    Raises:
+        BrokenRaster
+        UserError: what `pixels_of` raises.
+    """
+    with settings(), opened(uri, uri) as file:
+        return pixels_of(uri, file)
+
+
 def inspect(uri: str, path: str, crs: str | None) -> Raster:
     """What a raster is and where it lies; `crs` is the user's word against the file's.
 

@@ -1,7 +1,7 @@
 """Imagery as it is read: which pixels are observed, and what its numbers mean."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,7 +12,7 @@ from rasterio.windows import Window
 from snowcover.errors import UserError
 from snowcover.prepare.pixels import Pixels, seen
 from snowcover.prepare.positions import Array, Grid
-from snowcover.prepare.raster import Raster
+from snowcover.prepare.raster import Raster, stem
 from snowcover.prepare.udm import Udm
 
 Quantity = Literal["surface reflectance", "TOA radiance", "TOA reflectance", "unknown"]
@@ -103,15 +103,29 @@ def refuse_mixture(names: Sequence[str], converts: bool) -> None:
         )
 
 
-def refuse_other_scales(raster: Raster, other: Raster) -> None:
-    """Raises: MixedScales"""
-    scales, others = ((r.pixels.scales, r.pixels.offsets) for r in (raster, other))
-    if scales != others:
-        raise MixedScales(
-            f"{raster.uri} has scale {_told(scales[0])} and offset {_told(scales[1])}, {other.uri} has scale "
-            f"{_told(others[0])} and offset {_told(others[1])}: one number would mean two things, so tile them apart."
-        )
+def turns(name: str, radiance: str) -> bool:
+    """Whether a scene of this name is turned into reflectance, by what `radiance` asks for."""
+    return radiance == "reflectance" and quantity(name) == "TOA radiance"
 
 
-def _told(per_band: Sequence[float]) -> str:
-    return ", ".join(dict.fromkeys(f"{value:g}" for value in per_band))
+class SameScales:
+    """The scenes of one command, each held against the first."""
+
+    def __init__(self, radiance: str) -> None:
+        self.radiance = radiance
+        self.first: tuple[str, frozenset[tuple[float, float]]] | None = None
+
+    def check(self, uri: str, pixels: Pixels) -> None:
+        """Raises: MixedScales"""
+        own = frozenset(zip(pixels.scales, pixels.offsets, strict=True))
+        found = uri, (frozenset({(1.0, 0.0)}) if turns(stem(uri), self.radiance) else own)
+        self.first = self.first or found
+        if found[1] != self.first[1]:
+            raise MixedScales(
+                f"{uri} has {_told(found[1])}, {self.first[0]} has {_told(self.first[1])}: one number would mean two "
+                "things, so tile them apart."
+            )
+
+
+def _told(scales: Iterable[tuple[float, float]]) -> str:
+    return " and ".join(f"scale {scale:g} with offset {offset:g}" for scale, offset in sorted(scales))

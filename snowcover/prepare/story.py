@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import cv2
 from snowcover import storage
 from snowcover.data import gdal_warnings, index
 from snowcover.errors import UserError
-from snowcover.prepare import cover, jobs, places, raster, report, sources, survey, tiling, workplace
+from snowcover.prepare import cover, jobs, places, raster, report, scene, sources, survey, tiling, workplace
 from snowcover.prepare.config import Config
 from snowcover.prepare.cover import Cover
 from snowcover.prepare.forecast import forecast
@@ -41,12 +42,13 @@ def _make(config: Config) -> None:
     workplace.check_scratch()
     allowed = cover.read(config.cover, config.zoom) if config.cover is not None else None
     uris = [str(config.collect)] if config.collect else sources.scenes(config)
+    scales = _scales(config, uris)
     results: list[tiling.Result] = []
     empty: dict[str, str] = {}
     for uri in uris:
         with workplace.scratch_folder() as scratch:
             try:
-                result = _make_one(config, uri, scratch, allowed)
+                result = _make_one(config, uri, scratch, allowed, scales)
             except NothingToMake as none:
                 empty[uri] = str(none)
                 continue
@@ -57,10 +59,22 @@ def _make(config: Config) -> None:
         raise NoTiles(report.nothing_made(empty, len(uris), config.dry_run))
 
 
-def _make_one(config: Config, uri: str, scratch: str, allowed: Cover | None) -> tiling.Result | None:
+def _scales(config: Config, uris: Sequence[str]) -> scene.SameScales:
+    """Scenes on this machine are held against each other before the first is tiled, those in S3 once they are here."""
+    scales = scene.SameScales(config.radiance)
+    for uri in uris if config.scenes and len(uris) > 1 else ():
+        if not storage.is_remote(uri):
+            scales.check(uri, raster.pixels_in(uri))
+    return scales
+
+
+def _make_one(
+    config: Config, uri: str, scratch: str, allowed: Cover | None, scales: scene.SameScales
+) -> tiling.Result | None:
     workers = config.workers or os.cpu_count() or 1
     make_job = partial(jobs.collect_job, config) if config.collect else partial(jobs.scene_job, config, uri)
     job = make_job(scratch, allowed)
+    scales.check(uri, job.source.pixels)
     _tell_zoom(job, config.zoom)
     if not config.dry_run:
         sources.refuse_overwriting(uri, job.folder, (MASK, FOOTPRINT, tiling.PREVIEW, index.NAME))

@@ -85,6 +85,17 @@ def check(raster: Raster, scene: Raster, bits: Sequence[int], bands: Sequence[st
             f"{raster.uri} has {raster.bands} bands; a UDM has 1 and a UDM2 {len(UDM2_BANDS)}: "
             "name the right file with udm.file, or set udm.use=false."
         )
+    if raster.dtype not in ("uint8", "uint16"):
+        raise WrongUdm(
+            f"{raster.uri} holds {raster.dtype} pixels; the flags of a UDM are whole numbers without a sign: name the "
+            "right file with udm.file, or set udm.use=false."
+        )
+    names = [name for name in raster.pixels.names if name in UDM2_BANDS]
+    if raster.bands > 1 and names != sorted(names, key=UDM2_BANDS.index):
+        raise WrongUdm(
+            f"{raster.uri} has its bands in another order than a UDM2 ({', '.join(names)}): name the right file with "
+            "udm.file, or set udm.use=false."
+        )
     if not _same_place(raster.grid, scene.grid):
         raise WrongUdm(
             f"{raster.uri} ({raster.grid.width} x {raster.grid.height}) does not lie on the grid of "

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from rasterio.enums import ColorInterp
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 UTM_11N = "EPSG:32611"
@@ -27,20 +28,37 @@ def write_raster(
     crs: str | None = UTM_11N,
     transform: Affine = TUOLUMNE,
     nodata: float | None = None,
-    names: tuple[str, ...] | None = None,
+    names: tuple[str | None, ...] | None = None,
+    colours: tuple[str, ...] | None = None,
+    scale: float | None = None,
+    offset: float = 0,
+    unit: str | None = None,
+    **options: Any,
 ) -> Path:
-    """[C, H, W] or [H, W] as a GeoTIFF."""
+    """[C, H, W] or [H, W] as a GeoTIFF; scale, offset and unit are said of all bands, options are GDAL's."""
     stack = values if values.ndim == 3 else values[None]
     bands, height, width = stack.shape
     path.parent.mkdir(parents=True, exist_ok=True)
     with rasterio.open(
         path, "w", driver="GTiff", count=bands, height=height, width=width, dtype=stack.dtype, crs=crs,
-        transform=transform, nodata=nodata,
+        transform=transform, nodata=nodata, **options,
     ) as file:  # fmt: skip
         file.write(stack)
         if names:
             file.descriptions = names
+        if colours:
+            file.colorinterp = [ColorInterp[colour] for colour in colours]
+        if scale is not None:
+            file.scales, file.offsets = (scale,) * bands, (offset,) * bands
+        if unit:
+            file.units = (unit,) * bands
     return path
+
+
+def write_mask(path: Path, observed: np.ndarray[Any, Any], inside: bool) -> None:
+    """What is observed, [H, W] bool, as the file's own mask: inside it, or beside it as .msk."""
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=inside), rasterio.open(path, "r+") as file:
+        file.write_mask(observed)
 
 
 def imagery(side_px: int = 600, seed: int = 0) -> np.ndarray[Any, Any]:
