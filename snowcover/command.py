@@ -5,6 +5,7 @@ Imported at every start, so nothing heavy may be imported here.
 
 import contextlib
 import difflib
+import logging
 import os
 import re
 import signal
@@ -52,6 +53,7 @@ def ending_in_a_sentence(config_name: str, failure_file: Path | None = None) -> 
         failure_file: takes the sentence too, unless another process of the run has already written its own.
     """
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    logging.getLogger("botocore").setLevel(logging.WARNING)  # each client of AWS tells where it found credentials
     try:
         yield
     except (KeyboardInterrupt, Stopped) as stop:

@@ -11,16 +11,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import rasterio
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader, MemoryFile
 
-from snowcover.data import gdal_warnings
+from snowcover.data import gdal, gdal_warnings
 from snowcover.errors import UserError
 
 log = logging.getLogger(__name__)
 
-# Without EMPTY_DIR, GDAL looks for side files of every tile.
-GDAL_SETTINGS = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_NUM_THREADS": "1"}
 _DAMAGE = re.compile(r"IO error|ignor|can ?not|could not|fail|corrupt|incorrect|wrong|invalid|missing", re.I)
 _TEMPORARY_NAME = re.compile(r"(CPLE_\w+ in )?(\S*[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\S*?:? )?")
 
@@ -29,12 +28,17 @@ class BrokenTile(UserError):
     """A file is not a whole GeoTIFF."""
 
 
+def environment() -> rasterio.Env:
+    """What `opened` is to be called in. Without EMPTY_DIR, GDAL looks for side files of every tile."""
+    return gdal.environment(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR")
+
+
 _told: set[str] = set()
 
 
 @contextlib.contextmanager
 def opened(uri: str, content: bytes) -> Iterator[DatasetReader]:
-    """The GeoTIFF in `content`; call within rasterio.Env(**GDAL_SETTINGS).
+    """The GeoTIFF in `content`; call within `environment()`.
 
     Raises:
         BrokenTile: it is not whole: also where only a tag cannot be read, whether on opening or later in the block.

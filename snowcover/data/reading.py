@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import rasterio
 
 from snowcover import storage
 from snowcover.config import DataConfig
@@ -74,7 +73,7 @@ class PairReader:
             BrokenTile, WrongPlace, WrongBands, WrongSize, WrongMask, WrongNodata, WrongScaling, UntaggedFill,
             StorageError: naming the file.
         """
-        with rasterio.Env(**geotiff.GDAL_SETTINGS):
+        with geotiff.environment():
             image, seen, scaling = self._image(pair)
             mask = self._mask(pair)
         if mask.values.shape != seen.shape:

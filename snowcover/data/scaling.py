@@ -74,9 +74,10 @@ def improbable(mean: Sequence[float], given: Scaling, dtype: str) -> str | None:
     if LEAST <= reflectance <= MOST:
         return None
     stored = (reflectance - given.offset) / given.scale
+    keys = f"data.scale={given.scale:g} " + (f"data.offset={given.offset:g} are" if given.offset else "is")
     told = (
         f"The mean reflectance of the training tiles is {reflectance:.4g}, that of ground {LEAST:g} to {MOST:g}: "
-        f"data.scale={given.scale:g} data.offset={given.offset:g} {'are' if given.offset else 'is'} likely wrong"
+        f"{keys} likely wrong"
     )
     if given.offset or stored <= 0:
         return f"{told}."

@@ -5,6 +5,7 @@ AWS_REGION, which botocore leaves to others, and AWS_NO_SIGN_REQUEST=true for pu
 """
 
 import functools
+import logging
 import os
 import threading
 from collections.abc import Callable
@@ -69,6 +70,7 @@ def forget() -> None:
 def _session() -> Any:
     from botocore.session import Session
 
+    logging.getLogger("botocore").setLevel(logging.WARNING)  # tells where it found credentials, as news
     return Session()
 
 

@@ -2,12 +2,13 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-import rasterio
 
+from snowcover import storage
 from snowcover.data import geotiff
 from snowcover.data.gather import gather
 from snowcover.data.geotiff import BrokenTile
@@ -70,11 +71,23 @@ def test_warnings_of_no_damage_are_told_once_by_the_tiles_name(
 ) -> None:
     content = files[1].read_bytes()
     for uri in ("a.tif", "b.tif"):
-        with rasterio.Env(**geotiff.GDAL_SETTINGS), geotiff.opened(uri, content):
+        with geotiff.environment(), geotiff.opened(uri, content):
             logging.getLogger("rasterio._env").warning("CPLE_AppDefined in %s: an odd tag", "x" * 3)
     assert [record.getMessage() for record in caplog.records] == ["a.tif: GDAL warns: xxx: an odd tag"]
     logging.getLogger("rasterio._env").warning("of somebody else")
     assert caplog.records[-1].getMessage() == "of somebody else"
+
+
+def test_nothing_is_told_of_tiles_that_are_read_from_s3(
+    files: tuple[Path, Path], s3: Bucket, caplog: pytest.LogCaptureFixture
+) -> None:
+    pair = pair_of(*files, TILE)
+    for file in files:
+        s3.put(file.parents[2].name + "/15/5500/12600.tif", file.read_bytes())
+    with caplog.at_level(logging.INFO):
+        listed = storage.list_files(s3.uri)
+        PairReader(BANDS, 0)(replace(pair, image=listed[1].uri, mask=listed[0].uri))
+    assert [record.getMessage() for record in caplog.records] == []  # nor where credentials were found, once a tile
 
 
 def test_answers_100_bytes_short_are_asked_for_again_and_refused_where_they_stay_short(
