@@ -3,6 +3,7 @@
 import difflib
 import inspect
 import logging
+import math
 import typing
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,6 +15,8 @@ from pydantic.errors import PydanticUserError
 
 from snowcover.checking import ConfigError
 from snowcover.command import nearest
+from snowcover.errors import UserError, first_line
+from snowcover.overrides import options
 
 logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)  # it logs what it raises
 
@@ -24,29 +27,42 @@ def check_component(node: Mapping[str, Any], path: str, given: tuple[str, ...] =
     Raises:
         ConfigError: unknown or missing key, or a value of the wrong type, at `path`.
     """
-    target = _target(node, path)
-    parameters = inspect.signature(target).parameters
-    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    target, known = _target(node, path), parameters(node, path)
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in known.values())
+    name = getattr(target, "__name__", str(target))
     for key, value in node.items():
         if key.startswith("_"):
             continue
         # One that passes any key on would pass on a misspelt one, too.
-        if key not in parameters and (not takes_any or difflib.get_close_matches(key, parameters, cutoff=0.85)):
+        if key not in known and (not takes_any or difflib.get_close_matches(key, known, cutoff=0.85)):
             raise ConfigError(
-                f"{path}.{key}: {target.__name__} takes no such key{nearest(key, parameters)}; "
-                f"it takes {', '.join(name for name in parameters if name not in given)}."
+                f"{path}.{key}: {name} takes no such key{nearest(key, known)}; "
+                f"it takes {', '.join(one for one in known if one not in given)}."
             )
         if isinstance(value, Mapping):
             _check_inner(value, f"{path}.{key}")
-        elif key in parameters:
-            _check_value(value, parameters[key], target, f"{path}.{key}")
-    for name, parameter in parameters.items():
+        elif key in known:
+            _check_value(value, known[key], target, f"{path}.{key}")
+    for one, parameter in known.items():
         required = parameter.default is parameter.empty and parameter.kind not in (
             parameter.VAR_KEYWORD,
             parameter.VAR_POSITIONAL,
         )
-        if required and name not in node and name not in given:
-            raise ConfigError(f"{path}.{name} must be given: {target.__name__} needs it.")
+        if required and one not in node and one not in given and not node.get("_partial_"):
+            raise ConfigError(f"{path}.{one} must be given: {name} needs it.")
+
+
+def parameters(node: Mapping[str, Any], path: str) -> Mapping[str, inspect.Parameter]:
+    """What a node's target takes, by name; anything, where it does not say.
+
+    Raises:
+        ConfigError: there is no such target.
+    """
+    target = _target(node, path)
+    try:
+        return inspect.signature(target).parameters
+    except (ValueError, TypeError):  # some of those that are written in C, such as torch.tensor
+        return {"keys": inspect.Parameter("keys", inspect.Parameter.VAR_KEYWORD)}
 
 
 def make(node: Mapping[str, Any], path: str, **given: Any) -> Any:
@@ -68,7 +84,9 @@ def call(function: Callable[..., Any], path: str, *args: Any, **given: Any) -> A
     """Call it; a value that it refuses becomes a sentence that names the config's node."""
     try:
         return function(*args, **given)
-    except (ValueError, TypeError, KeyError, AssertionError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # whatever a class of somebody's raises
         raise ConfigError(f"{path}: {_words(error)}") from error
 
 
@@ -76,7 +94,16 @@ def _target(node: Mapping[str, Any], path: str) -> Callable[..., Any]:
     try:
         return typing.cast(Callable[..., Any], hydra.utils.get_object(node["_target_"]))
     except (ImportError, AttributeError, ValueError, InstantiationException) as error:
-        raise ConfigError(f"{path}._target_={node['_target_']}: there is no such class or function.") from error
+        why = _failure_within(error, node["_target_"])
+        raise ConfigError(f"{path}._target_={node['_target_']}: there is no such class or function{why}.") from error
+
+
+def _failure_within(error: BaseException, target: str) -> str:
+    """What went wrong in a module of that name that is there, such as a package that it imports and is not."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    is_away = isinstance(error, ModuleNotFoundError) and (target + ".").startswith(f"{error.name}.")
+    return "" if is_away or isinstance(error, (AttributeError, InstantiationException)) else f" ({first_line(error)})"
 
 
 def _check_inner(node: Mapping[str, Any], path: str) -> None:
@@ -91,6 +118,9 @@ def _check_inner(node: Mapping[str, Any], path: str) -> None:
 
 def _check_value(value: Any, parameter: inspect.Parameter, target: Callable[..., Any], key: str) -> None:
     annotation = _annotation(parameter, target)
+    is_nan = isinstance(value, float) and math.isnan(value)
+    if is_nan or (isinstance(value, bool) and _is_number(annotation)):
+        raise ConfigError(f"{key}={str(value).lower()}: this is no number.")
     try:
         TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True)).validate_python(value)
     except ValidationError as error:
@@ -113,6 +143,12 @@ def _annotation(parameter: inspect.Parameter, target: Callable[..., Any]) -> Any
     if isinstance(default, (bool, str)):
         return type(default)
     return float if isinstance(default, (int, float)) else Any
+
+
+def _is_number(annotation: Any) -> bool:
+    """Whether a truth value, which Python counts as 0 or 1, would be taken for a number."""
+    found = options(annotation)
+    return bool({int, float} & set(found)) and bool not in found
 
 
 def _words(error: Exception) -> str:

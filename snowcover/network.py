@@ -9,11 +9,13 @@ from torch import Tensor, nn
 
 from snowcover.checking import ConfigError
 from snowcover.command import nearest
-from snowcover.components import check_component, make
+from snowcover.components import check_component, make, parameters
 from snowcover.errors import UserError
 from snowcover.models.filters import load_encoder_weights
 
 GIVEN = ("in_channels", "classes", "encoder_weights")
+# Whose encoders are smp's, with filters that we lay on bands by name. Other classes do with their keys what they like.
+WITH_ENCODERS_OF_SMP = ("segmentation_models_pytorch.", "snowcover.")
 # Beside the activations: gradients, the optimizer's state, convolution workspaces, the batches read ahead.
 USABLE_SHARE = 0.8
 
@@ -33,22 +35,47 @@ def build(node: Mapping[str, Any], bands: Sequence[str], pretrained: bool) -> nn
         pretrained: load the encoder weights that the node names; False where a checkpoint replaces them.
 
     Raises:
-        ConfigError: a key or value that the network does not take.
+        ConfigError: a key or value that the network does not take, or no network at all.
         NoWeights: the named encoder weights cannot be fetched.
     """
     check(node)
-    name, weights = node.get("encoder_name"), node.get("encoder_weights")
     own = {key: value for key, value in node.items() if key != "encoder_weights"}
-    # smp would fetch weights and lay red's filters on blue: it builds the bare network, we fill it.
-    bare = {} if node["_target_"].startswith("snowcover.") else {"encoder_weights": None}
-    network: nn.Module = make(own, "model", in_channels=len(bands), classes=1, **bare)
-    if name and weights and pretrained:
-        encoder = cast(nn.Module, network.encoder)
-        try:
-            load_encoder_weights(encoder, _pretrained(name, weights), bands)
-        except ValueError as error:
-            raise ConfigError(f"model.encoder_weights={weights}: {error}") from error
+    network = make(own, "model", **_given(node, bands, pretrained))
+    if not isinstance(network, nn.Module):
+        raise ConfigError(f"model._target_={node['_target_']} makes a {type(network).__name__} and no torch network.")
+    weights = node.get("encoder_weights")
+    if weights and pretrained and not (_is_others(node) and _names(node, "encoder_weights")):
+        _lay_filters(network, node.get("encoder_name"), weights, bands)
     return network
+
+
+def _given(node: Mapping[str, Any], bands: Sequence[str], pretrained: bool) -> dict[str, Any]:
+    """What we pass in: of the channels and classes what the class takes, and no weights that we lay ourselves."""
+    found: dict[str, Any] = {
+        key: value for key, value in (("in_channels", len(bands)), ("classes", 1)) if _takes(node, key)
+    }
+    for key, value in found.items():
+        if node.get(key, value) != value:
+            raise ConfigError(
+                f"model.{key}={node[key]}: data.bands and the one class of snow make it {value}; leave it out."
+            )
+    # smp would fetch weights and lay red's filters on blue: it builds the bare network, we fill it.
+    if _names(node, "encoder_weights"):
+        found["encoder_weights"] = node.get("encoder_weights") if _is_others(node) and pretrained else None
+    return found
+
+
+def _lay_filters(network: nn.Module, name: str | None, weights: str, bands: Sequence[str]) -> None:
+    encoder = getattr(network, "encoder", None)
+    if name is None or not isinstance(encoder, nn.Module):
+        raise ConfigError(
+            f"model.encoder_weights={weights}: {type(network).__name__} has no encoder_name and encoder of smp to lay "
+            "them on: leave it out."
+        )
+    try:
+        load_encoder_weights(cast(Any, encoder), _pretrained(name, weights), bands)
+    except ValueError as error:
+        raise ConfigError(f"model.encoder_weights={weights}: {error}") from error
 
 
 def check(node: Mapping[str, Any]) -> None:
@@ -58,8 +85,22 @@ def check(node: Mapping[str, Any]) -> None:
         ConfigError: a key, a value or an encoder that there is not.
     """
     check_component({key: value for key, value in node.items() if key != "encoder_weights"}, "model", GIVEN)
-    if node.get("encoder_name") is not None:
+    if node.get("encoder_name") is not None and not _is_others(node):
         _check_encoder(node["encoder_name"])
+
+
+def _is_others(node: Mapping[str, Any]) -> bool:
+    """Whether the class is neither ours nor smp's."""
+    return not node["_target_"].startswith(WITH_ENCODERS_OF_SMP)
+
+
+def _takes(node: Mapping[str, Any], name: str) -> bool:
+    """Whether the class has a parameter of that name, or passes any on."""
+    return _names(node, name) or any(one.kind is one.VAR_KEYWORD for one in parameters(node, "model").values())
+
+
+def _names(node: Mapping[str, Any], name: str) -> bool:
+    return name in parameters(node, "model")
 
 
 def _check_encoder(name: str) -> None:
@@ -98,20 +139,23 @@ def tile_memory_bytes(network: nn.Module, shape: tuple[int, int, int]) -> int:
         return tensor
 
     weights = {tensor.untyped_storage().data_ptr() for tensor in network.state_dict().values()}
+    name, tile = type(network).__name__, f"tiles of {shape[2]} x {shape[1]} pixels and {shape[0]} bands"
     network.eval()  # a batch of one has no statistics to normalise by
     try:
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
             out = network(torch.zeros(1, *shape))
-    except (RuntimeError, ValueError, AssertionError) as error:
+    except Exception as error:  # whatever a network of somebody's raises
         raise DoesNotFit(
-            f"{type(network).__name__} does not take tiles of {shape[2]} x {shape[1]} pixels: "
-            f"{' '.join(str(error).split())}"
+            f"{name} does not take {tile}: {' '.join(str(error).split()) or type(error).__name__}"
         ) from error
     finally:
         network.train()
+    if not isinstance(out, Tensor):
+        raise DoesNotFit(f"{name} gives a {type(out).__name__}: let its forward return the logits [N, 1, H, W] alone.")
     if out.shape != (1, 1, *shape[1:]):
         raise DoesNotFit(
-            f"{type(network).__name__} gives {tuple(out.shape)} for a tile of {shape}: it is no mask of it."
+            f"{name} gives {list(out.shape)} for a tile of {list(shape)}: it is no mask of it, which were logits "
+            f"{[1, 1, *shape[1:]]}."
         )
     return sum(size for pointer, size in seen.items() if pointer not in weights)
 

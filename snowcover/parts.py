@@ -1,11 +1,26 @@
 """The parts of a run that a config names by `_target_`, tried without tiles."""
 
+from collections.abc import Mapping
+from typing import Any, cast
+
 import torch
+from torch import nn
 
 from snowcover import network
 from snowcover.components import call, check_component, make, maker
 from snowcover.config import Config
+from snowcover.losses.fitting import for_masks
 from snowcover.task import takes
+
+
+def make_loss(node: Mapping[str, Any]) -> nn.Module:
+    """The loss of a config's node, as one that scores logits [B, 1, H, W] by a mask [B, H, W].
+
+    Raises:
+        ConfigError: it cannot be made, or is none that a network could learn snow by.
+    """
+    name = str(node["_target_"]).rpartition(".")[2]
+    return cast(nn.Module, call(for_masks, "loss", make(node, "loss"), name))
 
 
 def check_parts(config: Config) -> None:
@@ -23,7 +38,7 @@ def check_parts(config: Config) -> None:
     network.check(config.model)
     # Making them refuses a value such as a negative learning rate, too.
     optimizer = make(config.optimizer, "optimizer", params=[torch.nn.Parameter(torch.zeros(1))])
-    make(config.loss, "loss")
+    make_loss(config.loss)
     if config.scheduler:
         scheduler = maker(config.scheduler)
         steps = {"steps_per_epoch": 1} if takes(scheduler, "steps_per_epoch") else {}

@@ -21,7 +21,7 @@ from snowcover import __version__, checkpoints, machine, network, report, runs, 
 from snowcover.addresses import without_password
 from snowcover.baseline import baseline
 from snowcover.checking import flat
-from snowcover.components import make, maker
+from snowcover.components import maker
 from snowcover.config import Config, TrainerConfig
 from snowcover.data.gather import Tiles, gather
 from snowcover.data.loader import TileLoader, batch_count
@@ -31,7 +31,7 @@ from snowcover.errors import first_line
 from snowcover.machine import Device
 from snowcover.metrics import best_epoch, scores
 from snowcover.models.mapper import SnowMapper
-from snowcover.parts import check_parts
+from snowcover.parts import check_parts, make_loss
 from snowcover.runs import Beginning, CannotResume
 from snowcover.stopping import among, stopping_on_signals
 from snowcover.task import SnowTask, TestTotals
@@ -88,7 +88,7 @@ def _parts(config: Config, start: Beginning) -> tuple[nn.Module, nn.Module]:
     check_parts(config)
     weights_follow = bool(start.resumed_from or config.checkpoint.init_from)
     net = network.build(config.model, config.data.bands, pretrained=not weights_follow)
-    return net, make(config.loss, "loss")
+    return net, make_loss(config.loss)
 
 
 def _recorder(config: Config, start: Beginning, overrides: Sequence[str]) -> AbstractContextManager[Recorder | None]:
