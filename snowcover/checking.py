@@ -1,15 +1,17 @@
 """Typed check of a composed config: types, ranges, missing values and unknown keys, each as a sentence."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
 from snowcover.command import nearest
 from snowcover.errors import UserError, first_line
+from snowcover.overrides import item, options
 
 
 class ConfigError(UserError):
@@ -26,6 +28,24 @@ class Section(BaseModel):
         allow_inf_nan=False,
         coerce_numbers_to_str=True,  # a folder or an experiment may be called 2018
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _a_truth_value_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Python counts True as 1: one epoch, where the user meant something else."""
+        if _holds_truth(value) and not _takes_truth(cls.model_fields[str(info.field_name)].annotation):
+            raise ValueError(f"{str(value).lower()} is no number" if isinstance(value, bool) else "true is no number")
+        return value
+
+
+def _holds_truth(value: Any) -> bool:
+    return isinstance(value, bool) or (isinstance(value, list) and any(isinstance(one, bool) for one in value))
+
+
+def _takes_truth(annotation: Any) -> bool:
+    """Whether a type has bool in it, or no number that one could be taken for."""
+    found = options(annotation) + options(item(annotation))
+    return bool in found or not {int, float} & set(found)
 
 
 S = TypeVar("S", bound=Section)
@@ -57,6 +77,33 @@ def checked(schema: type[S], values: Any) -> S:
         return schema.model_validate(values)
     except ValidationError as error:
         raise ConfigError("; ".join(_problem(schema, problem) for problem in error.errors()) + ".") from error
+
+
+def check_given(schema: type[S], config: DictConfig, given: Iterable[str]) -> None:
+    """Refuse values of some keys that are wrong whatever the others are; of a sweep, whose other keys are not known.
+
+    Raises:
+        ConfigError: as `check`, of the keys in `given` alone.
+    """
+    values = OmegaConf.to_container(config, resolve=False)
+    for key in given:
+        with suppress(OmegaConfBaseException):  # what refers to a swept key
+            _put(values, key.split("."), OmegaConf.select(config, key))
+    try:
+        schema.model_validate(values)
+    except ValidationError as error:
+        ours = [one for one in error.errors() if ".".join(map(str, one["loc"])) in set(given)]
+        if ours:
+            raise ConfigError("; ".join(_problem(schema, problem) for problem in ours) + ".") from error
+
+
+def _put(values: Any, steps: list[str], value: Any) -> None:
+    """Set a leaf of nested mappings; a part of a list stays as it is."""
+    *above, last = steps
+    for name in above:
+        values = values.get(name) if isinstance(values, dict) else None
+    if isinstance(values, dict):
+        values[last] = OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
 
 
 def flat(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

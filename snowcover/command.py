@@ -10,9 +10,10 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -21,7 +22,12 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from snowcover.arguments import config_folder, options_first
 from snowcover.errors import LostProcess, Stopped, UserError
+from snowcover.overrides import texts_quoted
+
+if TYPE_CHECKING:
+    from snowcover.checking import Section
 
 OF_THE_LAUNCHER = ("boto3", "hydra_plugins", "rich", "sagemaker")  # pyproject.toml's extra `launch`
 
@@ -33,15 +39,65 @@ def conf_dir() -> Path:
     return installed if installed.is_dir() else package.parent / "conf"
 
 
-def run(task: Callable[[DictConfig], Any], config_name: str) -> None:
-    """Run `task` on the config that the command line composes; ends as `ending_in_a_sentence` does."""
-    with ending_in_a_sentence(config_name):
+@dataclass(frozen=True)
+class Command:
+    """What a command of ours is made of. The functions import what they need: see the start of this file."""
+
+    config_name: str
+    schema: "Callable[[], type[Section]]"
+    """the class that says which keys there are"""
+    check: Callable[[DictConfig], None]
+    """refuses a composed config, Hydra's own node included, before any folder is made"""
+    places: Callable[[DictConfig], Mapping[str, str]]
+    """of a composed config: key -> what of this machine will be written"""
+    task: Callable[[DictConfig], Any]
+
+
+def without_nodes(composed: DictConfig, *nodes: str) -> DictConfig:
+    """A composed config without some of its nodes."""
+    return OmegaConf.masked_copy(composed, [str(key) for key in composed if key not in nodes])
+
+
+class PassedThrough(BaseException):
+    """An error on its way out of one of Hydra's callbacks. Not an Exception, of which Hydra makes warnings."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+class Finished(Exception):
+    """There is nothing more to do, and nothing went wrong."""
+
+
+def run(command: Command) -> None:
+    """Run a command on the config that the command line composes; ends as `ending_in_a_sentence` does."""
+    with ending_in_a_sentence(command.config_name), contextlib.suppress(Finished):
         # Hydra prints errors itself, and with a traceback, unless this is set: then it raises them to us.
         os.environ["HYDRA_FULL_ERROR"] = "1"
-        job = _Job(task)
-        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=config_name)(job)()
+        job = Job(command)
+        main = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=command.config_name)(job)
+        try:
+            arguments = texts_quoted(options_first(sys.argv[1:]), command.schema)
+            if folder := config_folder(arguments):
+                sys.path.append(os.path.abspath(folder))  # a class beside the file that names it is found
+            with _arguments(arguments):
+                main()
+        except PassedThrough as passed:
+            raise passed.error from passed.error.__cause__
         if job.failure is not None:
             raise job.failure
+
+
+@contextlib.contextmanager
+def _arguments(arguments: list[str]) -> Iterator[None]:
+    """Hydra reads the process's own arguments, and so do those that start it again, one for each device."""
+    given = sys.argv
+    sys.argv = [given[0], *arguments]
+    try:
+        yield
+    finally:
+        sys.argv = given
 
 
 @contextlib.contextmanager
@@ -68,16 +124,18 @@ def ending_in_a_sentence(config_name: str, failure_file: Path | None = None) -> 
         _end(told, 1)
 
 
-class _Job:
-    """The task, as Hydra calls it."""
+class Job:
+    """The command's task, as Hydra calls it."""
 
-    def __init__(self, task: Callable[[DictConfig], Any]) -> None:
-        self._task = task
+    def __init__(self, command: Command) -> None:
+        self.command = command
         self.failure: Exception | None = None
 
     def __call__(self, config: DictConfig) -> Any:
+        # hydra.job.chdir=true has brought us into the run's folder, where no path of the user's means what it says.
+        os.chdir(HydraConfig.get().runtime.cwd)
         try:
-            return self._task(config)
+            return self.command.task(config)
         except Exception as error:
             # In a sweep Hydra says which job failed. Of a single run it would repeat the command line.
             if HydraConfig.get().mode is RunMode.MULTIRUN:
@@ -94,7 +152,8 @@ def sentence(error: BaseException, config_name: str) -> str:
     if isinstance(error, MissingConfigException):
         return _missing_choice(str(error))
     if isinstance(error, OverrideParseException):
-        return f"{error.override}: Hydra cannot read this override; put values with spaces or signs in quotes."
+        key = error.override.partition("=")[0]
+        return f"{error.override}: Hydra cannot read this override; put such a value in double quotes, '{key}=\"...\"'."
     if isinstance(error, (HydraException, OmegaConfBaseException)):
         return _refused_override(error, config_name)
     return (

@@ -10,12 +10,18 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from snowcover.checking import Section
 from snowcover.data.bands import ALPHA, canonical
+from snowcover.paths import Place, StoreUri, expanded
 
 
 def _names_a_class(node: dict[str, Any]) -> dict[str, Any]:
     if node and not isinstance(node.get("_target_"), str):
         raise ValueError("must name a class by _target_; choose one of the group's files instead")
     return node
+
+
+def _makes_tiles(node: dict[str, Any]) -> dict[str, Any]:
+    """A component whose `folder`, if it has one, is a path."""
+    return {**node, "folder": expanded(node["folder"])} if isinstance(node.get("folder"), str) else node
 
 
 Component = Annotated[dict[str, Any], AfterValidator(_names_a_class)]
@@ -29,6 +35,7 @@ def _band_name(given: str) -> str:
 
 
 BandName = Annotated[str, AfterValidator(_band_name)]  # kept in our own words: R and red are one
+TileMaker = Annotated[Component, AfterValidator(_makes_tiles)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 # null in the YAML: Hydra takes key={a: b} for a change of a mapping's keys, of which an empty one has none.
 Texts = Annotated[dict[str, str], BeforeValidator(lambda given: {} if given is None else given)]
@@ -37,9 +44,9 @@ Texts = Annotated[dict[str, str], BeforeValidator(lambda given: {} if given is N
 class Source(Section):
     """Scenes and the one collect of masks that they share a date with."""
 
-    scenes: str | list[str]
+    scenes: Place | list[Place]
     """folder or s3:// pattern of the scenes, or a list of them, for example s3://bucket/2018052?_*_tiled"""
-    collect: str
+    collect: Place
     """folder or s3:// prefix of the collect of masks, for example s3://snow/ASO_3M_SD_USCATE_20180528"""
     date: str | None = None
     """date of the flight as YYYYMMDD; by default the eight digits in the collect's name"""
@@ -97,19 +104,19 @@ class Augment(Section):
 class DataConfig(Section):
     """Which tiles, and how their numbers become network input."""
 
-    images: str | None = None
+    images: Place | None = None
     """folder or bucket of the scenes, for example s3://planet-imagery; data.sources may refer to it"""
-    masks: str | None = None
+    masks: Place | None = None
     """folder or bucket of the collects, for example s3://snow; data.sources may refer to it"""
     sources: list[Source]
     """list of pairs, for example [{scenes: "imagery/2018*", collect: "masks/ASO_20180528"}]"""
-    manifest: str | None = None
+    manifest: Place | None = None
     """manifest of an earlier run (a path or s3://...): train on exactly its pairs, without listing"""
-    generate: Component = Field(default_factory=dict)
+    generate: TileMaker = Field(default_factory=dict)
     """what makes the tiles when they are not there yet: the demo data"""
     unmatched: Literal["skip", "error"]
     """what to do with images without a mask: skip or error"""
-    cache: str | None = None
+    cache: Place | None = None
     """folder that keeps tiles once read from S3"""
     bands: list[BandName] = Field(min_length=1)
     """names of the bands to use, in the order of the network's channels"""
@@ -212,7 +219,7 @@ class HwConfig(Section):
 class TrackingConfig(Section):
     """Where MLflow records."""
 
-    uri: str
+    uri: StoreUri
     """MLflow tracking URI, for example http://mlflow.lab:5000 or sqlite:///mlflow.db"""
     system_metrics: bool
     """record CPU, memory, disk and GPU load"""
@@ -223,11 +230,11 @@ class TrackingConfig(Section):
 class CheckpointConfig(Section):
     """Where a run begins and where it saves."""
 
-    dir: str | None = None
+    dir: Place | None = None
     """folder for best.ckpt and last.ckpt; by default checkpoints/ in the run's folder"""
-    resume: str | None = None
+    resume: Place | None = None
     """auto: the last run of this config; or the path or s3:// of a last.ckpt to go on from"""
-    init_from: str | None = None
+    init_from: Place | None = None
     """path or s3:// of a checkpoint, ours or robosat.pink's, whose weights a new run starts from; a resumed run goes
     on from its own"""
 
@@ -237,7 +244,7 @@ class Config(Section):
 
     experiment_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
     """the question that this run belongs to: an MLflow experiment, and a folder under outputs/"""
-    run_name: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    run_name: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")] | None = None
     """name of the run in MLflow; by default made from the network and what was overridden"""
     seed: Annotated[int, Field(ge=0, lt=2**31)]
     """seed of weights, split, order and augmentation"""

@@ -1,18 +1,45 @@
 """`python -m snowcover.train`: compose -> check -> train. Imports nothing heavy before the config is right."""
 
-import logging
-import math
 import os
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 
-from snowcover.command import run
+from snowcover.before_training import load_quietly, places, refuse_before_training
+from snowcover.command import Command, Finished, run, without_nodes
 
 if TYPE_CHECKING:
     from snowcover.config import Config
+
+OF_THE_LAUNCHER = ("aws", "launch")  # how a job is sent does not concern the machine that trains
+
+
+def schema() -> "type[Config]":
+    """With the launcher's keys, for what is text there is text, too."""
+    from hydra_plugins.snowcover_launcher._keys import JobConfig
+
+    return JobConfig
+
+
+def check(composed: DictConfig) -> None:
+    """Refuse a composed config, before any folder is made, for all that can be known without its tiles.
+
+    Raises:
+        UserError
+        Finished: it was only to be shown.
+    """
+    from snowcover.checking import check
+    from snowcover.config import Config
+    from snowcover.yaml_texts import refuse_changed_texts
+
+    refuse_changed_texts(schema(), composed)
+    own = without_nodes(composed, "hydra", *OF_THE_LAUNCHER)
+    if OmegaConf.select(composed, "launch.dry_run"):
+        print(OmegaConf.to_yaml(own, resolve=True))
+        raise Finished
+    config = check(Config, own)
+    refuse_before_training(config, Path(composed.hydra.run.dir), places(composed))
 
 
 def train(composed: DictConfig) -> float:
@@ -22,13 +49,7 @@ def train(composed: DictConfig) -> float:
     from snowcover.checking import check
     from snowcover.config import Config
 
-    with open_dict(composed):  # both say how a job is sent, which does not concern the machine that trains
-        launch, _ = composed.pop("launch"), composed.pop("aws")
-    if launch.dry_run:
-        print(OmegaConf.to_yaml(composed, resolve=True))
-        return math.nan
-    config = check(Config, composed)
-
+    config = check(Config, without_nodes(composed, *OF_THE_LAUNCHER))
     hydra_config = HydraConfig.get()
     folder = Path(os.path.relpath(hydra_config.runtime.output_dir))  # as short as the user would type it
     return fit(config, folder, list(hydra_config.overrides.task))
@@ -36,18 +57,17 @@ def train(composed: DictConfig) -> float:
 
 def fit(config: "Config", folder: Path, overrides: list[str]) -> float:
     """`snowcover.training.fit`, imported only now that the config is right."""
-    # Read when torch loads: waiting threads that spin take most of a core from whatever else runs here.
-    os.environ.setdefault("GOMP_SPINCOUNT", "20000")
-    # What the old ones (versions.py) have to say when they load.
-    logging.getLogger("torch").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
+    load_quietly()
     from snowcover import training
 
     return training.fit(config, folder, overrides)
 
 
+COMMAND = Command("config", schema, check, places, train)
+
+
 def main() -> None:
-    run(train, "config")
+    run(COMMAND)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from snowcover.checking import Section
+from snowcover.paths import Place
 
 Bit = Annotated[int, Field(ge=0, le=7)]
 Udm2Band = Literal["clear", "snow", "shadow", "light_haze", "heavy_haze", "cloud", "confidence", "unusable"]
@@ -15,7 +16,7 @@ class UdmConfig(Section):
 
     use: bool
     """whether pixels that the UDM calls unusable become nodata"""
-    file: str | None
+    file: Place | None
     """the UDM or UDM2 of the one scene given; by default the one beside each scene, where there is one"""
     bits: list[Bit]
     """bits of a UDM, or of UDM2's last band, that make a pixel unusable"""
@@ -26,11 +27,11 @@ class UdmConfig(Section):
 class Config(Section):
     """One command: one collect, or any number of scenes."""
 
-    collect: str | None
+    collect: Place | None
     """a GeoTIFF of snow depth, or a mask of 0 and 1, on disk or in S3"""
-    scenes: str | list[str] | None
+    scenes: Place | list[Place] | None
     """GeoTIFFs of imagery: a path or s3:// pattern, or a list of them"""
-    out: str
+    out: Place
     """folder or s3:// prefix: of the collect itself, or in which each scene gets a folder of its name"""
     zoom: Annotated[int, Field(ge=0, le=24)]
     """zoom of the tiles, 0 to 24"""
@@ -40,7 +41,7 @@ class Config(Section):
     """least share of a tile that must be observed, 0 to 1"""
     crs: str | None
     """what the sources' coordinates mean where the files do not say or say it wrongly, for example EPSG:32612"""
-    cover: str | list[str] | None
+    cover: Place | list[Place] | None
     """make only these tiles: z/x/y names, a file of them, a footprint (.geojson), or the folder of a collect"""
     compress: Literal["zstd", "deflate"]
     """zstd is quicker, deflate is read by older programs too"""

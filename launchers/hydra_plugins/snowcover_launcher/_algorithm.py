@@ -7,12 +7,13 @@ from typing import Any
 import hydra
 from omegaconf import OmegaConf
 
-from hydra_plugins.snowcover_launcher._keys import AwsConfig
+from hydra_plugins.snowcover_launcher._keys import AwsConfig, JobConfig
 from hydra_plugins.snowcover_launcher._limits import check_limits
 from hydra_plugins.snowcover_launcher._request import INPUT_CHANNEL, PROJECT, metric_definitions
 from snowcover.checking import check
 from snowcover.command import conf_dir
 from snowcover.errors import UserError
+from snowcover.overrides import texts_quoted
 
 
 class NoImage(UserError):
@@ -113,7 +114,7 @@ def aws_config(overrides: list[str]) -> AwsConfig:
 
 def _composed(overrides: list[str]) -> Any:
     with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        return hydra.compose("config", overrides=overrides)
+        return hydra.compose("config", overrides=texts_quoted(overrides, lambda: JobConfig))
 
 
 def _parser() -> argparse.ArgumentParser:

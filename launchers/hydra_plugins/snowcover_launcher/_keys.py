@@ -7,6 +7,7 @@ from pydantic import Field, field_validator
 
 from snowcover.checking import Section
 from snowcover.config import Config, Texts
+from snowcover.paths import Place
 
 SECRET = re.compile(r"(?i)secret|token|passw|credential|access_key|api_?key")
 
@@ -28,7 +29,7 @@ class LaunchConfig(Section):
     """what Ctrl-C does with running jobs: stop them, or detach and leave them; null: ask"""
     on_failure: Literal["raise", "continue"]
     """raise: the command fails if a job did, after all have ended; continue: it goes on without that job"""
-    prices: str | None
+    prices: Place | None
     """path of a price table of your own, in the form of prices.yaml"""
 
 

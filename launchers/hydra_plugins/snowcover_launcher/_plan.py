@@ -10,8 +10,12 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from hydra_plugins.snowcover_launcher._keys import AwsConfig, JobConfig
 from snowcover.addresses import only_here, without_password
+from snowcover.before_training import load_quietly, places, refuse_before_training
 from snowcover.checking import check
+from snowcover.checking_first import known_to_hydra
 from snowcover.errors import UserError
+from snowcover.writable import refuse_unwritable
+from snowcover.yaml_texts import refuse_changed_texts
 
 OWN_STORE = "sqlite:///mlflow.db"  # in the job's working folder; it comes home with the job's output
 
@@ -22,6 +26,10 @@ class WrongJob(UserError):
 
 class NotReachable(UserError):
     """A rented machine is to read or write something that only this machine has."""
+
+
+class SharedFolder(UserError):
+    """Two jobs of a sweep would keep their files in one folder."""
 
 
 class MissingAccount(UserError):
@@ -51,12 +59,36 @@ class Job:
     @property
     def folder(self) -> Path:
         """Where this machine keeps what belongs to the job."""
-        with open_dict(self.composed):
-            return Path(self.composed.hydra.sweep.dir) / str(self.composed.hydra.sweep.subdir)
+        return folder_of(self.composed)
 
     @property
     def title(self) -> str:
         return " ".join(self.swept) or self.config.model["_target_"].rsplit(".", 1)[-1].lower()
+
+
+def folder_of(composed: DictConfig) -> Path:
+    """The folder of one job of a sweep."""
+    with open_dict(composed):
+        return Path(composed.hydra.sweep.dir) / str(composed.hydra.sweep.subdir)
+
+
+def refuse_shared_folders(composed: Sequence[DictConfig], taken: set[Path]) -> None:
+    """Refuse jobs that would write over each other's files.
+
+    Args:
+        taken: folders of the sweep's earlier jobs; those of these jobs are added.
+
+    Raises:
+        SharedFolder
+    """
+    for config in composed:
+        folder = folder_of(config)
+        if folder in taken:
+            raise SharedFolder(
+                f"Two jobs of this sweep would share the folder {folder}, so none was started: leave "
+                "hydra.sweep.subdir as it is, or put ${hydra.job.num} into it."
+            )
+        taken.add(folder)
 
 
 def planned(composed: Sequence[DictConfig], swept: Sequence[Sequence[str]]) -> list[Job]:
@@ -69,7 +101,7 @@ def planned(composed: Sequence[DictConfig], swept: Sequence[Sequence[str]]) -> l
     jobs = []
     for config, given in zip(composed, swept, strict=True):
         of_task = list(filter_overrides(given))
-        with in_its_job(config.hydra.job.num, of_task, len(composed)):
+        with in_its_job(config.hydra.job.num, of_task, len(composed)), known_to_hydra(config, folder_of(config)):
             jobs.append(_job(config, of_task))
     return jobs
 
@@ -86,6 +118,7 @@ def in_its_job(number: int, swept: Sequence[str], count: int) -> Iterator[None]:
 
 
 def _job(composed: DictConfig, swept: list[str]) -> Job:
+    refuse_changed_texts(JobConfig, composed)
     job = Job(composed.hydra.job.num, swept, composed, check(JobConfig, without_hydra(composed)))
     if job.place == "docker" and (job.config.checkpoint.resume or job.config.checkpoint.dir):
         raise NotReachable(
@@ -94,11 +127,22 @@ def _job(composed: DictConfig, swept: list[str]) -> Job:
     if job.place == "sagemaker":
         _refuse_what_only_this_machine_has(job.config)
         _refuse_incomplete(job.config.aws)
-    if job.place != "here" and not job.config.launch.dry_run:
-        from snowcover.parts import check_parts
-
-        check_parts(job.config)
+    if not job.config.launch.dry_run:
+        _try_out(job)
     return job
+
+
+def _try_out(job: Job) -> None:
+    """What a run would be stopped by after it has begun, or been paid for."""
+    written = places(job.composed)
+    if job.place == "here":
+        refuse_before_training(job.config, job.folder, written)
+        return
+    refuse_unwritable({key: place for key, place in written.items() if key in ("hydra.sweep.dir", "tracking.uri")})
+    load_quietly()
+    from snowcover.parts import check_parts
+
+    check_parts(job.config)
 
 
 def without_hydra(composed: DictConfig) -> DictConfig:
@@ -118,8 +162,8 @@ def _refuse_what_only_this_machine_has(config: JobConfig) -> None:
     named["checkpoint.resume"] = [checkpoint.resume] if checkpoint.resume else []
     if checkpoint.resume == "auto":
         raise NotReachable("checkpoint.resume=auto looks on this machine: give the s3://... of the job's last.ckpt.")
-    for key, places in named.items():
-        for place in places:
+    for key, given in named.items():
+        for place in given:
             if not place.startswith("s3://"):
                 raise NotReachable(f"{key} names {place}, which is on this machine: {there} its s3://... instead.")
     if checkpoint.dir is not None:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,13 @@ from hydra.core.utils import JobReturn, configure_log, run_job, setup_globals
 from hydra.experimental.callback import Callback
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from snowcover.checking_first import expand_home, known_to_hydra
 
 log = logging.getLogger(__name__)
+
+SWEEPERS_FILE = "multirun.yaml"
 
 
 @dataclass
@@ -44,11 +49,15 @@ class SnowcoverLauncher(Launcher):
 
     def __init__(self) -> None:
         self._sweep: Any = None  # all batches of an optimizing sweeper are one
+        self._folders: set[Path] = set()  # of the jobs of all batches
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.hydra_context = hydra_context
         self.task_function = task_function
         self.config = config
+        folder = Path(config.hydra.sweep.dir)
+        self._made = [place for place in (folder, *folder.parents) if not place.exists()]
+        """what is not there before the sweeper makes the sweep's folder, the innermost first"""
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run a batch of jobs, wait for them, and return what came of each, in order.
@@ -61,15 +70,43 @@ class SnowcoverLauncher(Launcher):
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         Path(self.config.hydra.sweep.dir).mkdir(parents=True, exist_ok=True)
         composed = [self._composed(initial_job_idx + i, overrides) for i, overrides in enumerate(job_overrides)]
-        if not all("launch" in config for config in composed):  # another application that chose this launcher
+        try:
+            returns = self._run(composed, self._swept(job_overrides))
+        except BaseException:
+            self._leave_no_empty_folder()
+            raise
+        if any(OmegaConf.select(config, "launch.dry_run") for config in composed):
+            self._leave_no_empty_folder()
+        return returns
+
+    def _run(self, composed: list[DictConfig], swept: list[list[str]]) -> list[JobReturn]:
+        command = getattr(self.task_function, "command", None)
+        if command is None:  # another application that chose this launcher
             return [self.run_here(config) for config in composed]
 
-        from hydra_plugins.snowcover_launcher._plan import planned
+        from hydra_plugins.snowcover_launcher._plan import in_its_job, planned, refuse_shared_folders
+
+        refuse_shared_folders(composed, self._folders)
+        if not all("launch" in config for config in composed):  # a command that runs here only
+            for config, given in zip(composed, swept, strict=True):
+                with in_its_job(config.hydra.job.num, given, len(composed)), known_to_hydra(config, None):
+                    command.check(config)
+            return [self.run_here(config) for config in composed]
+
         from hydra_plugins.snowcover_launcher._sweep import Sweep
 
         self._sweep = self._sweep or Sweep(self.config, self.run_here)
-        returns: list[JobReturn] = self._sweep.run(planned(composed, self._swept(job_overrides)))
+        returns: list[JobReturn] = self._sweep.run(planned(composed, swept))
         return returns
+
+    def _leave_no_empty_folder(self) -> None:
+        """Take back what the sweeper made for a sweep of which nothing was started."""
+        with suppress(OSError):  # something else is in it: then it stays
+            folder = Path(self.config.hydra.sweep.dir)
+            if folder in self._made and {place.name for place in folder.iterdir()} <= {SWEEPERS_FILE}:
+                (folder / SWEEPERS_FILE).unlink(missing_ok=True)
+                for place in self._made:
+                    place.rmdir()
 
     def run_here(self, config: DictConfig) -> JobReturn:
         """One job in this process, as Hydra's own launcher runs it."""
@@ -93,4 +130,5 @@ class SnowcoverLauncher(Launcher):
         config = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
         with open_dict(config):
             config.hydra.job.id = config.hydra.job.num = number
+        expand_home(config, "sweep")
         return config

@@ -1,0 +1,85 @@
+"""What comes between composing a config and making the run's folder: what is refused there leaves nothing behind."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+
+from snowcover.command import Command, PassedThrough
+
+
+class CheckFirst(Callback):
+    """Hydra calls it before the folder of a run or sweep is made; `command` is the module of that command."""
+
+    def __init__(self, command: str) -> None:
+        self._command: Command = import_module(command).COMMAND
+
+    def on_run_start(self, config: DictConfig, **_: Any) -> None:
+        with _passing_through():
+            expand_home(config, "run")
+            with known_to_hydra(config, config.hydra.run.dir):
+                self._command.check(config)
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        """What is the same for all jobs; each job is checked by the launcher, when the sweeper has said what it is."""
+        from snowcover.checking import check_given
+        from snowcover.overrides import texts_quoted
+        from snowcover.writable import refuse_unwritable
+
+        with _passing_through(), known_to_hydra(config, None):
+            expand_home(config, "sweep")
+            parsed = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
+            fixed = {one.key_or_group for one in parsed if not one.is_sweep_override()}
+            check_given(self._command.schema(), config, fixed)
+            refuse_unwritable(self._command.places(config))
+            if params := config.hydra.sweeper.get("params"):  # overrides, too, but of a file
+                with open_dict(config):
+                    quoted = texts_quoted([f"{key}={value}" for key, value in params.items()], self._command.schema)
+                    config.hydra.sweeper.params = dict(one.split("=", 1) for one in quoted)
+
+
+def expand_home(config: DictConfig, mode: str) -> None:
+    """Put the user's home in place of `~` in hydra.run.dir or hydra.sweep.dir."""
+    from snowcover.checking import ConfigError
+    from snowcover.paths import expanded
+
+    node = config.hydra[mode]
+    raw = OmegaConf.to_container(node, resolve=False)
+    assert isinstance(raw, dict)
+    if raw["dir"] != "???":
+        try:
+            node.dir = expanded(str(raw["dir"]))
+        except ValueError as error:
+            raise ConfigError(f"hydra.{mode}.dir={raw['dir']}: {error}.") from error
+
+
+@contextmanager
+def known_to_hydra(config: DictConfig, folder: str | Path | None) -> Iterator[None]:
+    """What a config refers to as `${hydra:...}` can be resolved, as it can be while the task runs in that folder."""
+    before = HydraConfig.instance().cfg
+    if folder is not None:
+        with read_write(config.hydra.runtime), open_dict(config.hydra.runtime):
+            config.hydra.runtime.output_dir = os.path.abspath(folder)
+    HydraConfig.instance().set_config(config)  # which makes Hydra's node of it read-only
+    try:
+        with read_write(config.hydra):
+            yield
+    finally:
+        HydraConfig.instance().cfg = before
+        OmegaConf.set_readonly(config.hydra, False)
+
+
+@contextmanager
+def _passing_through() -> Iterator[None]:
+    """Hydra makes warnings of what a callback raises, unless it is no Exception."""
+    try:
+        yield
+    except Exception as error:
+        raise PassedThrough(error) from error

@@ -1,0 +1,55 @@
+"""Paths of this machine as a user types them. A command keeps to the folder that it was started in (command.py), so
+that a relative path means the same to the user, to us and to whom we tell it."""
+
+import os
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+NAME_BYTES = 255  # of a file or folder, on every file system that we know of
+STORE = re.compile(r"(sqlite:///|file://|file:)(~.*)")
+
+
+def expanded(path: str) -> str:
+    """The path with the user's home in place of `~`; s3://... as it is.
+
+    Raises:
+        ValueError: no file can have it.
+    """
+    if not path:
+        raise ValueError("the path is empty: give one, or null")
+    if "://" in path:
+        return path
+    if any(ord(sign) < 32 for sign in path):
+        raise ValueError("the path holds a line break or another control character")
+    if os.name != "nt" and re.match(r"[A-Za-z]:[\\/]", path):
+        raise ValueError("this is a path of Windows: give it as this machine sees it, for example /mnt/c/tiles")
+    if any(len(os.fsencode(name)) > NAME_BYTES for name in path.split("/")):
+        raise ValueError(f"a name in the path is longer than {NAME_BYTES} bytes")
+    whole = os.path.expanduser(path)
+    if whole.startswith("~"):
+        raise ValueError(
+            f"there is no user {path[1:].partition('/')[0]} here: write ./{path} for a folder of that name"
+        )
+    return whole
+
+
+def store_expanded(uri: str) -> str:
+    """An MLflow tracking URI with the user's home in place of `~`."""
+    if uri.startswith("~"):
+        return expanded(uri)
+    found = STORE.fullmatch(uri)
+    return found.group(1) + expanded(found.group(2)) if found else uri
+
+
+def home_as_tilde(path: str) -> str:
+    """The path as another machine may take it: with `~` in place of this user's home."""
+    home = os.path.expanduser("~")
+    return "~" + path[len(home) :] if home != "/" and (path + "/").startswith(home + "/") else path
+
+
+Place = Annotated[str, AfterValidator(expanded)]
+"""a path of this machine, or s3://..."""
+StoreUri = Annotated[str, AfterValidator(store_expanded)]
+"""an MLflow tracking URI"""
