@@ -48,7 +48,7 @@ def _cause(path: Path, uri: str) -> Cause | None:
     if not folder.is_dir():
         return Cause(f"{folder} is no folder", "give a store that can be reached and written with tracking.uri=...")
     for place in (folder, path):
-        if place.exists() and not os.access(place, os.W_OK):
+        if place.exists() and not os.access(place, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
             what = "the file" if place == path else "the folder, in which SQLite keeps its journal,"
             return Cause(f"{place} cannot be written", f"make {what} writable, {ELSEWHERE}")
     return _cause_within(path, uri) if path.is_file() and path.stat().st_size else None
