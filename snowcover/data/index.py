@@ -45,6 +45,8 @@ class Origin(_Strict):
 
     name: str
     size_bytes: Count
+    crc32: Count
+    """zlib.crc32 of the file, and of the files of GDAL beside it"""
 
 
 class Index(_Strict):

@@ -28,6 +28,10 @@ class Cover:
             return polygons.touched(self._footprint, boxes, zoom)
         return {tile for tile in self._tiles if any(_overlap(bounds(tile), box) for box in boxes)}
 
+    def boxes(self, boxes: Sequence[Bounds]) -> list[Bounds]:
+        """What of boxes in EPSG:3857 has to be looked at for a footprint; nothing for tiles by name."""
+        return polygons.common(self._footprint, boxes)
+
     @property
     def digest(self) -> str:
         """Tells two covers apart, short enough to read."""

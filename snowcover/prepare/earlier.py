@@ -105,7 +105,11 @@ def refuse_interference(job: Job, made: Sequence[Entry]) -> None:
 
 def _difference(before: Index, now: Index) -> str:
     old, new = (
-        {"kind": told.kind, "source": told.source.name, "bytes": told.source.size_bytes, **told.settings}
+        {
+            "kind": told.kind,
+            **{f"source {key}": value for key, value in told.source.model_dump().items()},
+            **told.settings,
+        }
         for told in (before, now)
     )
     changed = [key for key in {**old, **new} if old.get(key) != new.get(key)]

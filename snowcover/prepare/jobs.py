@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from snowcover import storage
 from snowcover.data.index import Index, Origin, Setting
-from snowcover.data.tiles import Tile
+from snowcover.data.tiles import Bounds, Tile
 from snowcover.errors import UserError
 from snowcover.prepare import collect, depths, fill, names, places, radiance, raster, scene, udm
 from snowcover.prepare.config import Config
@@ -82,7 +82,9 @@ def scene_job(config: Config, uri: str, scratch: str, cover: Cover | None) -> Jo
         | {
             "bands": band_names,
             "radiance": "reflectance" if factors else None,
+            "radiance_factors": factors,
             "udm": mask.uri.rsplit("/", 1)[-1] if mask else None,
+            "udm_crc32": mask.crc32 if mask else None,
             "udm_bits": mask.bits if mask else None,
             "udm_bands": mask.bands if mask and mask.is_udm2 else None,
         }
@@ -140,21 +142,22 @@ def _depth_settings(rule: collect.Rule) -> dict[str, Setting]:
 
 
 def _tiles(source: Raster, config: Config, cover: Cover | None) -> tuple[Tile, ...]:
+    touched = boxes(source.grid)
+    _refuse_too_many(source, config, touched if cover is None else cover.boxes(touched))
     if cover is None:
-        _refuse_too_many(source, config)
         return tuple(places.candidates(source.grid, config.zoom))
-    covered = cover.within(boxes(source.grid), config.zoom)
+    covered = cover.within(touched, config.zoom)
     if not covered:
         raise NothingToMake(f"{source.uri} touches none of the tiles of cover={config.cover}: is it the same ground?")
     return tuple(places.sort(covered))
 
 
-def _refuse_too_many(source: Raster, config: Config) -> None:
-    if (count := places.count(boxes(source.grid), config.zoom)) > MOST_TILES:
+def _refuse_too_many(source: Raster, config: Config, touched: Sequence[Bounds]) -> None:
+    if (count := places.count(touched, config.zoom)) > MOST_TILES:
         fitting = places.fit(source.grid, config.tile_size)
         raise TooManyTiles(
             f"{source.uri} would be cut into about {count:,.0f} tiles at zoom={config.zoom}, more than {MOST_TILES:,}: "
-            f"its pixels of {fitting.pixel_m:.3g} m fit zoom={fitting.zoom}, and cover=... makes a part of it."
+            f"its pixels of {fitting.pixel_m:.3g} m fit zoom={fitting.zoom}, and a small cover=... makes a part."
         )
 
 
@@ -164,7 +167,7 @@ def _common_settings(config: Config, cover: Cover | None) -> dict[str, Setting]:
 
 
 def _origin(source: Raster) -> Origin:
-    return Origin(name=source.uri.rsplit("/", 1)[-1], size_bytes=source.size_bytes)
+    return Origin(name=source.uri.rsplit("/", 1)[-1], size_bytes=source.size_bytes, crc32=source.crc32)
 
 
 def _beside(uri: str) -> list[str]:

@@ -78,14 +78,14 @@ def _on_the_map(shape: Shape) -> list[Shape]:
     return [[ring + np.array([turn, 0]) for ring in shape] for turn in touching]
 
 
+def common(shapes: Iterable[Shape], boxes: Sequence[Bounds]) -> list[Bounds]:
+    """What boxes in EPSG:3857 have in common with the boxes around polygons."""
+    return [both for shape in shapes for box in boxes if (both := _common(_bounds(shape[0]), box))]
+
+
 def touched(shapes: Iterable[Shape], boxes: Sequence[Bounds], zoom: int) -> set[Tile]:
     """The tiles that the polygons touch within boxes in EPSG:3857."""
-    found: set[Tile] = set()
-    for shape in shapes:
-        for box in boxes:
-            tiles = covering(common, zoom) if (common := _common(_bounds(shape[0]), box)) else []
-            found |= _drawn(shape, tiles) if tiles else set()
-    return found
+    return {tile for shape in shapes for box in common([shape], boxes) for tile in _drawn(shape, covering(box, zoom))}
 
 
 def _bounds(ring: Array) -> Bounds:
@@ -100,6 +100,8 @@ def _common(a: Bounds, b: Bounds) -> Bounds | None:
 
 def _drawn(shape: Shape, tiles: Sequence[Tile]) -> set[Tile]:
     """Those of a block of tiles that the polygon touches, drawn on a raster whose pixels are tiles."""
+    if not tiles:
+        return set()
     first, last = tiles[0], tiles[-1]
     left, _, _, top = bounds(first)
     _, bottom, right, _ = bounds(last)

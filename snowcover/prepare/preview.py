@@ -1,6 +1,7 @@
 """One picture per scene or collect: its tiles as they were made, with the grid over them."""
 
 import io
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,8 @@ from snowcover.data.tiles import Tile
 from snowcover.prepare.collect import BARE, SNOW, UNOBSERVED
 from snowcover.prepare.places import first_column
 from snowcover.prepare.positions import Array
+
+logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it tells of its caches, which is nothing to a user
 
 LONGEST_PX = 1024  # of the tiles' mosaic
 SMALLEST_CELL_PX, LARGEST_CELL_PX = 2, 128

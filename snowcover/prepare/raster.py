@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from zlib import crc32
 
 import rasterio
 from rasterio._err import CPLE_BaseError
@@ -17,6 +18,7 @@ from snowcover.errors import UserError
 from snowcover.prepare.georeference import grid_of
 from snowcover.prepare.pixels import Pixels, pixels_of
 from snowcover.prepare.positions import Grid
+from snowcover.storage import local
 
 SIDE_FILES = (".msk", ".aux.xml")  # of GDAL, beside a raster: its mask, and what else is said of its pixels
 # Of GDAL's warnings, those of what is not there; others are of programs that write odd tags.
@@ -35,6 +37,8 @@ class Raster:
     uri: str
     path: str
     size_bytes: int
+    crc32: int
+    """zlib.crc32 of the file and of GDAL's side files: what was cut from other bytes is told apart"""
     grid: Grid
     pixels: Pixels
 
@@ -146,4 +150,14 @@ def inspect(uri: str, path: str, crs: str | None) -> Raster:
     with settings(), opened(uri, path) as file:
         pixels = pixels_of(uri, file)
         place = grid_of(uri, file, crs)
-        return Raster(uri, path, Path(path).stat().st_size, place, pixels)
+    return Raster(uri, path, Path(path).stat().st_size, _checksum(path), place, pixels)
+
+
+def _checksum(path: str) -> int:
+    total = 0
+    for part in (path + ending for ending in ("", *SIDE_FILES)):
+        if Path(part).is_file():
+            with local.opened(part) as file:
+                while content := file.read(local.COPY_BYTES):
+                    total = crc32(content, total)
+    return total

@@ -11,7 +11,19 @@ import cv2
 from snowcover import storage
 from snowcover.data import gdal_warnings, index
 from snowcover.errors import UserError
-from snowcover.prepare import cover, jobs, places, raster, report, scene, sources, survey, tiling, workplace
+from snowcover.prepare import (
+    cover,
+    footprint,
+    jobs,
+    places,
+    raster,
+    report,
+    scene,
+    sources,
+    survey,
+    tiling,
+    workplace,
+)
 from snowcover.prepare.config import Config
 from snowcover.prepare.cover import Cover
 from snowcover.prepare.forecast import forecast
@@ -107,7 +119,7 @@ def _accompany(job: Job, scratch: str) -> dict[str, int]:
         counts, ground = survey.threshold(file, job.source.grid, job.source.pixels, job.rule, plain)
         survey.cloud_optimised(plain, optimised)
     storage.upload(optimised, f"{job.folder}/{MASK}")
-    shape = survey.footprint(job.name, ground, job.source.grid).encode()
+    shape = footprint.geojson(job.name, ground, survey.cell_px(job.source.grid), job.source.grid).encode()
     storage.write(f"{job.folder}/{FOOTPRINT}", shape)
     log.info("%s", report.counted(job.name, counts, job.rule.is_mask))
     return {MASK: Path(optimised).stat().st_size, FOOTPRINT: len(shape)}

@@ -1,24 +1,18 @@
-"""One pass over a collect: its mask as a cloud-optimised GeoTIFF, its footprint, and what was counted on the way."""
+"""One pass over a collect: its mask as a cloud-optimised GeoTIFF, where ground was observed, and what was counted."""
 
-import json
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import rasterio
 import rasterio.shutil
-from affine import Affine
-from rasterio.features import shapes
 from rasterio.io import DatasetReader
-from rasterio.warp import transform_geom
 from rasterio.windows import Window
 
-from snowcover.prepare import raster
 from snowcover.prepare.collect import SNOW, UNOBSERVED, Rule, read_mask
 from snowcover.prepare.fill import STRIP_ROWS, strips
 from snowcover.prepare.pixels import Pixels
-from snowcover.prepare.positions import Array, Grid, period
+from snowcover.prepare.positions import Array, Grid
 
 FOOTPRINT_CELLS = 256  # along the longer side: services that sell imagery take some hundred corners, not millions
 
@@ -84,61 +78,3 @@ def cloud_optimised(path: str, target: str) -> None:
         path, target, driver="COG", COMPRESS="DEFLATE", BLOCKSIZE=512, OVERVIEW_RESAMPLING="MODE",
         NUM_THREADS="ALL_CPUS", BIGTIFF="IF_SAFER", STATISTICS="NO",
     )  # fmt: skip
-
-
-def footprint(name: str, ground: Array, grid: Grid) -> str:
-    """GeoJSON (EPSG:4326) of the observed ground: it holds all of it, and at most a cell more on each side."""
-    with raster.settings():
-        polygons = [part for shape in _on_earth(ground, grid) for part in _polygons(shape)]
-    geometry = {"type": "MultiPolygon", "coordinates": polygons}
-    feature = {"type": "Feature", "properties": {"name": name}, "geometry": geometry}
-    return json.dumps({"type": "FeatureCollection", "features": [feature]}) + "\n"
-
-
-def _on_earth(ground: Array, grid: Grid) -> list[dict[str, object]]:
-    """The observed cells' shapes in EPSG:4326, none of them across the 180th meridian, as RFC 7946 wants it.
-
-    GDAL cuts them there, but not what is in degrees already.
-    """
-    lattice = grid.transform * Affine.scale(cell_px(grid))
-    turn = period(grid.crs) if grid.crs.is_geographic else None
-    if turn is None:
-        return _transformed(ground, grid, lattice)
-    found = []
-    lefts, rights = _sides_of_cells(ground.shape, lattice)
-    for turns in (-1, 0, 1):
-        moved = Affine.translation(turns * turn, 0) * lattice
-        here = (lefts + turns * turn < turn / 2) & (rights + turns * turn > -turn / 2)
-        shapes_here = _transformed(np.where(here, ground, 0).astype(np.uint8), grid, moved)
-        found += [_clipped(shape) for shape in shapes_here]
-    return found
-
-
-def _sides_of_cells(shape: tuple[int, ...], lattice: Affine) -> tuple[Array, Array]:
-    """Least and greatest x of each cell, [h, w]."""
-    rows, columns = np.mgrid[: shape[0] + 1, : shape[1] + 1]
-    x = lattice.a * columns + lattice.b * rows + lattice.c
-    corners = np.stack([x[:-1, :-1], x[:-1, 1:], x[1:, :-1], x[1:, 1:]])
-    return corners.min(axis=0), corners.max(axis=0)
-
-
-def _transformed(ground: Array, grid: Grid, lattice: Affine) -> list[dict[str, object]]:
-    found = [shape for shape, _ in shapes(ground, mask=ground == 1, transform=lattice)]
-    return list(transform_geom(grid.crs, "EPSG:4326", found, precision=7)) if found else []
-
-
-def _clipped(shape: dict[str, object]) -> dict[str, object]:
-    """A shape whose cells end at the 180th meridian, those that it goes through too."""
-
-    def clip(node: Any) -> Any:
-        if isinstance(node[0], (int, float)):
-            return [min(max(node[0], -180.0), 180.0), *node[1:]]
-        return [clip(part) for part in node]
-
-    return {**shape, "coordinates": clip(shape["coordinates"])}
-
-
-def _polygons(shape: dict[str, object]) -> list[object]:
-    """The polygons of a shape: reprojection may cut one in two at the 180th meridian."""
-    coordinates = shape["coordinates"]
-    return list(coordinates) if shape["type"] == "MultiPolygon" else [coordinates]  # type: ignore[call-overload]

@@ -37,6 +37,7 @@ class Udm:
     bits: tuple[int, ...]
     bands: tuple[str, ...]
     is_udm2: bool
+    crc32: int
 
     def usable(self, file: DatasetReader, window: Window) -> Array:
         """[H, W] uint8: 1 where none of the chosen bits or bands is set."""
@@ -102,7 +103,7 @@ def check(raster: Raster, scene: Raster, bits: Sequence[int], bands: Sequence[st
             f"{scene.uri} ({scene.grid.width} x {scene.grid.height}): "
             "name the right file with udm.file, or set udm.use=false."
         )
-    return Udm(raster.uri, raster.path, tuple(bits), tuple(bands), raster.bands > 1)
+    return Udm(raster.uri, raster.path, tuple(bits), tuple(bands), raster.bands > 1, raster.crc32)
 
 
 def _same_place(a: Grid, b: Grid) -> bool:

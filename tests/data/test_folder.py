@@ -32,7 +32,7 @@ def write_index(folder: Path, kind: str, complete: bool = True) -> None:
         Entry(path=str(file.relative_to(folder)), size_bytes=file.stat().st_size, crc32=1, observed_px=1)
         for file in sorted(folder.rglob("*.tif"))
     )
-    origin = Origin(name="a.tif", size_bytes=1)
+    origin = Origin(name="a.tif", size_bytes=1, crc32=1)
     index = Index(kind=kind, complete=complete, source=origin, settings={}, tiles=entries)  # type: ignore[arg-type]
     (folder / "tiles.json").write_text(index.to_json())
 

@@ -186,6 +186,18 @@ def test_a_footprint_is_cut_at_the_break_and_covers_its_own_tiles(left: float, t
     assert {tile.x for tile in tiles[0] if tile} >= {0, 511}
 
 
+@pytest.mark.parametrize("crs", ["EPSG:3857", "EPSG:3832"])  # the second breaks elsewhere, at 30 degrees west
+def test_a_footprint_of_a_raster_whose_x_goes_on_is_cut_too(crs: str, tmp_path: Path) -> None:
+    break_x = {"EPSG:3857": 20037508.342789244, "EPSG:3832": 20037508.342789244 / 6}[crs]
+    transform = Affine(100, 0, break_x - 20000, 0, -100, 1_000_000)
+    write_raster(tmp_path / "flight.tif", np.full((100, 400), 0.5, np.float32), crs, transform)
+    prepare(f"collect={tmp_path}/flight.tif", f"out={tmp_path}/masks", "zoom=9", "tile_size=64", "min_valid=0")
+    geometry = json.loads((tmp_path / "masks/footprint.geojson").read_text())["features"][0]["geometry"]
+    widths = [np.ptp([point[0] for point in ring]) for polygon in geometry["coordinates"] for ring in polygon]
+    assert max(widths) < 0.2
+    assert sum(widths) == pytest.approx(40000 / 40075016.7 * 360, abs=0.01)
+
+
 def test_a_utm_footprint_holds_all_observed_ground_on_both_sides(tmp_path: Path) -> None:
     transform = Affine(30, 0, 643000, 0, -30, 7000000)
     write_raster(tmp_path / "flight.tif", np.full((600, 600), 0.5, np.float32), "EPSG:32660", transform)

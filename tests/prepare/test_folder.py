@@ -12,7 +12,7 @@ from snowcover import storage
 from snowcover.data.index import BadIndex
 from snowcover.data.tiles import parse
 from snowcover.prepare import tiling
-from snowcover.prepare.earlier import ChangedMeanwhile, StrangeTiles
+from snowcover.prepare.earlier import ChangedMeanwhile, OtherSettings, StrangeTiles
 from snowcover.prepare.story import NoTiles
 from tests.prepare.command import finish, prepare
 from tests.prepare.rasters import TUOLUMNE, depth, imagery, write_raster
@@ -92,6 +92,25 @@ def test_a_tile_that_the_index_does_not_name_is_told(name: str, masks: Path) -> 
     (masks / name).write_bytes(next(masks.rglob("14/*/*.tif")).read_bytes())
     with pytest.raises(StrangeTiles, match=rf"masks holds 1 tiles that are not in its tiles\.json \({name}\)"):
         prepare(*of(masks.parent))
+
+
+def test_other_bytes_of_the_same_size_are_another_source(masks: Path) -> None:
+    write_raster(masks.parent / "flight.tif", depth()[::-1], nodata=-9999)
+    with pytest.raises(OtherSettings, match=r"source crc32 was \d+ and is \d+ now"):
+        prepare(*of(masks.parent))
+
+
+def test_another_udm_of_the_same_name_makes_other_tiles(tmp_path: Path) -> None:
+    name = "20180528_181110_1025_3B_AnalyticMS_SR"
+    write_raster(tmp_path / f"{name}.tif", imagery(300), nodata=0)
+    arguments = f"scenes={tmp_path}/*_SR.tif", f"out={tmp_path}/tiles", *SMALL
+    for value in (0, 1):
+        write_raster(tmp_path / f"{name[:-3]}_DN_udm.tif", np.full((300, 300), value, np.uint8))
+        if value:
+            with pytest.raises(OtherSettings, match="udm_crc32 was"):
+                prepare(*arguments)
+        else:
+            prepare(*arguments)
 
 
 def test_a_damaged_index_is_no_obstacle_to_overwriting(masks: Path) -> None:

@@ -16,7 +16,7 @@ INDEXES = st.builds(
     Index,
     kind=st.sampled_from(["scene", "collect"]),
     complete=st.booleans(),
-    source=st.builds(Origin, name=st.text(), size_bytes=st.integers(0)),
+    source=st.builds(Origin, name=st.text(), size_bytes=st.integers(0), crc32=st.integers(0)),
     settings=st.dictionaries(st.text(), st.integers() | st.text() | st.booleans() | st.none()),
     tiles=st.lists(ENTRIES, max_size=5).map(tuple),
     files=st.dictionaries(st.text(), st.integers(0, 2**40), max_size=3),
@@ -29,11 +29,14 @@ def test_an_index_comes_back_as_it_was_written(index: Index) -> None:
 
 
 def test_the_digest_tells_settings_and_sources_apart_but_not_tiles() -> None:
-    index = Index(kind="scene", complete=False, source=Origin(name="a.tif", size_bytes=1), settings={"zoom": 15})
+    index = Index(
+        kind="scene", complete=False, source=Origin(name="a.tif", size_bytes=1, crc32=1), settings={"zoom": 15}
+    )
     entry = Entry(path="15/1/2.tif", size_bytes=1, crc32=1, observed_px=1)
     assert index.model_copy(update={"tiles": (entry,), "complete": True}).digest == index.digest
     assert index.model_copy(update={"settings": {"zoom": 14}}).digest != index.digest
-    assert index.model_copy(update={"source": Origin(name="a.tif", size_bytes=2)}).digest != index.digest
+    assert index.model_copy(update={"source": Origin(name="a.tif", size_bytes=2, crc32=1)}).digest != index.digest
+    assert index.model_copy(update={"source": Origin(name="a.tif", size_bytes=1, crc32=2)}).digest != index.digest
 
 
 @pytest.mark.parametrize(
@@ -50,7 +53,7 @@ def test_the_digest_tells_settings_and_sources_apart_but_not_tiles() -> None:
 )
 def test_a_damaged_index_is_refused_by_name(change: tuple[str, str], told: str) -> None:
     entry = Entry(path="15/1/2.tif", size_bytes=1, crc32=1, observed_px=1)
-    source = Origin(name="a.tif", size_bytes=1)
+    source = Origin(name="a.tif", size_bytes=1, crc32=1)
     text = Index(kind="scene", complete=True, source=source, settings={"zoom": 15}, tiles=(entry,)).to_json()
     assert change[0] in text
     with pytest.raises(BadIndex, match=told) as caught:
