@@ -61,7 +61,7 @@ class Config(Section):
     """unit of a collect's depths; by default what the file says, else metres"""
     bands: list[str] | None
     """names of a scene's bands, in its order; by default the file's own, of four without any PlanetScope's"""
-    nodata: float | None
+    nodata: Annotated[float, Field(allow_inf_nan=True)] | None
     """what unobserved pixels hold besides the file's own nodata value; by default 0 in scenes that say nothing"""
     radiance: Literal["keep", "reflectance"]
     """what becomes of Planet's TOA radiance (AnalyticMS without _SR): kept, or turned into reflectance x 10000"""
@@ -71,6 +71,14 @@ class Config(Section):
     def _one_kind(self) -> "Config":
         if (self.collect is None) == (self.scenes is None):
             raise ValueError("give either collect=FILE or scenes=FILES, one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _nothing_of_the_other_kind(self) -> "Config":
+        if self.collect is not None and self.bands is not None:
+            raise ValueError("bands names the bands of scenes, a collect has one of depth or a mask: leave bands out")
+        if self.scenes is not None and self.depth_unit is not None:
+            raise ValueError("depth_unit is the unit of a collect, scenes have none: leave depth_unit out")
         return self
 
     @model_validator(mode="after")

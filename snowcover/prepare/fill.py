@@ -1,7 +1,8 @@
 """Values that stand for "nothing here" although no tag says so, such as -9999: looked for before any tile is made."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -58,44 +59,70 @@ def strips(width: int, height: int) -> Iterator[Window]:
             yield Window(column, row, min(STRIP_COLUMNS, width - column), min(STRIP_ROWS, height - row))
 
 
-def refuse_fill(uri: str, fill: Fill, all_px: int) -> None:
+def refuse_fill(uri: str, fill: Fill, all_px: int, otherwise: str = "") -> None:
     """Raises: UntaggedFill"""
     if fill.px > MANY * all_px:
         raise UntaggedFill(
             f"{uri} holds the value {fill.value:.9g} in {fill.px / all_px:.1%} of its pixels, and no tag says that it "
-            f"is nodata: give it, nodata={fill.value:.9g}, if nothing was observed there."
+            f"is nodata: give it, nodata={fill.value:.9g}, if nothing was observed there{otherwise}."
         )
 
 
-def check_scene(uri: str, file: DatasetReader, pixels: Pixels, nodata: tuple[float, ...], given: float | None) -> None:
-    """Look for one value in all bands that no imagery has: negative, or the greatest that the type can hold.
+@dataclass(frozen=True)
+class Impossible:
+    """What no imagery can have in all bands of many pixels."""
 
-    Whoever gives nodata has said what the fill is. What has the file's own tag in unsigned whole numbers needs no
-    look: the greatest number is saturation there, which is what snow looks like. Bytes never need it.
+    zero: bool
+    negative: bool
+    top: float
+    """this and above; infinite where saturated snow may have the greatest number"""
+
+    def of(self, bands: Sequence[Array], known: Array) -> Array:
+        """Of pixels `known` [H, W] to be observed, the impossible values, [n]."""
+        first = bands[0]
+        with np.errstate(invalid="ignore"):
+            odd: Array = first >= self.top
+            if self.negative:
+                odd |= first < 0
+            if self.zero:
+                odd |= first == 0
+        odd &= known
+        for band in bands[1:]:
+            odd &= band == first
+        return first[odd]
+
+
+def impossible(pixels: Pixels, nodata: Sequence[float]) -> Impossible | None:
+    """By a scene's type and what it says itself; None where it can hold nothing impossible.
+
+    Unsigned whole numbers with a nodata value or a mask may be saturated, which is what snow looks like; bytes always.
+    """
+    kind = np.dtype(pixels.dtype)
+    says = pixels.nodata is not None or pixels.has_mask
+    top = NO_MEASUREMENT if kind.kind == "f" else float(np.iinfo(kind).max)
+    if pixels.dtype == "uint8" or (kind.kind == "u" and says):
+        top = np.inf
+    found = Impossible(0 not in nodata and not pixels.has_mask, kind.kind != "u", top)
+    return found if found.zero or found.negative or np.isfinite(top) else None
+
+
+def check_scene(uri: str, file: DatasetReader, pixels: Pixels, nodata: Sequence[float], given: float | None) -> None:
+    """Look for one impossible value in all bands; whoever gives nodata has said what the fill is.
 
     Raises:
         UntaggedFill, NotAlpha
     """
     if pixels.alpha is not None:
         _check_alpha(uri, file, pixels.alpha)
-    explained = pixels.dtype.startswith("uint") and (pixels.nodata is not None or pixels.has_mask)
-    if given is not None or pixels.dtype == "uint8" or explained:
+    odd = impossible(pixels, nodata)
+    if given is not None or odd is None:
         return
     suspects = Suspects()
     for window in strips(file.width, file.height):
         bands = list(file.read(list(pixels.numbers), window=window))
-        suspects.add(_impossible(bands, seen(bands, nodata, pixels.read_mask(file, window))))
-    refuse_fill(uri, suspects.most(), file.width * file.height)
-
-
-def _impossible(bands: list[Array], known: Array) -> Array:
-    first = bands[0]
-    top = np.iinfo(first.dtype).max if first.dtype.kind in "iu" else NO_MEASUREMENT
-    with np.errstate(invalid="ignore"):
-        found: Array = known & ((first < 0) | (first >= top))
-    for band in bands[1:]:
-        found &= band == first
-    return first[found]
+        suspects.add(odd.of(bands, seen(bands, nodata, pixels.read_mask(file, window))))
+    own = nodata[0] if nodata else 0
+    refuse_fill(uri, suspects.most(), file.width * file.height, f", else what is nodata, nodata={own:.9g}")
 
 
 def _check_alpha(uri: str, file: DatasetReader, number: int) -> None:

@@ -18,6 +18,7 @@ from snowcover.prepare.positions import Array, Floats, Grid, positions
 MAX_SOURCE_PX = 2**22  # read at once: a tile that needs more is made in parts, so memory has a bound
 # OpenCV 5 interpolates these at the exact position, one, three or four bands at a time; all else at 1/32 of a pixel.
 EXACT = ("uint8", "uint16", "float32")
+LARGEST = np.finfo(np.float32).max
 # Where a tile's pixel centre falls on the line between two source pixels, take the right and lower one, as GDAL does.
 TIE_PX = 1e-10
 
@@ -145,8 +146,11 @@ def _bilinear(values: Array, valid: Array, columns: Floats, rows: Floats, shrink
     weights = _averages(valid.astype(np.float32)[..., None], shrink)
     places = _centred(columns / shrink[0], rows / shrink[1])
     total = _remap(weights, *places)
-    result: Array = _remap(weighted, *places) / np.where(total > 0, total, 1)
-    return result if values.dtype.kind == "f" else np.rint(result).astype(values.dtype)
+    with np.errstate(over="ignore"):
+        result: Array = _remap(weighted, *places) / np.where(total > 0, total, 1)
+    if values.dtype.kind == "f":
+        return np.clip(result, -LARGEST, LARGEST, out=result)  # a mean of the largest numbers is no infinity
+    return np.rint(result).astype(values.dtype)
 
 
 def _averages(values: Array, shrink: tuple[int, int]) -> Array:

@@ -172,6 +172,8 @@ def test_straight_to_s3_and_from_s3_is_the_same_as_on_disk(sources: Path, s3: Bu
 ERRORS = {
     "neither_kind": (["out=x"], r"collect=FILE or scenes=FILES"),
     "no_out": (["collect=flight.tif"], r"out \(folder or s3://"),
+    "bands_of_a_collect": (["collect=flight.tif", "out=x", "bands=[red]"], r"bands names the bands of scenes"),
+    "unit_of_scenes": (["scenes=imagery/*.tif", "out=x", "depth_unit=cm"], r"depth_unit is the unit of a collect"),
     "unknown_key": (["collect=flight.tif", "out=x", "+zom=3"], r"zom: .*did you mean zoom"),
     "threshold": (["collect=flight.tif", "out=x", "depth_threshold_m=40"], r"depth_threshold_m=40\.0 must lie between"),
     "no_match": (["scenes=imagery/*.jp2", "out=x"], r"No file matches scenes=imagery/\*\.jp2"),

@@ -164,6 +164,17 @@ FILLS = {
     "float_-9999_besides_nan": (scene_with("float32", -9999, np.nan), "nodata=-9999"),
     "float_of_arcgis": (scene_with("float32", -3.4028234663852886e38), "nodata=-3.40282347e\\+38"),
     "float_of_netcdf": (scene_with("float32", 9.969209968386869e36), "nodata=9.96920997e\\+36"),
+    "zero_besides_another_tag": (scene_with("uint16", 0, 65535), "nodata=0"),
+    "zero_besides_nan": (scene_with("float32", 0, np.nan), "nodata=0"),
+    "zero_in_bytes_besides_another_tag": (
+        lambda path: write_raster(
+            path,
+            np.where(swath(), stack() // 30 + 1, 0).astype("uint8"),
+            nodata=255,
+            photometric="minisblack",
+        ),
+        "nodata=0",
+    ),
     "landsat_0_after_its_scale": (scene_with("float32", -0.2), "nodata=-0.2"),
 }
 
@@ -177,6 +188,8 @@ def test_a_fill_that_no_tag_explains_is_refused_with_the_way_out(name: str, tmp_
     given = str(caught.value).split("give it, ")[1].split(", if")[0]
     seen = tiles(scene_job(path, given))[1]
     assert 0 < seen.mean() < 0.9
+    kept = str(caught.value).split("what is nodata, ")[1].removesuffix(".")
+    assert tiles(scene_job(path, kept))[1].mean() > seen.mean()
 
 
 def test_saturated_snow_is_no_fill(tmp_path: Path) -> None:
