@@ -95,11 +95,12 @@ class PairReader:
             file_mask = dataset_mask(uri, file, names)
             scaling = scaling_of(uri, *([of[number - 1] for number in numbers] for of in (file.scales, file.offsets)))
             tag = file.nodata
-        nodata = self._nodata(uri, image) if tag is None else tag
+        says = tag is not None or file_mask is not None
+        nodata = tag if says else self._nodata(uri, image)
         seen = observed(list(image), nodata, file_mask)
-        if tag is None and file_mask is None:
+        if not says:
             refuse_untagged_fill(uri, image, seen)
-        if nodata != 0 and file_mask is None:
+        if nodata and file_mask is None:
             refuse_zero_fill(uri, image, seen, nodata)
         _mark_unobserved(image, seen)
         return image, seen, scaling

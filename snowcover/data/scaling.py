@@ -25,9 +25,14 @@ def of_bands(uri: str, scales: Sequence[float], offsets: Sequence[float]) -> Sca
     """What a file says of all its used bands; None where it says nothing, which GDAL gives as 1 and 0.
 
     Raises:
-        WrongScaling: the bands differ.
+        WrongScaling: the bands differ, or what is said is no scale.
     """
     found = sorted({Scaling(*each) for each in zip(scales, offsets, strict=True)})
+    for each in found:
+        if not (math.isfinite(each.scale) and each.scale > 0 and math.isfinite(each.offset)):
+            raise WrongScaling(
+                f"{uri} says that it is of {_told(each)}: correct the file (gdal_edit.py -scale -offset)."
+            )
     if len(found) > 1:
         raise WrongScaling(
             f"{uri} has bands of {' and '.join(map(_told, found))}, and data.scale is one for all: give its bands one "

@@ -55,6 +55,12 @@ def test_tiles_of_different_scale_are_refused_by_name(tmp_path: Path, last: tupl
         gathered(write_site(tmp_path, (1e-4, 0), last))
 
 
+@pytest.mark.parametrize("scale", [0, -1e-4, np.nan])
+def test_a_scale_that_is_none_is_refused(tmp_path: Path, scale: float) -> None:
+    with pytest.raises(WrongScaling, match=rf"says that it is of scale {scale:g} and offset 0: correct the file"):
+        gathered(write_site(tmp_path, (scale, 0)))
+
+
 def test_bands_of_different_scale_are_refused(tmp_path: Path) -> None:
 
     write_site(tmp_path)

@@ -98,6 +98,13 @@ def test_an_observed_pixel_of_0_in_all_bands_stays_observed(tmp_path: Path, dtyp
     assert np.abs(raw.image[:, 10, 10:14]).max() <= 1
 
 
+def test_an_observed_0_beside_an_internal_mask_stays_observed(tmp_path: Path) -> None:
+    image = with_fill(np.uint16, 0)
+    image[:, 60, 10:14] = 0
+    raw = read(tmp_path, image, nodata=None, internal_mask=swath())
+    np.testing.assert_array_equal(raw.mask != 255, swath())
+
+
 def test_zeros_in_a_twentieth_of_a_tile_whose_nodata_is_another_value_are_refused(tmp_path: Path) -> None:
     with pytest.raises(
         UntaggedFill, match=r"is 0 in all bands in 992 of its 4096 pixels, and its nodata value is -9999"
