@@ -15,8 +15,8 @@ from snowcover.tracking.causes import CannotRecord
 log = logging.getLogger(__name__)
 
 ARTIFACTS = "mlruns"  # beside the database
-# What people open and change in a run's folder is copied, or their change would be in MLflow, too.
-EDITED = {".csv", ".json", ".log", ".txt", ".yaml"}
+# What people open and change in a run's folder is copied, or their change would be in MLflow, too; so is MLmodel.
+EDITED = {"", ".csv", ".json", ".log", ".txt", ".yaml"}
 
 
 def place_beside(uri: str, experiment: str) -> str | None:
@@ -100,6 +100,13 @@ def keep(path: Path, folder: Path) -> None:
         part.replace(folder / path.name)
     finally:
         part.unlink(missing_ok=True)  # which is there still where both names were the same file's
+
+
+def keep_all(folder: Path, to: Path) -> None:
+    """Every file below a folder, at the same place below another; see `keep`."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            keep(path, to / path.parent.relative_to(folder))
 
 
 def _linked(path: Path, part: Path) -> bool:

@@ -4,7 +4,7 @@ import hashlib
 import logging
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus, M
 from mlflow.tracking import MlflowClient
 
 from snowcover.addresses import sqlite_path
+from snowcover.tracking.artifacts import keep_all, local_folder
 from snowcover.tracking.job_store import CannotBring, JobStore, job_store
 from snowcover.tracking.store import BATCH, PARAMS, experiment_id, reached, run_tags
 
@@ -99,7 +100,7 @@ def _copy(source: JobStore, client: MlflowClient, run: RunInfo) -> None:
         client.log_inputs(run.run_id, source.run.inputs.dataset_inputs)
     last_ms = _copy_metrics(source, client, run.run_id)
     if (artifacts := source.artifacts(origin.artifact_uri)) is not None:
-        client.log_artifacts(run.run_id, str(artifacts))
+        _keep(artifacts, run.artifact_uri, lambda: client.log_artifacts(run.run_id, str(artifacts)))
     for model, step in source.models():
         _copy_model(source, client, model, step, run)
     if origin.status in ("FINISHED", "FAILED", "KILLED"):
@@ -128,7 +129,7 @@ def _copy_model(source: JobStore, client: MlflowClient, model: LoggedModel, step
     )
     client.log_outputs(run.run_id, [LoggedModelOutput(new.model_id, step)])
     if (artifacts := source.artifacts(model.artifact_location)) is not None:
-        client.log_model_artifacts(new.model_id, str(artifacts))
+        _keep(artifacts, new.artifact_location, lambda: client.log_model_artifacts(new.model_id, str(artifacts)))
         if (artifacts / DESCRIPTION).is_file():
             _describe(client, artifacts / DESCRIPTION, new, run)
     scores = [
@@ -140,6 +141,15 @@ def _copy_model(source: JobStore, client: MlflowClient, model: LoggedModel, step
     client.log_batch(run.run_id, metrics=scores, synchronous=True)
     if model.status in (LoggedModelStatus.READY, LoggedModelStatus.FAILED):
         client.finalize_logged_model(new.model_id, model.status)
+
+
+def _keep(files: Path, address: str, upload: Callable[[], None]) -> None:
+    """All files of a folder; without a second copy where their place is on this machine."""
+    folder = local_folder(address)
+    if folder is None:
+        upload()
+    else:
+        keep_all(files, folder)
 
 
 def _describe(client: MlflowClient, old: Path, new: LoggedModel, run: RunInfo) -> None:

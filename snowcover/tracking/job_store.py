@@ -12,6 +12,7 @@ from typing import Any
 import mlflow
 from mlflow.db import upgrade
 from mlflow.entities import LoggedModel, Metric, Run, ViewType
+from mlflow.exceptions import MlflowException
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from snowcover.errors import UserError, first_line
@@ -48,11 +49,20 @@ class JobStore:
                     break
 
     def models(self) -> Iterator[tuple[LoggedModel, int]]:
-        """The models that came out of the run, each with its step."""
+        """The models that came out of the run, each with its step; without those that were deleted since."""
         for output in self.run.outputs.model_outputs if self.run.outputs else []:
             with _readable(self._folder):
-                model = self._store.get_logged_model(output.model_id)
-            yield model, output.step
+                model = self._model(output.model_id)
+            if model is not None:
+                yield model, output.step
+
+    def _model(self, model_id: str) -> LoggedModel | None:
+        try:
+            return self._store.get_logged_model(model_id)
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return None
+            raise
 
     def artifacts(self, uri: str) -> Path | None:
         """The folder of this machine that an address of the job's machine means; None where nothing was kept.

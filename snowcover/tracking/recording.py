@@ -160,6 +160,7 @@ def recorded(
 
 def _begin(uri: str, experiment: str, name: str, run_id: str | None, tags: Mapping[str, str]) -> Recorder:
     refuse_other_run(run_id)
+    store.refuse_wrong_tags(tags)
     patience = Patience(uri)
 
     def begin() -> tuple[MlflowClient, Run]:

@@ -4,8 +4,9 @@ import contextlib
 import importlib.util
 import logging
 import os
+import posixpath
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Literal
 
@@ -31,6 +32,7 @@ LOCK_SECONDS = 120
 LITTLE_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 FEW_RETRIES = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
 NO_LINKS = {"MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
+TAG = re.compile(r"[\w.\- :/]{1,250}")
 ARN = re.compile(r"arn:aws[a-z-]*:sagemaker:[a-z0-9-]+:\d{12}:mlflow-(tracking-server|app)/[A-Za-z0-9-]+")
 
 
@@ -133,6 +135,20 @@ def experiment(client: MlflowClient, uri: str, name: str) -> Experiment:
             f"The store takes {name} for its experiment {found.name}: give experiment_name={found.name}, or another."
         )
     return found
+
+
+def refuse_wrong_tags(tags: Iterable[str]) -> None:
+    """MLflow takes a tag of any name when a run is created, but not when the run is gone on with.
+
+    Raises:
+        CannotRecord
+    """
+    for key in tags:
+        if not TAG.fullmatch(key) or posixpath.normpath(key) != key or key.startswith(("/", "..")):
+            raise CannotRecord(
+                f"tracking.tags: MLflow takes no tag called {key[:60]!r}: give it a name of letters, digits, spaces "
+                "and _ - . : /, of at most 250 characters."
+            )
 
 
 def run_tags(values: Mapping[str, Any]) -> list[RunTag]:

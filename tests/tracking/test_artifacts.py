@@ -15,7 +15,9 @@ from mlflow import MlflowClient
 from mlflow.entities import LoggedModel
 
 from snowcover.models.mapper import SnowMapper
-from snowcover.tracking import CannotRecord, Recorder, models, recorded
+from snowcover.tracking import CannotRecord, Recorder, bring_run, models, recorded
+from snowcover.tracking.artifacts import check_place
+from tests.tracking.conftest import Left, execute
 
 EXAMPLE = np.ones((2, 4, 60, 60), dtype=np.uint16)
 
@@ -203,3 +205,30 @@ def test_a_network_that_cannot_be_exported_leaves_no_model_and_a_tag(home: str) 
         assert not recorder.model(Stubborn(), EXAMPLE)
     assert not models_of(home, recorder)
     assert "of its own mind" in MlflowClient(home).get_run(recorder.run_id).data.tags["model_not_exported"]
+
+
+def test_a_job_s_run_is_brought_home_without_a_second_copy(left: Left, home: str) -> None:
+    (artifacts,) = left.folder.glob(f"mlruns/*/{left.run_id}/artifacts")
+    (artifacts / "checkpoints").mkdir()
+    (artifacts / "checkpoints/best.ckpt").write_bytes(b"weights")
+    brought = bring_run(left.folder, home, "home", {})
+    kept = Path(f"mlruns/home/{brought}/artifacts")
+    assert (kept / "checkpoints/best.ckpt").samefile(artifacts / "checkpoints/best.ckpt")
+    assert (kept / "result.json").read_text() == "{}"
+    described = next(left.folder.rglob("models/*/artifacts/MLmodel")).read_text()
+    assert left.run_id in described  # which the copy's own description did not write into
+    assert brought not in described
+
+
+def test_a_model_that_was_deleted_in_a_job_s_store_is_not_brought(left: Left, home: str) -> None:
+    execute(left.folder / "mlflow.db", "UPDATE logged_models SET lifecycle_stage = 'deleted'")
+    bring_run(left.folder, home, "home", {})
+    experiment = MlflowClient(home).get_experiment_by_name("home")
+    assert not MlflowClient(home).search_logged_models([experiment.experiment_id])
+
+
+def test_a_server_that_keeps_artifacts_in_a_folder_of_its_own_is_told(tmp_path: Path) -> None:
+    with pytest.raises(CannotRecord, match=r"start the server with --serve-artifacts .* with tracking\.uri=\.\.\."):
+        check_place("http://mlflow.lab:5000", "home", "/srv/not-here/mlruns/1")
+    check_place("http://localhost:5000", "home", str(tmp_path / "1"))  # which is this machine, or a shared disk
+    check_place("http://mlflow.lab:5000", "home", "mlflow-artifacts:/1")

@@ -71,8 +71,8 @@ def test_the_tags_that_are_given_win_over_those_of_the_run(left: Left, home: str
 @pytest.mark.parametrize(
     "call",
     [
-        "log_inputs", "log_artifacts", "log_outputs", "create_logged_model", "log_model_artifacts",
-        "finalize_logged_model", "set_terminated", "set_tag", "delete_tag",
+        "log_inputs", "log_outputs", "create_logged_model", "log_model_artifact", "finalize_logged_model",
+        "set_terminated", "set_tag", "delete_tag",
     ],
 )  # fmt: skip
 def test_a_copy_that_was_broken_off_is_made_again(

@@ -54,3 +54,21 @@ def test_a_deleted_experiment_is_told_with_the_way_to_bring_it_back(home: str) -
     told = r"the experiment gone was deleted: `mlflow experiments restore -x \d+` brings it back"
     with pytest.raises(CannotRecord, match=told), recorded(home, "gone", "n", False):
         pass
+
+
+@pytest.mark.parametrize("key", ["a@b", "", "k" * 251, "/basin", "a/../b"])
+def test_a_tag_that_mlflow_would_not_take_a_second_time_is_refused_the_first(home: str, key: str) -> None:
+    told = r"^tracking\.tags: MLflow takes no tag called "
+    with pytest.raises(CannotRecord, match=told), recorded(home, "e", "n", False, tags={key: "x"}):
+        pass
+    assert MlflowClient(home).get_experiment_by_name("e") is None
+
+
+def test_any_other_tag_is_taken_both_times(home: str) -> None:
+    tags = {"mlflow.parentRunId": "p", "a b/c:d-e_f": "", "Bär": "1", "basin": "Tuolumne" * 100}
+    with recorded(home, "e", "n", False, tags=tags) as recorder:
+        pass
+    with recorded(home, "e", "n", False, recorder.run_id, tags):
+        pass
+    kept = MlflowClient(home).get_run(recorder.run_id).data.tags
+    assert {key: kept[key] for key in tags} == {key: value[:500] for key, value in tags.items()}

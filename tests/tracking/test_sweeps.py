@@ -97,13 +97,13 @@ def test_a_store_that_is_away_when_a_sweep_ends_is_a_warning(caplog: pytest.LogC
 
 def test_a_copy_on_its_way_is_not_yet_the_job_s_run(home: str, left: Left, monkeypatch: pytest.MonkeyPatch) -> None:
     found: list[str | None] = []
-    upload = MlflowClient.log_artifacts
+    log_inputs = MlflowClient.log_inputs
 
-    def asking(self: MlflowClient, run_id: str, folder: str) -> None:
+    def asking(self: MlflowClient, *given: Any) -> None:
         found.append(run_of_job(home, "job-1"))
-        upload(self, run_id, folder)
+        log_inputs(self, *given)
 
-    monkeypatch.setattr(MlflowClient, "log_artifacts", asking)
+    monkeypatch.setattr(MlflowClient, "log_inputs", asking)
     brought = bring_run(left.folder, home, "home", {})
     assert found == [None]
     assert run_of_job(home, "job-1") == brought
