@@ -124,8 +124,12 @@ def _check_value(value: Any, parameter: inspect.Parameter, target: Callable[...,
     try:
         TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True)).validate_python(value)
     except ValidationError as error:
-        wanted = error.errors()[0]["msg"]
-        raise ConfigError(f"{key}={value!r}: {wanted[0].lower()}{wanted[1:]}.") from error
+        problem = error.errors()[0]
+        wanted = problem["msg"]
+        # Only here it is known that the class wants text: Hydra, or YAML, has read a number.
+        way_out = f" (text that looks like a number goes in quotes: {key}='\"...\"')"
+        hint = way_out if problem["type"] == "string_type" and isinstance(value, (bool, int, float)) else ""
+        raise ConfigError(f"{key}={value!r}: {wanted[0].lower()}{wanted[1:]}{hint}.") from error
     except (PydanticUserError, TypeError, NameError):
         return  # an annotation that cannot be checked; the target itself still may refuse the value
 

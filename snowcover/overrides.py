@@ -18,7 +18,7 @@ Schema = Callable[[], Any]
 """What gives the class that says which keys are text; called only where one has to be known, for loading it is slow"""
 
 # A value that Hydra may read as something other than its text; anything else need not be parsed twice.
-MAY_BE_CHANGED = re.compile(r"(?i)=.*(\d|\btrue\b|\bfalse\b|\binf\b|\bnan\b)")
+MAY_BE_CHANGED = re.compile(r"(?i)=.*(\d[_.e]|\.\d|[+-]\d|\btrue\b|\bfalse\b|\binf\b|\bnan\b)")
 # Hydra takes no `~` without quotes, and no shell puts the home in its place in `checkpoint.dir=~/x`.
 HOME = re.compile(r"([^=~]+=)(~[^\s'\"\\\[\]{},()]*)")
 # Of Hydra's functions those that hand their values on as they are; those of sweeps lose one pair of quotes.
@@ -46,6 +46,12 @@ def texts_quoted(arguments: Sequence[str], schema: Schema) -> list[str]:
             one = f"{found.group(1)}'{found.group(2)}'"
         in_quotes.append(_quoted(one, schema) if MAY_BE_CHANGED.search(one) and not one.startswith("-") else one)
     return in_quotes
+
+
+def as_typed(override: str) -> str:
+    """An override to be shown: without the quotes that `texts_quoted` gave it."""
+    key, _, value = override.partition("=")
+    return f"{key}={value[1:-1]}" if re.fullmatch(r"'[\w.+-]+'", value) else override
 
 
 def _quoted(override: str, schema: Schema) -> str:

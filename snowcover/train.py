@@ -8,6 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from snowcover.before_training import load_quietly, places, refuse_before_training
 from snowcover.command import Command, Finished, run, without_nodes
+from snowcover.overrides import as_typed
 
 if TYPE_CHECKING:
     from snowcover.config import Config
@@ -52,7 +53,7 @@ def train(composed: DictConfig) -> float:
     config = check(Config, without_nodes(composed, *OF_THE_LAUNCHER))
     hydra_config = HydraConfig.get()
     folder = Path(os.path.relpath(hydra_config.runtime.output_dir))  # as short as the user would type it
-    return fit(config, folder, list(hydra_config.overrides.task))
+    return fit(config, folder, [as_typed(one) for one in hydra_config.overrides.task])
 
 
 def fit(config: "Config", folder: Path, overrides: list[str]) -> float:

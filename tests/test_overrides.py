@@ -6,7 +6,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from hydra_plugins.snowcover_launcher._keys import JobConfig
-from snowcover.overrides import ChangedKey, texts_quoted
+from snowcover.overrides import ChangedKey, as_typed, texts_quoted
 
 
 def quoted(override: str) -> str:
@@ -85,3 +85,8 @@ def test_a_name_that_hydra_would_change_is_refused_with_the_way_out() -> None:
         quoted("tracking.tags={2018_05: snow}")
     assert as_hydra_reads("tracking.tags={2018: snow}") == {2018: "snow"}
     assert quoted("+tracking.tags.2018_05=snow") == "+tracking.tags.2018_05=snow"
+
+
+def test_what_is_shown_is_what_was_typed() -> None:
+    for typed in ("run_name=2018_05", "optimizer.lr=1e-3", "data.split.val_names=[a]", "~run_name", "run_name='a b'"):
+        assert as_typed(quoted(typed)) == typed

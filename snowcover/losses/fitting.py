@@ -3,6 +3,7 @@
 A loss is tried on a few made-up pixels, so that it need not be known by its name.
 """
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -46,7 +47,8 @@ def for_masks(loss: Loss, name: str) -> nn.Module:
 def _obstacle(loss: Loss) -> str | None:
     """Why it is no loss of masks; None where it is."""
     try:
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # such as torch's of shapes that differ: then it is given others
             return _fault(loss)
     except Exception as error:  # whatever a loss of somebody's raises
         return f"it fails with {type(error).__name__}: {' '.join(str(error).split())[:200]}"

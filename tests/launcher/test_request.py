@@ -199,3 +199,23 @@ def test_a_job_that_could_not_run_is_refused_with_the_way_out(overrides: list[st
     with pytest.raises(UserError, match=told) as raised:
         job(*overrides)
     assert "pw@" not in str(raised.value)
+
+
+def test_a_job_is_told_of_no_home_and_has_the_same_digest_from_any(monkeypatch: pytest.MonkeyPatch) -> None:
+    digests, texts = set(), set()
+    for home in ("/home/ana", "/home/bea"):
+        monkeypatch.setenv("HOME", home)
+        made = job("data.generate.folder='~/demo'", "data.cache='~/cache'")
+        assert made.config.data.generate["folder"] == f"{home}/demo"
+        digests.add(_request.config_digest(made.config))
+        texts.add(_request.staged_config(made, "snowcover-x", {}))
+    assert len(digests) == len(texts) == 1
+    values = yaml.safe_load(texts.pop())
+    assert values["data"]["cache"] == "~/cache"
+    assert values["data"]["sources"][0]["scenes"] == "~/demo/scenes/*"
+
+
+def test_a_local_path_is_refused_for_a_job_however_it_is_written() -> None:
+    for place in ("~/tiles", "tiles", "/data/tiles"):
+        with pytest.raises(UserError, match=r"data\.sources names .*tiles/a, which is on this machine"):
+            job("data=tiles", f"data.sources=[{{scenes: '{place}/a', collect: '{place}/m'}}]")

@@ -81,7 +81,7 @@ def _at_absolute_paths(values: dict[str, Any]) -> tuple[dict[str, Any], set[Path
     def absolute(place: str | None) -> str | None:
         if place is None or place.startswith("s3://"):
             return place
-        path = os.path.abspath(place)
+        path = os.path.abspath(os.path.expanduser(place))
         places.add(Path(re.split(r"[*?\[]", path, maxsplit=1)[0].rpartition("/")[0] or "/"))
         return path
 

@@ -189,6 +189,10 @@ COMMANDS: dict[str, tuple[Callable[[list[Chosen], argparse.Namespace], None], st
 }
 
 
+def _folder(given: str) -> Path:
+    return Path(given).expanduser()
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m snowcover.jobs", description="Jobs on rented machines.")
     commands = parser.add_subparsers(dest="command", required=True)
@@ -197,7 +201,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "jobs", nargs="*", help="names of jobs or their beginnings, or folders of sweeps; all if none"
         )
-        command.add_argument("--outputs", type=Path, default=Path("outputs"), help="where sweeps keep their folders")
+        command.add_argument("--outputs", type=_folder, default=Path("outputs"), help="where sweeps keep their folders")
         command.add_argument("--on-interrupt", choices=("stop", "detach"), help="what Ctrl-C does; by default it asks")
         command.set_defaults(run=run)
     return parser

@@ -14,6 +14,7 @@ from snowcover.before_training import load_quietly, places, refuse_before_traini
 from snowcover.checking import check
 from snowcover.checking_first import known_to_hydra
 from snowcover.errors import UserError
+from snowcover.overrides import as_typed
 from snowcover.writable import refuse_unwritable
 from snowcover.yaml_texts import refuse_changed_texts
 
@@ -54,7 +55,7 @@ class Job:
     @property
     def overrides(self) -> list[str]:
         """Everything that was changed of the defaults, as it may be kept and shown."""
-        return [without_password(override) for override in self.composed.hydra.overrides.task]
+        return [without_password(as_typed(override)) for override in self.composed.hydra.overrides.task]
 
     @property
     def folder(self) -> Path:
@@ -63,7 +64,7 @@ class Job:
 
     @property
     def title(self) -> str:
-        return " ".join(self.swept) or self.config.model["_target_"].rsplit(".", 1)[-1].lower()
+        return " ".join(map(as_typed, self.swept)) or self.config.model["_target_"].rsplit(".", 1)[-1].lower()
 
 
 def folder_of(composed: DictConfig) -> Path:

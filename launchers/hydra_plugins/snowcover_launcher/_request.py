@@ -12,6 +12,7 @@ from hydra_plugins.snowcover_launcher._keys import AwsConfig, JobConfig
 from hydra_plugins.snowcover_launcher._plan import OWN_STORE, Job
 from snowcover import __version__
 from snowcover.config import HwConfig
+from snowcover.paths import home_as_tilde
 
 PROJECT = "snowcover"  # every job's name begins with it: the account's policies name no other jobs
 NAME_LENGTH = 63  # CreateTrainingJob's TrainingJobName
@@ -123,7 +124,18 @@ def _training_keys(config: JobConfig) -> dict[str, Any]:
     values = config.model_dump(exclude={"aws", "launch"})
     if values["tracking"]["uri"].startswith("sqlite:"):
         values["tracking"]["uri"] = OWN_STORE
+    # A home is another on each machine, and whose it is concerns no job and no digest.
+    values["data"] = _as_elsewhere(values["data"])
     return values
+
+
+def _as_elsewhere(value: Any) -> Any:
+    """Values below a node with `~` in place of this user's home."""
+    if isinstance(value, dict):
+        return {key: _as_elsewhere(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_as_elsewhere(inner) for inner in value]
+    return home_as_tilde(value) if isinstance(value, str) else value
 
 
 def _algorithm(config: JobConfig) -> dict[str, Any]:
