@@ -84,8 +84,8 @@ def refuse_other(job: Job, found: Earlier) -> None:
     ours = {entry.path for entry in found.index.tiles} if found.is_complete else set(map(path, job.tiles))
     if strange := sorted(name for name in found.sizes if name.count("/") == 2 and parse(name) and name not in ours):
         raise StrangeTiles(
-            f"{job.folder} holds {len(strange)} tiles that are not in its {index.NAME} ({strange[0]}): move them to "
-            "a folder of their own."
+            f"{job.folder} holds tiles that are not in its {index.NAME} ({len(strange)}, the first {strange[0]}): move "
+            "them to a folder of their own."
         )
 
 

@@ -42,8 +42,9 @@ def forecast(job: Job, workers: int) -> Forecast:
 def why_none(job: Job) -> str:
     """Why no tile of a job can be made, and the way out."""
     any_share = replace(job, cut=replace(job.cut, min_valid=0.0))
-    observed_px = max((piece.entry.observed_px for piece in _cut(any_share, spread(job.tiles, SEARCHED))), default=0)
-    what = f"of {len(job.tiles)} tiles of {job.source.uri} at zoom {job.tiles[0].z}"
+    searched = spread(job.tiles, SEARCHED)
+    observed_px = max((piece.entry.observed_px for piece in _cut(any_share, searched)), default=0)
+    what = f"of {len(searched)} tiles of {job.source.uri} at zoom {job.tiles[0].z}"
     if not observed_px:
         return (
             f"in none {what} a pixel is observed: look at its nodata value and its masks, and at the tiles of cover "

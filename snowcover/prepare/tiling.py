@@ -81,7 +81,7 @@ def _remove(job: Job, found: Earlier, wrong: set[str]) -> None:
     if not wrong:
         return
     named = ", ".join(sorted(wrong)[:NAMED]) + (", ..." if len(wrong) > NAMED else "")
-    log.info("%s: %d files are not what %s says and are made again (%s).", job.folder, len(wrong), index.NAME, named)
+    log.info("%s: what is not as %s says is made again: %s.", job.folder, index.NAME, named)
     for name in sorted(filter(is_path, wrong & found.tiles)):
         storage.delete(f"{job.folder}/{name}")
 

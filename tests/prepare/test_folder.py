@@ -62,7 +62,7 @@ def test_a_damaged_tile_of_a_complete_folder_is_made_again_and_nothing_else(
     DAMAGE[how](tiles[1])
     kept = {path: path.stat().st_mtime_ns for path in tiles if path != tiles[1]}
     prepare(*of(masks.parent))
-    assert f"1 files are not what tiles.json says and are made again ({tiles[1].relative_to(masks)})" in caplog.text
+    assert f"what is not as tiles.json says is made again: {tiles[1].relative_to(masks)}." in caplog.text
     assert contents(masks) == whole
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
 
@@ -90,7 +90,7 @@ def test_a_damaged_tile_of_an_unfinished_folder_is_made_again_too(how: str, mask
 def test_a_tile_that_the_index_does_not_name_is_told(name: str, masks: Path) -> None:
     (masks / name).parent.mkdir()
     (masks / name).write_bytes(next(masks.rglob("14/*/*.tif")).read_bytes())
-    with pytest.raises(StrangeTiles, match=rf"masks holds 1 tiles that are not in its tiles\.json \({name}\)"):
+    with pytest.raises(StrangeTiles, match=rf"tiles that are not in its tiles\.json \(1, the first {name}\)"):
         prepare(*of(masks.parent))
 
 
