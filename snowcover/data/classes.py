@@ -64,18 +64,18 @@ def refuse_one_class(sides: Mapping[str, _Side]) -> None:
                 "data.split."
             )
         if share in (0, 1):
+            tiles = f"{facts.tiles} tile{'s' if facts.tiles != 1 else ''}"
             raise OneClass(
-                f"{share:.1%} of what is observed on the {side} side of the split ({facts.tiles} "
-                f"tile{'s' if facts.tiles != 1 else ''}) is snow, and a score of one class says nothing: "
-                f"{_likely(share, facts.unobserved)}; if the masks are right, give more tiles, another seed or another "
-                "data.split."
+                f"The {side} side of the split ({tiles}) is {share:.1%} snow, and scores of one class say nothing: "
+                f"likely causes are {_causes(share, facts.unobserved)}; where the masks are right, give more tiles, "
+                "another seed or another data.split."
             )
 
 
-def _likely(share: float, unobserved: int) -> str:
-    causes = ["its depth threshold was in other units (depth_threshold_m of prepare is in metres)"]
+def _causes(share: float, unobserved: int) -> str:
+    causes = ["a side that is too small", "a depth threshold in other units (prepare's depth_threshold_m is in metres)"]
     if share == 0 and unobserved:
-        causes.append("its masks mean snow by 255, which is unobserved here: make it 1")
+        causes.append("masks that mean snow by 255, which counts as unobserved (make it 1)")
     if share == 1:
-        causes.append("its masks have no 0, so that bare ground was lost on the way")
-    return f"likely {', or '.join(causes)}, or the side is too small"
+        causes.append("masks that lost their 0, for no snow, on the way")
+    return f"{', '.join(causes[:-1])} or {causes[-1]}"

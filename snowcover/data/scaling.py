@@ -49,7 +49,7 @@ def refuse_other(uri: str, said: Scaling | None, like_uri: str, like: Scaling | 
     """
     if said != like:
         raise WrongScaling(
-            f"{uri} is of {_told(said)}, {like_uri} of {_told(like)}: train on tiles of one scale, or write the one "
+            f"{uri} tells of {_told(said)}, {like_uri} of {_told(like)}: train on tiles of one scale, or write the one "
             "that they have into their files (gdal_edit.py -scale -offset)."
         )
 
@@ -91,4 +91,4 @@ def improbable(mean: Sequence[float], given: Scaling, dtype: str) -> str | None:
 
 
 def _told(scaling: Scaling | None) -> str:
-    return "no scale in the file" if scaling is None else f"scale {scaling.scale:.9g} and offset {scaling.offset:.9g}"
+    return "none" if scaling is None else f"scale {scaling.scale:.9g} and offset {scaling.offset:.9g}"

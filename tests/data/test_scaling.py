@@ -50,7 +50,7 @@ def test_tags_that_say_what_the_config_says_are_taken(tmp_path: Path) -> None:
 @pytest.mark.parametrize("last", [(1e-3, 0), (1, 0), (1e-4, 0.1)])
 def test_tiles_of_different_scale_are_refused_by_name(tmp_path: Path, last: tuple[float, float]) -> None:
     with pytest.raises(
-        WrongScaling, match=r"5503/12603\.tif is of .*, .*5500/12600\.tif of scale 0\.0001 and offset 0"
+        WrongScaling, match=r"5503/12603\.tif tells of .*, .*5500/12600\.tif of scale 0\.0001 and offset 0"
     ):
         gathered(write_site(tmp_path, (1e-4, 0), last))
 
