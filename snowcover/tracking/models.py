@@ -1,6 +1,7 @@
 """The network as an MLflow model of its run: one, however often the end of a run is begun anew."""
 
 import hashlib
+import logging
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -50,7 +51,8 @@ def exported(mapper: Any, example: np.ndarray[Any, Any], run: Run) -> Iterator[P
 def _export(mapper: Any, example: np.ndarray[Any, Any], folder: Path) -> None:
     import torch
 
-    from snowcover.versions import check_export
+    from snowcover.models.exported import exported as graph_of
+    from snowcover.versions import check_export, raw_tensor
 
     shape = (-1, example.shape[1], -1, -1)
     signature = ModelSignature(
@@ -60,14 +62,28 @@ def _export(mapper: Any, example: np.ndarray[Any, Any], folder: Path) -> None:
     requirement = f"torch=={torch.__version__.partition('+')[0]}"
     try:
         check_export()
-        mlflow.pytorch.save_model(
-            mapper, folder, mlflow_model=Model(), signature=signature, input_example=example,
-            pip_requirements=[requirement], serialization_format="pt2",
-        )  # fmt: skip
+        graph = graph_of(mapper, raw_tensor(example))
+        with _without_warnings():
+            mlflow.pytorch.save_model(  # pickled: what torch.export.load gives raises on eval()
+                graph, folder, mlflow_model=Model(), signature=signature, input_example=example,
+                pip_requirements=[requirement], serialization_format="pickle",
+            )  # fmt: skip
     except OSError:  # the disk's fault, not the network's
         raise
     except Exception as error:
         raise NotExported(str(error)) from error
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """MLflow warns of pickled models, which might hold code of others: this one is the run's own."""
+    logger = logging.getLogger("mlflow.pytorch")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def digest(mapper: Any) -> str:
