@@ -20,7 +20,8 @@ class Keeper:
         self._seen = self._mark()
 
     def keep_if_changed(self) -> None:
-        if (mark := self._mark()) != self._seen:
+        mark = self._mark()
+        if mark is not None and mark != self._seen:  # removed, the run is complete, and is handed over whole
             self._seen = mark
             self.keep()
 

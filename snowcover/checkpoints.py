@@ -3,6 +3,7 @@
 import errno
 import os
 import pickle
+import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,13 +15,19 @@ from torch import Tensor, nn
 
 from snowcover import storage
 from snowcover.errors import UserError
+from snowcover.finite import not_finite, some_of
 
 BEST, LAST = "best.ckpt", "last.ckpt"
+LEFT_OVER = re.compile(r"\.(best|last)\.ckpt\.\d+\.part|\.[0-9a-f]{16}\.tmp")  # our temporary names, and storage's
 NAMED = 8  # how many keys an error names
 
 
 class BadCheckpoint(UserError):
     """A file is not a checkpoint, or not one of this network."""
+
+
+class NoCheckpoint(BadCheckpoint):
+    """There is no such file."""
 
 
 class CannotSave(UserError):
@@ -60,25 +67,28 @@ def save(checkpoint: dict[str, Any], path: Path) -> None:
         part.unlink(missing_ok=True)
 
 
-def keep_as(path: Path, name: str) -> Path:
-    """The same file under a second name in its folder, replacing what had that name; costs no space."""
-    kept = path.with_name(name)
-    part = path.with_name(f".{name}.{os.getpid()}.part")
-    try:
-        os.link(path, part)
-        part.replace(kept)
-    except OSError:  # a file system without hard links
-        save(load(str(path)), kept)
-    finally:
-        part.unlink(missing_ok=True)
-    return kept
+def weights_of(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+    """What a checkpoint holds of weights and says of its run, without the state of optimizer, schedule and loops."""
+    return {key: checkpoint[key] for key in ("state_dict", "snowcover")}
+
+
+def can_go_on(checkpoint: Mapping[str, Any]) -> bool:
+    """Whether it holds all that training goes on with, and not weights alone."""
+    return "optimizer_states" in checkpoint
+
+
+def remove_left_over(folder: Path) -> None:
+    """Remove what was being written into a folder when its process was killed; nobody else may write there now."""
+    for path in folder.glob(".*"):
+        if LEFT_OVER.fullmatch(path.name):
+            path.unlink(missing_ok=True)
 
 
 def load(uri: str) -> dict[str, Any]:
     """The checkpoint at a path or s3:// uri, on the CPU, as data only.
 
     Raises:
-        BadCheckpoint: not a checkpoint, or one that holds more than data.
+        BadCheckpoint: not a checkpoint, one that holds more than data, or weights that are not finite.
         StorageError: it is not there.
     """
     if not storage.is_remote(uri):
@@ -91,7 +101,7 @@ def load(uri: str) -> dict[str, Any]:
 
 def _loaded(path: Path, uri: str) -> dict[str, Any]:
     if not path.is_file():
-        raise BadCheckpoint(f"{uri}: there is no such checkpoint; give the path of a best.ckpt or last.ckpt.")
+        raise NoCheckpoint(f"{uri}: there is no such checkpoint; give the path of a best.ckpt or last.ckpt.")
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, OSError, KeyError, pickle.UnpicklingError) as error:
@@ -101,6 +111,11 @@ def _loaded(path: Path, uri: str) -> dict[str, Any]:
         raise BadCheckpoint(f"{uri} cannot be read as a checkpoint: {reason}.") from error
     if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("state_dict"), Mapping):
         raise BadCheckpoint(f"{uri} is no checkpoint of ours or robosat.pink's: it has no state_dict.")
+    if broken := not_finite(checkpoint["state_dict"]):
+        raise BadCheckpoint(
+            f"{uri} holds weights that are not finite ({some_of(broken)}): its training had diverged, so take an "
+            "earlier one."
+        )
     return checkpoint
 
 
@@ -119,7 +134,7 @@ def load_network(network: nn.Module, checkpoint: Mapping[str, Any], uri: str) ->
     """Put a checkpoint's weights into a network, all of them.
 
     Raises:
-        BadCheckpoint: lists each weight that is missing, left over or of another shape.
+        BadCheckpoint: lists each weight that is missing, left over or of another shape or kind of number.
     """
     weights, own = network_weights(checkpoint), network.state_dict()
     # Counters of batches seen came to torch's batch norm later than some published checkpoints.
@@ -130,6 +145,11 @@ def load_network(network: nn.Module, checkpoint: Mapping[str, Any], uri: str) ->
         f"{key} is {tuple(weights[key].shape)} and should be {tuple(value.shape)}"
         for key, value in own.items()
         if key in weights and weights[key].shape != value.shape
+    ]
+    problems += [  # halves and doubles of a number are one; whole numbers, as of a quantised network, are others
+        f"{key} is {weights[key].dtype} and should be {value.dtype}"
+        for key, value in own.items()
+        if key in weights and weights[key].is_floating_point() != value.is_floating_point()
     ]
     if problems:
         shown = "; ".join(problems[:NAMED]) + (f"; and {len(problems) - NAMED} more" if len(problems) > NAMED else "")

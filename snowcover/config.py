@@ -233,10 +233,12 @@ class CheckpointConfig(Section):
     dir: Place | None = None
     """folder for best.ckpt and last.ckpt; by default checkpoints/ in the run's folder"""
     resume: Place | None = None
-    """auto: the last run of this config; or the path or s3:// of a last.ckpt to go on from"""
+    """auto: the last run of this config, or a new one where there is none; or the path or s3:// of a last.ckpt"""
     init_from: Place | None = None
     """path or s3:// of a checkpoint, ours or robosat.pink's, whose weights a new run starts from; a resumed run goes
     on from its own"""
+    keep_last: bool = False
+    """keep last.ckpt, with the optimizer's state, of a run that is complete: it can then be made longer"""
 
 
 class Config(Section):

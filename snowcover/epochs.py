@@ -1,19 +1,21 @@
 """What happens at the end of each epoch: scores, checkpoints, records, early stopping."""
 
 import logging
+import math
 import resource
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import lightning
 import torch
 
 from snowcover import checkpoints
 from snowcover.errors import first_line
-from snowcover.metrics import best_epoch, ends_with_best
+from snowcover.finite import NotFinite, diverged, not_finite, some_of
+from snowcover.metrics import ends_with_best, epoch_number, patience_over
 from snowcover.stopping import retake_signals, uninterrupted
 from snowcover.task import SnowTask
 
@@ -22,6 +24,7 @@ log = logging.getLogger(__name__)
 # Steps told that a checkpoint still holds, for a store that lost the last of them: a job's own, on a machine that was
 # taken away, is as old as its last copy.
 KEPT_STEPS = 5000
+CHECKED_STEPS = 50  # at a time for being finite: to look at each would make the device wait
 
 
 class Store(Protocol):
@@ -62,8 +65,9 @@ class Telling:
 class Epochs(lightning.Callback):
     """Keeps the history, saves `last` and `best`, and tells the recorder.
 
-    The checkpoint is saved first and holds what is yet to be told: whatever moment a run is killed at, going on from
-    `last` tells each epoch once.
+    `last` is saved first, with all that training goes on with and what is yet to be told: whatever moment a run is
+    killed at, going on from `last` tells each epoch once. `best` has the weights alone. An epoch whose loss or weights
+    are not finite leaves both as they were.
     """
 
     def __init__(
@@ -80,8 +84,6 @@ class Epochs(lightning.Callback):
 
     def on_train_start(self, trainer: lightning.Trainer, task: SnowTask) -> None:  # type: ignore[override]
         retake_signals()
-        # Lightning knows nothing of patience that was over when the run was stopped.
-        trainer.should_stop = self._patience_over(task.about["history"])
         if not task.about["history"]:
             with uninterrupted():
                 trainer.save_checkpoint(self._folder / checkpoints.LAST)  # killed in its first epoch, it goes on, too
@@ -92,10 +94,18 @@ class Epochs(lightning.Callback):
     def on_train_epoch_start(self, trainer: lightning.Trainer, task: SnowTask) -> None:  # type: ignore[override]
         self._started = time.perf_counter()
 
+    def on_train_batch_end(  # type: ignore[override]
+        self, trainer: lightning.Trainer, task: SnowTask, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if (batch_idx + 1) % CHECKED_STEPS == 0:
+            _check_steps(trainer, task)
+
     def on_validation_start(self, trainer: lightning.Trainer, task: SnowTask) -> None:  # type: ignore[override]
+        _check_steps(trainer, task)
         self._trained = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, task: SnowTask) -> None:  # type: ignore[override]
+        _check_epoch(trainer, task)
         task.step_plateau()
         row = self._row(trainer, task)
         history = task.about["history"]
@@ -104,21 +114,20 @@ class Epochs(lightning.Callback):
         with uninterrupted():
             trainer.save_checkpoint(self._folder / checkpoints.LAST)
             if trainer.is_global_zero and ends_with_best(history):
-                checkpoints.keep_as(self._folder / checkpoints.LAST, checkpoints.BEST)
+                weights = {"state_dict": task.state_dict(), "snowcover": task.about}
+                checkpoints.save(weights, self._folder / checkpoints.BEST)
         self.record(task)
         if self._show_epochs:
             log.info(epoch_line(row, trainer.max_epochs))
-        trainer.should_stop = trainer.should_stop or self._patience_over(history)
+        trainer.should_stop = trainer.should_stop or patience_over(history, self._patience_epochs)
 
     def record(self, task: SnowTask) -> None:
         """Tell the recorder what it does not have yet; a failure now is made good after the next epoch."""
         if self._tell is None:
             task.about["steps"] = []
             return
-        steps = [(step, {"loss": loss, "lr": lr}) for step, loss, lr in task.about["steps"]]
-        epochs = [(row["epoch"], {k: v for k, v in row.items() if k != "epoch"}) for row in task.about["history"]]
         try:
-            self._tell([*steps, *epochs])
+            self._tell(rows_to_tell(task.about))
         except Exception as error:
             log.warning("MLflow is away (%s); the epoch will be recorded later.", first_line(error))
         else:
@@ -134,11 +143,36 @@ class Epochs(lightning.Callback):
             "peak_memory_gb": peak_memory_gb(),
         }
 
-    def _patience_over(self, history: Sequence[Mapping[str, float]]) -> bool:
-        best = best_epoch(history)
-        return (
-            self._patience_epochs is not None and best is not None and len(history) - 1 - best >= self._patience_epochs
-        )
+
+def rows_to_tell(about: Mapping[str, Any]) -> list[tuple[int, Mapping[str, float]]]:
+    """Steps and epochs of a run, each with its values, as its checkpoint has them."""
+    steps = [(step, {"loss": loss, "lr": lr}) for step, loss, lr in about["steps"]]
+    return [*steps, *((row["epoch"], {k: v for k, v in row.items() if k != "epoch"}) for row in about["history"])]
+
+
+def _check_steps(trainer: lightning.Trainer, task: SnowTask) -> None:
+    """Raises NotFinite where the loss of a step since the last look was not finite, in all processes alike."""
+    if (bad := task.first_not_finite_step()) is None:
+        return
+    number = trainer.fit_loop.epoch_loop.total_batch_idx + 1 - bad.ago
+    where = f"in epoch {epoch_number(trainer.current_epoch)}, at step {number}"
+    raise _diverged(trainer, f"The training loss is not finite {where}", bad.lr)
+
+
+def _check_epoch(trainer: lightning.Trainer, task: SnowTask) -> None:
+    """Raises NotFinite where the validation loss, a weight or a running statistic is not finite after an epoch."""
+    where = f"after epoch {epoch_number(trainer.current_epoch)}"
+    broken = not_finite(task.state_dict())
+    if task.in_any_process(bool(broken)):  # running statistics are each process's own
+        names = some_of(broken) or "in another process"
+        raise _diverged(trainer, f"Weights are not finite {where} ({names})", task.learning_rate)
+    for name, scores in (("training", task.train_scores()), ("validation", task.val_scores())):
+        if not math.isfinite(scores.get("loss", 0.0)):
+            raise _diverged(trainer, f"The {name} loss is not finite {where}", task.learning_rate)
+
+
+def _diverged(trainer: lightning.Trainer, what: str, lr: float) -> NotFinite:
+    return diverged(what, lr, str(trainer.precision), trainer.gradient_clip_val)
 
 
 def peak_memory_gb() -> float:
@@ -152,7 +186,8 @@ def peak_memory_gb() -> float:
 def epoch_line(row: Mapping[str, float], max_epochs: int | None) -> str:
     """One epoch in a line that metric patterns can read."""
     values = " ".join(f"{n}={row[n]:.4f}" for n in ("train_loss", "train_iou", "val_loss", "val_iou") if n in row)
-    return f"epoch={row['epoch'] + 1:.0f}/{max_epochs} {values} tiles_per_second={row['tiles_per_second']:.2f}"
+    number = epoch_number(int(row["epoch"]))
+    return f"epoch={number}/{max_epochs} {values} tiles_per_second={row['tiles_per_second']:.2f}"
 
 
 def _steps(trainer: lightning.Trainer, task: SnowTask) -> list[tuple[int, float, float]]:

@@ -64,6 +64,17 @@ def best_epoch(history: Sequence[Mapping[str, float]]) -> int | None:
     return -max(known)[1] if known else None
 
 
+def epoch_number(index: int) -> int:
+    """What a user reads of an epoch: they are counted from 1 wherever one is told, and from 0 in the code alone."""
+    return index + 1
+
+
+def patience_over(history: Sequence[Mapping[str, float]], patience_epochs: int | None) -> bool:
+    """Whether as many epochs as patience lasts have come since the best one."""
+    best = best_epoch(history)
+    return patience_epochs is not None and best is not None and len(history) - 1 - best >= patience_epochs
+
+
 def ends_with_best(history: Sequence[Mapping[str, float]]) -> bool:
     """Whether the last epoch is the one to keep: the best so far, or as good as any where none could be scored."""
     return best_epoch(history) in (None, len(history) - 1)

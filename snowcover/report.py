@@ -17,6 +17,7 @@ from snowcover.data.manifest import Manifest, Pair, some
 from snowcover.data.reading import RawPair
 from snowcover.data.survey import SideFacts
 from snowcover.machine import Device
+from snowcover.metrics import epoch_number
 from snowcover.models.mapper import SnowMapper
 from snowcover.task import TestTotals
 from snowcover.versions import raw_tensor
@@ -77,7 +78,7 @@ def outcome(scores: Mapping[str, float], best_epoch: int, uri: str, folder: Path
     """What came of it, as a table."""
     return table(
         [
-            ("best epoch", f"{best_epoch + 1}"),
+            ("best epoch", str(best_epoch)),
             *((f"test {name}", _beside_brightness(name, scores)) for name in SCORES if name in scores),
             ("checkpoint", str(checkpoint)),
             ("files", str(folder)),
@@ -113,8 +114,7 @@ def draw_outcome(
 ) -> None:
     """The pictures of a finished run."""
     bare, snow = totals.histogram.cpu().numpy()
-    # Counted from 1, as on the terminal.
-    curves = [{**row, "epoch": row["epoch"] + 1, "lr": row["lr_at_end"]} for row in history]
+    curves = [{**row, "epoch": epoch_number(int(row["epoch"])), "lr": row["lr_at_end"]} for row in history]
     pictures.learning_curves(folder / "learning_curves.png", curves)
     pictures.confusion(folder / "confusion.png", *totals.counts, title="Test tiles")
     pictures.precision_recall(folder / "precision_recall.png", snow, bare, title="Snow on test tiles")

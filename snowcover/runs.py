@@ -2,26 +2,29 @@
 
 import hashlib
 import json
+import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from snowcover import checkpoints, machine, storage
+from snowcover import checkpoints, records, storage
 from snowcover.addresses import without_password
 from snowcover.checking import flat
-from snowcover.config import Config
+from snowcover.config import Config, TrainerConfig
 from snowcover.errors import UserError
-from snowcover.metrics import ends_with_best
+from snowcover.metrics import ends_with_best, patience_over
+from snowcover.records import Record
 
-RECORD = "run.json"
+log = logging.getLogger(__name__)
+
 # What may change between a stop and going on: where and how long, not what is learned from what.
 MAY_CHANGE = {
     "run_name": None,
     "tracking": None,
     "hw": None,
-    "checkpoint": {"dir", "resume"},
+    "checkpoint": {"dir", "resume", "keep_last"},
     "data": {"cache", "manifest", "images", "masks"},
     "trainer": {"max_epochs", "patience_epochs"},
 }
@@ -32,23 +35,13 @@ class CannotResume(UserError):
 
 
 @dataclass(frozen=True)
-class Record:
-    """The run.json of a run's folder: enough to find the run again."""
-
-    identity: str
-    run_id: str
-    tracking_uri: str
-    started: str
-
-
-@dataclass(frozen=True)
 class Beginning:
     """A run's folder and what it starts from."""
 
     folder: Path
     checkpoint_dir: Path
     resumed_from: str | None = None
-    """uri of the last.ckpt that is gone on from"""
+    """uri of the last.ckpt that is gone on from, or of the best.ckpt of a run that was trained to its end"""
     about: Mapping[str, Any] | None = None
     """what that checkpoint says of its run"""
 
@@ -56,9 +49,17 @@ class Beginning:
     def run_id(self) -> str | None:
         return self.about["run_id"] if self.about else None
 
+    @property
+    def last(self) -> Path:
+        return self.checkpoint_dir / checkpoints.LAST
+
+    @property
+    def best(self) -> Path:
+        return self.checkpoint_dir / checkpoints.BEST
+
 
 def beginning(config: Config, folder: Path) -> Beginning:
-    """Where this run starts; `folder` is used unless an earlier run's folder is gone on with.
+    """Where this run starts; `folder` is used unless an earlier run's folder is gone on with. Writes nothing.
 
     Raises:
         CannotResume, BadCheckpoint, StorageError
@@ -66,34 +67,60 @@ def beginning(config: Config, folder: Path) -> Beginning:
     given_dir = Path(config.checkpoint.dir) if config.checkpoint.dir else None
     new = Beginning(folder, given_dir or folder / "checkpoints")
     resume = config.checkpoint.resume
-    if resume is None:
-        if (new.checkpoint_dir / checkpoints.LAST).exists():
-            raise CannotResume(
-                f"{new.checkpoint_dir} holds another run's {checkpoints.LAST}: go on with checkpoint.resume=auto, "
-                "or give another checkpoint.dir."
-            )
+    wanted = _checkpoint_of_this(config, folder) if resume == "auto" else resume
+    if wanted is None:
+        _refuse_anothers(new)
+        if resume == "auto":
+            log.info("checkpoint.resume=auto: there is no run of exactly this config yet, so it begins now.")
         return new
-    last = _last_of_this(config, folder) if resume == "auto" else resume
-    about = checkpoints.load(last).get("snowcover")
+    found, checkpoint = _loaded(wanted)
+    about = checkpoint.get("snowcover")
     if about is None:
-        raise CannotResume(f"{last} is not one of our checkpoints: start a new run with checkpoint.init_from={last}.")
-    _refuse_other(config, about, last)
-    own = Path(last).parent.parent
-    if not storage.is_remote(last) and (own / RECORD).is_file():
-        new = Beginning(own, Path(last).parent)
-    if machine.rank() == 0:  # which alone reads it, and beside which no other process is to write
-        _fetch_best(last, new.checkpoint_dir, about)
-    return replace(new, resumed_from=last, about=about)
+        raise CannotResume(f"{found} is not one of our checkpoints: start a new run with checkpoint.init_from={found}.")
+    _refuse_other(config, about, found)
+    if training_left(config.trainer, about["history"]) and not checkpoints.can_go_on(checkpoint):
+        raise CannotResume(
+            f"{found} holds weights alone, so the run, which ended after {len(about['history'])} epochs, cannot go on "
+            f"to trainer.max_epochs={config.trainer.max_epochs}: start a new run from them with "
+            f"checkpoint.init_from={found}, and give checkpoint.keep_last=true to a run that may be made longer."
+        )
+    start = replace(_place(new, config, found, about["run_id"]), resumed_from=found, about=about)
+    if storage.is_remote(found) or Path(found).resolve().parent != start.checkpoint_dir.resolve():
+        _refuse_anothers(start)
+    return start
+
+
+def training_left(trainer: TrainerConfig, history: list[Mapping[str, float]]) -> bool:
+    """Whether a run of this history has epochs to go."""
+    return len(history) < trainer.max_epochs and not patience_over(history, trainer.patience_epochs)
+
+
+def fetch_best(start: Beginning) -> None:
+    """Bring the best checkpoint so far to where a run that goes on will look for it.
+
+    Raises:
+        CannotResume: it is not beside the last one.
+    """
+    if start.resumed_from is None or start.about is None or not start.about["history"]:
+        return
+    found = start.resumed_from
+    if not storage.is_remote(found) and Path(found).resolve() == start.best.resolve():
+        return
+    if ends_with_best(start.about["history"]):  # a stop may have come between saving the two
+        checkpoints.save(checkpoints.weights_of(checkpoints.load(found)), start.best)
+        return
+    beside = _beside(found)
+    if not storage.is_remote(beside) and Path(beside).resolve() == start.best.resolve() and start.best.is_file():
+        return
+    try:
+        storage.download(beside, str(start.best))
+    except storage.MissingFile as error:
+        raise CannotResume(f"{found} has no {checkpoints.BEST} beside it, which going on needs: copy both.") from error
 
 
 def write_record(start: Beginning, config: Config, run_id: str) -> None:
-    record = Record(
-        identity(config),
-        run_id,
-        without_password(config.tracking.uri),
-        datetime.now(UTC).isoformat(),
-    )
-    storage.write(str(start.folder / RECORD), json.dumps(asdict(record), indent=2).encode())
+    now, uri = datetime.now(UTC).isoformat(), without_password(config.tracking.uri)
+    records.write(start.folder, Record(identity(config), run_id, uri, now))
 
 
 def identity(config: Config) -> str:
@@ -116,32 +143,62 @@ def _deciding(config: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def _last_of_this(config: Config, folder: Path) -> str:
-    """last.ckpt of the run of this config that started last."""
+def _checkpoint_of_this(config: Config, folder: Path) -> str | None:
+    """last.ckpt of the run of this config that started last, or its best.ckpt if that is all that it has left."""
     if config.checkpoint.dir:
-        last = Path(config.checkpoint.dir) / checkpoints.LAST
-        if last.is_file():
-            return str(last)
-        raise CannotResume(f"checkpoint.resume=auto: there is no {last} to go on from; start without resume.")
-    root = next((parent for parent in folder.parents if parent.name == config.experiment_name), folder.parent)
+        return _last_or_best(Path(config.checkpoint.dir))
     wanted = identity(config)
-    found = ((_record(path), path.parent) for path in root.rglob(RECORD))
-    same = (
-        (record.started, folder / "checkpoints" / checkpoints.LAST)
-        for record, folder in found
-        if record.identity == wanted
-    )
-    for _, last in sorted(same, reverse=True):
-        if last.is_file():
-            return str(last)
-    raise CannotResume(
-        f"checkpoint.resume=auto: no run of exactly this config has a {checkpoints.LAST} under {root}; "
-        "start it without resume, or give the path of a checkpoint."
-    )
+    same = (its for its, record in records.below(_root(config, folder)) if record.identity == wanted)
+    return next((found for its in same if (found := _last_or_best(its / "checkpoints"))), None)
 
 
-def _record(path: Path) -> Record:
-    return Record(**json.loads(path.read_text()))
+def _root(config: Config, folder: Path) -> Path:
+    """Where the runs of this experiment lie."""
+    return next((parent for parent in folder.parents if parent.name == config.experiment_name), folder.parent)
+
+
+def _last_or_best(folder: Path) -> str | None:
+    paths = (folder / name for name in (checkpoints.LAST, checkpoints.BEST))
+    return next((str(path) for path in paths if path.is_file()), None)
+
+
+def _loaded(uri: str) -> tuple[str, dict[str, Any]]:
+    """The checkpoint, or the best one beside it: a run that is complete keeps no last.ckpt."""
+    missing = (checkpoints.NoCheckpoint, storage.MissingFile)
+    try:
+        return uri, checkpoints.load(uri)
+    except missing as error:
+        try:
+            return _beside(uri), checkpoints.load(_beside(uri))
+        except missing:
+            raise error from None
+
+
+def _beside(uri: str) -> str:
+    folder, slash, _ = uri.rpartition("/")
+    return f"{folder}{slash}{checkpoints.BEST}"
+
+
+def _place(new: Beginning, config: Config, found: str, run_id: str | None) -> Beginning:
+    """The folders of the run that is gone on with, where it has any on this machine."""
+    if storage.is_remote(found):
+        return new
+    own = Path(found).parent.parent
+    if (record := records.read(own)) is not None and record.run_id == run_id:
+        return Beginning(own, Path(found).parent)
+    if config.checkpoint.resume != "auto":
+        return new
+    its = (folder for folder, record in records.below(_root(config, new.folder)) if record.run_id == run_id)
+    return replace(new, folder=next(its, new.folder))
+
+
+def _refuse_anothers(start: Beginning) -> None:
+    """Nothing that another run saved is written over."""
+    if (taken := _last_or_best(start.checkpoint_dir)) is not None:
+        raise CannotResume(
+            f"{start.checkpoint_dir} holds another run's {Path(taken).name}: go on with checkpoint.resume=auto, "
+            "or give another checkpoint.dir."
+        )
 
 
 def _refuse_other(config: Config, about: Mapping[str, Any], last: str) -> None:
@@ -153,21 +210,3 @@ def _refuse_other(config: Config, about: Mapping[str, Any], last: str) -> None:
             f"{last} belongs to another config ({shown}): go on with the same config, or start a new run from "
             f"its weights with checkpoint.init_from={last}."
         )
-
-
-def _fetch_best(last: str, folder: Path, about: Mapping[str, Any]) -> None:
-    """Bring the best checkpoint so far to where this run will look for it."""
-    best = folder / checkpoints.BEST
-    beside = last.removesuffix(checkpoints.LAST) + checkpoints.BEST
-    history = about["history"]
-    if not history:
-        return
-    if ends_with_best(history):
-        checkpoints.save(checkpoints.load(last), best)  # a stop may have come between saving the two
-        return
-    if best == Path(beside) and best.is_file():
-        return
-    try:
-        storage.download(beside, str(best))
-    except storage.MissingFile as error:
-        raise CannotResume(f"{last} has no {checkpoints.BEST} beside it, which going on needs: copy both.") from error

@@ -17,7 +17,7 @@ from snowcover.command import ending_in_a_sentence
 from snowcover.config import Config
 from snowcover.errors import UserError, first_line
 
-LAST = "last.ckpt"  # as in snowcover.checkpoints, which loads torch
+BEST, LAST = "best.ckpt", "last.ckpt"  # as in snowcover.checkpoints, which loads torch
 USAGE = "usage: python -m snowcover.staged CONFIG RUN_FOLDER CHECKPOINT_DIR FAILURE_FILE"
 
 
@@ -74,10 +74,13 @@ def _values(path: Path) -> dict[str, Any]:
 
 
 def train(config_file: Path, folder: Path, checkpoint_dir: Path) -> float:
-    """Begins the run of a staged file, or goes on with it where its checkpoint directory holds a last.ckpt."""
+    """Begins the run of a staged file, or goes on with it where its checkpoint directory holds a checkpoint.
+
+    Of a run that was trained to its end that is best.ckpt alone: there is nothing to train then, only to hand over.
+    """
     config, job = staged(config_file)
-    last = checkpoint_dir / LAST
-    place = {"dir": str(checkpoint_dir), "resume": str(last) if last.is_file() else None}
+    there = (str(path) for path in (checkpoint_dir / LAST, checkpoint_dir / BEST) if path.is_file())
+    place = {"dir": str(checkpoint_dir), "resume": next(there, config.checkpoint.resume)}
     config = config.model_copy(update={"checkpoint": config.checkpoint.model_copy(update=place)})
 
     from snowcover.train import fit

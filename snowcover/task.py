@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from snowcover.data.loader import Batch
 from snowcover.data.transforms import augmented
+from snowcover.finite import flags_of_not_finite
 from snowcover.metrics import Counts, confusion, scores
 from snowcover.models.mapper import SnowMapper
 from snowcover.versions import drop_methods
@@ -45,6 +46,14 @@ class Tally:
         return Counts(*reduce(self._counts).tolist())
 
 
+class BadStep(NamedTuple):
+    """A step whose loss was not finite in some process."""
+
+    ago: int
+    """steps taken since, itself included"""
+    lr: float
+
+
 class TestTotals(NamedTuple):
     """What the test pass counted, over all processes."""
 
@@ -52,6 +61,8 @@ class TestTotals(NamedTuple):
     loss: float
     histogram: Tensor
     """[2, bins] pixels by predicted probability: no snow, snow"""
+    not_finite: int = 0
+    """observed pixels of which the network's answer was no number"""
 
 
 class SnowTask(lightning.LightningModule):
@@ -78,6 +89,7 @@ class SnowTask(lightning.LightningModule):
         self._seed = seed
         self._steps_per_epoch = steps_per_epoch
         self._steps: list[tuple[Tensor, float]] = []  # loss and learning rate of each step of this epoch
+        self._checked = 0  # how many of them are known to be finite
 
     def configure_optimizers(self) -> Any:
         optimizer = self._make_optimizer(self.parameters())
@@ -106,14 +118,27 @@ class SnowTask(lightning.LightningModule):
 
     def take_steps(self) -> list[dict[str, float]]:
         """Loss and learning rate of the steps since the last call."""
-        steps, self._steps = self._steps, []
+        steps, self._steps, self._checked = self._steps, [], 0
         return [{"loss": float(loss), "lr": lr} for loss, lr in steps]
+
+    def first_not_finite_step(self) -> BadStep | None:
+        """The first step since the last call whose loss was not finite; the processes ask together."""
+        steps, self._checked = self._steps[self._checked :], len(self._steps)
+        if not steps:
+            return None
+        flags = self._sum(flags_of_not_finite([loss for loss, _ in steps])).tolist()
+        first = next((index for index, flag in enumerate(flags) if flag), None)
+        return None if first is None else BadStep(len(steps) - first, steps[first][1])
+
+    def in_any_process(self, found: bool) -> bool:
+        """Whether something was found in one of the processes; they ask together."""
+        return bool(self._sum(torch.tensor([float(found)], device=self.device)).item())
 
     def on_train_epoch_start(self) -> None:
         # Everything random in an epoch follows from the seed and its number, so that an epoch begun again after a
         # stop is the same epoch.
         torch.manual_seed((self._seed * 1_000_003 + self.current_epoch * 1009 + self.global_rank) % 2**63)
-        self._steps = []
+        self._steps, self._checked = [], 0
         self._tally = Tally(self.device)
 
     def on_validation_epoch_start(self) -> None:
@@ -122,6 +147,7 @@ class SnowTask(lightning.LightningModule):
     def on_test_epoch_start(self) -> None:
         self._val_tally = Tally(self.device)
         self._histogram = torch.zeros(2, PROBABILITY_BINS, dtype=torch.int64, device=self.device)
+        self._not_finite = torch.zeros(1, dtype=torch.int64, device=self.device)
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         image, mask = augmented(batch, self._augment)
@@ -139,7 +165,9 @@ class SnowTask(lightning.LightningModule):
     def test_step(self, batch: Batch, batch_index: int) -> None:
         logits = self.mapper.logits(batch.image)
         self._val_tally.add(logits, batch.mask, self.loss(logits, batch.mask))
-        bins = (logits.squeeze(1).float().sigmoid() * PROBABILITY_BINS).long().clamp(max=PROBABILITY_BINS - 1)
+        self._not_finite += (logits.isnan().squeeze(1) & (batch.mask != 255)).sum()
+        probability = logits.squeeze(1).float().sigmoid().nan_to_num(0.0)
+        bins = (probability * PROBABILITY_BINS).long().clamp(max=PROBABILITY_BINS - 1)
         for row, value in enumerate((0, 1)):
             self._histogram[row] += torch.bincount(bins[batch.mask == value], minlength=PROBABILITY_BINS)
 
@@ -156,7 +184,8 @@ class SnowTask(lightning.LightningModule):
 
     def test_totals(self) -> TestTotals:
         loss = self.val_scores().get("loss", math.nan)
-        return TestTotals(self._val_tally.counts(self._sum), loss, self._sum(self._histogram))
+        not_finite = int(self._sum(self._not_finite))
+        return TestTotals(self._val_tally.counts(self._sum), loss, self._sum(self._histogram), not_finite)
 
     @property
     def learning_rate(self) -> float:

@@ -1,25 +1,21 @@
 """The story of one run, from a checked config to its result."""
 
 import contextlib
-import json
 import logging
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, cast
 
 import lightning
-import numpy as np
 import torch
 import yaml
 from lightning.pytorch.callbacks import TQDMProgressBar
 from torch import nn
 
-from snowcover import __version__, checkpoints, machine, network, report, runs, storage
-from snowcover.addresses import without_password
-from snowcover.baseline import baseline
+from snowcover import __version__, checkpoints, disk, ending, machine, network, report, runs, storage
 from snowcover.checking import flat
 from snowcover.components import maker
 from snowcover.config import Config, TrainerConfig
@@ -27,21 +23,17 @@ from snowcover.data.gather import Tiles, gather
 from snowcover.data.loader import TileLoader, batch_count
 from snowcover.data.transforms import augmentation
 from snowcover.epochs import Epochs, Telling
-from snowcover.errors import first_line
+from snowcover.finite import NotFinite
 from snowcover.machine import Device
-from snowcover.metrics import best_epoch, scores
 from snowcover.models.mapper import SnowMapper
 from snowcover.parts import check_parts, make_loss
+from snowcover.run_folder import alone_in, move_log
 from snowcover.runs import Beginning, CannotResume
 from snowcover.stopping import among, stopping_on_signals
-from snowcover.task import SnowTask, TestTotals
+from snowcover.task import SnowTask, TestTotals, takes
 from snowcover.tracking import Recorder, recorded
-from snowcover.versions import check_export
 
 log = logging.getLogger(__name__)
-
-RESULT = "result.json"
-EXAMPLE_PX = 260  # largest side of the MLflow model's input example, which is stored as text
 
 
 def fit(config: Config, folder: Path, overrides: Sequence[str]) -> float:
@@ -64,31 +56,66 @@ def fit(config: Config, folder: Path, overrides: Sequence[str]) -> float:
         device = machine.device(config.hw)
         lightning.seed_everything(config.seed)
         start = runs.beginning(config, folder)
-        net, loss = _parts(config, start)
-        if (done := _finished(start, config)) is not None:
-            return done
-        with _recorder(config, start, overrides) as recorder:
-            tiles = gather(config)
-            tile_bytes = network.tile_memory_bytes(net, tiles.survey.shape)
-            network.check_memory(tile_bytes, config.trainer.batch_size, device.memory_bytes)
-            task = _task(config, start, tiles, net, loss, device)
-            if recorder is not None:
-                _announce(config, start, overrides, tiles, task, device, recorder)
-            trainer = _trainer(config, start, device, len(tiles.of("train")), recorder)
-            with among(device.processes):
-                _train(trainer, task, tiles, config, start)
-                totals = _test(trainer, task, tiles, config, start)
-            if recorder is not None:
-                _conclude(config, start, tiles, task, totals, recorder)
-    return _objective(task)
+        first = machine.rank() == 0  # which alone writes
+        with alone_in(start.checkpoint_dir) if first else contextlib.nullcontext():
+            if start.folder.resolve() != folder.resolve():
+                move_log(folder, start.folder)
+            if not _training_left(config, start) and (done := ending.finished(start)) is not None:
+                return done
+            if first:
+                runs.fetch_best(start)
+            return _run(config, start, overrides, device)
 
 
-def _parts(config: Config, start: Beginning) -> tuple[nn.Module, nn.Module]:
-    """Network and loss, made before any tile is read so that a wrong name costs nothing."""
+def _run(config: Config, start: Beginning, overrides: Sequence[str], device: Device) -> float:
+    """The story itself: what there is of it yet to come."""
+    net, loss, weights_about = _parts(config, start)
+    result = None if _training_left(config, start) else ending.kept_outcome(start)
+    with ending.safe_without_mlflow(start) as kept, _recorder(config, start, overrides) as recorder:
+        if recorder is not None:
+            disk.check_room(net, config.optimizer, start.checkpoint_dir, recorder.local_artifacts())
+        tiles = gather(config)
+        tile_bytes = network.tile_memory_bytes(net, tiles.survey.shape)
+        network.check_memory(tile_bytes, config.trainer.batch_size, device.memory_bytes)
+        task = _task(config, start, tiles, net, loss, weights_about, device)
+        if recorder is not None:
+            _announce(config, start, overrides, tiles, task, device, recorder)
+        if result is None:
+            totals = _trained_and_tested(config, start, tiles, task, device, recorder)
+            result = ending.keep_outcome(config, start, tiles, task, totals) if recorder is not None else None
+        else:
+            ending.load_best(task, start)
+        if recorder is not None and result is not None:
+            kept.set()
+            ending.record_outcome(start, result, tiles, task, recorder)
+    if recorder is not None and result is not None:
+        ending.finish(config, start, result)
+    return ending.objective(task)
+
+
+def _training_left(config: Config, start: Beginning) -> bool:
+    return start.about is None or runs.training_left(config.trainer, start.about["history"])
+
+
+def _parts(config: Config, start: Beginning) -> tuple[nn.Module, nn.Module, Mapping[str, Any] | None]:
+    """Network and loss, made before any tile is read so that a wrong name or checkpoint costs nothing.
+
+    Returns:
+        Beside them, what a checkpoint of ours whose weights are begun with says of its run.
+    """
     check_parts(config)
-    weights_follow = bool(start.resumed_from or config.checkpoint.init_from)
-    net = network.build(config.model, config.data.bands, pretrained=not weights_follow)
-    return net, make_loss(config.loss)
+    uri = None if start.resumed_from else config.checkpoint.init_from
+    net = network.build(config.model, config.data.bands, pretrained=not (start.resumed_from or uri))
+    about = None
+    if uri is not None:
+        checkpoint = checkpoints.load(uri)
+        about = checkpoint.get("snowcover")
+        if about is not None and about["bands"] != config.data.bands:
+            raise checkpoints.BadCheckpoint(
+                f"{uri} was trained on bands {', '.join(about['bands'])}: give data.bands=[{','.join(about['bands'])}]."
+            )
+        checkpoints.load_network(net, checkpoint, uri)
+    return net, make_loss(config.loss), about
 
 
 def _recorder(config: Config, start: Beginning, overrides: Sequence[str]) -> AbstractContextManager[Recorder | None]:
@@ -100,8 +127,12 @@ def _recorder(config: Config, start: Beginning, overrides: Sequence[str]) -> Abs
     )
 
 
-def _task(config: Config, start: Beginning, tiles: Tiles, net: nn.Module, loss: nn.Module, device: Device) -> SnowTask:
-    mean, std = _normalisation(config, start, tiles, net)
+def _task(
+    config: Config, start: Beginning, tiles: Tiles, net: nn.Module, loss: nn.Module,
+    weights_about: Mapping[str, Any] | None, device: Device,
+) -> SnowTask:  # fmt: skip
+    mean, std = _normalisation(config, start, tiles, weights_about)
+    steps_per_epoch = _steps_per_epoch(len(tiles.of("train")), device.processes, config.trainer)
     task = SnowTask(
         SnowMapper(net, config.data.scale, config.data.offset, mean, std),
         loss,
@@ -109,7 +140,7 @@ def _task(config: Config, start: Beginning, tiles: Tiles, net: nn.Module, loss: 
         maker(config.scheduler) if config.scheduler else None,
         augmentation(config.data.augment),
         config.seed,
-        steps_per_epoch=_steps_per_epoch(len(tiles.of("train")), device.processes, config.trainer),
+        steps_per_epoch=steps_per_epoch,
     )
     digest = tiles.manifest.digest
     if start.about is not None:
@@ -118,13 +149,27 @@ def _task(config: Config, start: Beginning, tiles: Tiles, net: nn.Module, loss: 
                 f"The tiles are not those that {start.resumed_from} was trained on: give its manifest with "
                 f"data.manifest={start.folder / 'manifest.csv'}, or start a new run with checkpoint.init_from."
             )
+        _refuse_other_steps(config, start, steps_per_epoch)
         task.about.update(start.about)
         return task
     task.about.update(
         version=__version__, config=runs.public(config), bands=list(config.data.bands), scale=config.data.scale,
         offset=config.data.offset, mean=mean, std=std, manifest_digest=digest, history=[], steps=[], run_id=None,
+        steps_per_epoch=steps_per_epoch,
     )  # fmt: skip
     return task
+
+
+def _refuse_other_steps(config: Config, start: Beginning, steps_per_epoch: int) -> None:
+    """A schedule that moves with each step was laid out for as many steps as an epoch had."""
+    assert start.about is not None
+    before = start.about["steps_per_epoch"]
+    per_step = config.scheduler and takes(maker(config.scheduler), "steps_per_epoch")
+    if per_step and _training_left(config, start) and before != steps_per_epoch:
+        raise CannotResume(
+            f"{start.resumed_from} comes from epochs of {before} steps, and here they have {steps_per_epoch}, which "
+            "its learning rate's schedule cannot follow: go on with as many hw.devices as before."
+        )
 
 
 def _steps_per_epoch(tiles: int, processes: int, trainer: TrainerConfig) -> int:
@@ -132,25 +177,25 @@ def _steps_per_epoch(tiles: int, processes: int, trainer: TrainerConfig) -> int:
     return math.ceil(batches / trainer.accumulate_batches)
 
 
-def _normalisation(config: Config, start: Beginning, tiles: Tiles, net: nn.Module) -> tuple[list[float], list[float]]:
+def _normalisation(
+    config: Config, start: Beginning, tiles: Tiles, weights_about: Mapping[str, Any] | None
+) -> tuple[list[float], list[float]]:
     """Mean and std of each band's reflectance; weights keep the ones that they were trained with."""
-    if start.about is not None:
-        return start.about["mean"], start.about["std"]
-    about = None
-    if uri := config.checkpoint.init_from:
-        checkpoint = checkpoints.load(uri)
-        about = checkpoint.get("snowcover")
-        if about is not None and about["bands"] != config.data.bands:
-            raise checkpoints.BadCheckpoint(
-                f"{uri} was trained on bands {', '.join(about['bands'])}: give data.bands=[{','.join(about['bands'])}]."
-            )
-        checkpoints.load_network(net, checkpoint, uri)
     data = config.data
-    if data.mean is not None and data.std is not None:
-        return data.mean, data.std
-    if about is not None:
-        return about["mean"], about["std"]
-    return tiles.survey.mean, tiles.survey.std
+    if start.about is not None:
+        mean, std = start.about["mean"], start.about["std"]
+    elif data.mean is not None and data.std is not None:
+        mean, std = data.mean, data.std
+    elif weights_about is not None:
+        mean, std = weights_about["mean"], weights_about["std"]
+    else:
+        mean, std = tiles.survey.mean, tiles.survey.std
+    if not all(map(math.isfinite, [*mean, *std])):
+        raise NotFinite(
+            f"The bands' mean {mean} and standard deviation {std} are not all finite numbers: look for tiles with "
+            "values that are none, or give data.mean and data.std."
+        )
+    return mean, std
 
 
 def _announce(
@@ -164,6 +209,8 @@ def _announce(
         log.warning(note)
     task.about["run_id"] = recorder.run_id
     runs.write_record(start, config, recorder.run_id)
+    if _training_left(config, start):
+        (start.folder / ending.RESULT).unlink(missing_ok=True)  # of when it was shorter
     recorder.tags(report.tags(overrides, device))
     if start.resumed_from:
         log.info("Going on from %s after %d epochs.", start.resumed_from, len(task.about["history"]))
@@ -196,13 +243,26 @@ def _write_inputs(config: Config, start: Beginning, tiles: Tiles) -> list[Path]:
     return paths
 
 
+def _trained_and_tested(
+    config: Config, start: Beginning, tiles: Tiles, task: SnowTask, device: Device, recorder: Recorder | None
+) -> TestTotals:
+    trainer = _trainer(config, start, device, len(tiles.of("train")), recorder)
+    with among(device.processes):
+        if _training_left(config, start):
+            _train(trainer, task, tiles, config, start)
+        trainer.strategy.barrier()  # the first process has only just named the best one
+        if trainer.is_global_zero:  # which alone has that file on several machines, and shares its weights
+            ending.load_best(task, start)
+        return ending.test(trainer, task, _Batches(tiles, config))
+
+
 def _trainer(
     config: Config, start: Beginning, device: Device, train_tiles: int, recorder: Recorder | None
 ) -> lightning.Trainer:
     terminal = recorder is not None and sys.stderr.isatty()
     epochs = Epochs(
         start.checkpoint_dir,
-        _telling(start, recorder) if recorder is not None else None,
+        Telling(recorder, resumed=start.about is not None) if recorder is not None else None,
         config.trainer.patience_epochs,
         train_tiles,
         show_epochs=recorder is not None and not terminal,
@@ -229,10 +289,6 @@ def _trainer(
     )
 
 
-def _telling(start: Beginning, recorder: Recorder) -> Telling:
-    return Telling(recorder, resumed=start.about is not None)
-
-
 def _train(trainer: lightning.Trainer, task: SnowTask, tiles: Tiles, config: Config, start: Beginning) -> None:
     data = _Batches(tiles, config)
     try:
@@ -243,15 +299,6 @@ def _train(trainer: lightning.Trainer, task: SnowTask, tiles: Tiles, config: Con
             "and raise trainer.accumulate_batches as much."
         ) from error
     trainer.callbacks[0].record(task)  # type: ignore[attr-defined]
-
-
-def _test(trainer: lightning.Trainer, task: SnowTask, tiles: Tiles, config: Config, start: Beginning) -> TestTotals:
-    trainer.strategy.barrier()  # the first process has only just named the best one
-    if trainer.is_global_zero:  # which alone has that file, where there are several machines, and shares its weights
-        best = str(start.checkpoint_dir / checkpoints.BEST)
-        checkpoints.load_network(task.mapper.network, checkpoints.load(best), best)
-    trainer.test(task, datamodule=_Batches(tiles, config), verbose=False)
-    return task.test_totals()
 
 
 class _Batches(lightning.LightningDataModule):
@@ -283,68 +330,3 @@ class _Batches(lightning.LightningDataModule):
             trainer.world_size,
             pin=trainer.strategy.root_device.type == "cuda",
         )
-
-
-def _conclude(
-    config: Config, start: Beginning, tiles: Tiles, task: SnowTask, totals: TestTotals, recorder: Recorder
-) -> None:
-    """Say and record what came of it."""
-    history = task.about["history"]
-    best = best_epoch(history) or 0
-    test = {"loss": totals.loss, **scores(totals.counts)}
-    plain = baseline(tiles.survey.sides["train"].brightness, tiles.survey.sides["test"].brightness)
-    brightness = {f"brightness_{name}": value for name, value in scores(plain.counts).items()}
-    _telling(start, recorder)([(best, {f"test_{name}": value for name, value in (test | brightness).items()})])
-    mapper = task.mapper.cpu().eval()
-    report.draw_outcome(start.folder, history, totals, tiles, mapper, config.data.bands)
-    for picture in sorted(start.folder.glob("*.png")):
-        recorder.artifact(picture, "pictures")
-    for name in (checkpoints.BEST, checkpoints.LAST):
-        recorder.artifact(start.checkpoint_dir / name, "checkpoints")
-    _record_model(mapper, tiles, recorder)
-    checkpoint = start.checkpoint_dir / checkpoints.BEST
-    result = {
-        "objective": _objective(task), "best_epoch": best, "test": test | brightness, "run_id": recorder.run_id,
-        "checkpoint": str(checkpoint), "max_epochs": config.trainer.max_epochs,
-    }  # fmt: skip
-    storage.write(str(start.folder / RESULT), json.dumps(result, indent=2).encode())
-    recorder.artifact(start.folder / RESULT)
-    log.info(report.outcome(test | brightness, best, without_password(config.tracking.uri), start.folder, checkpoint))
-
-
-def _record_model(mapper: SnowMapper, tiles: Tiles, recorder: Recorder) -> None:
-    try:
-        check_export()
-        recorder.model(mapper, _example(tiles))
-    except Exception as error:  # some encoder of hundreds may not export: no reason to lose a trained run
-        reason = first_line(error)
-        log.warning("This network could not be kept as an MLflow model (%s); its checkpoint has all of it.", reason)
-        recorder.tags({"model_not_exported": reason})
-
-
-def _example(tiles: Tiles) -> np.ndarray[Any, Any]:
-    """Two raw tiles [2, C, h, w], cut small.
-
-    Exporting takes what is special about an example for the rule: one tile, or a size that needs no padding.
-    """
-    pairs = (tiles.of("test") * 2)[:2]
-    side = min(EXAMPLE_PX, *(size - 4 for size in tiles.survey.shape[1:]))
-    return np.stack([tiles.read(pair).image[:, :side, :side] for pair in pairs])
-
-
-def _objective(task: SnowTask) -> float:
-    history = task.about["history"]
-    best = best_epoch(history)
-    return math.nan if best is None else float(history[best]["val_iou"])
-
-
-def _finished(start: Beginning, config: Config) -> float | None:
-    """The objective of a run that has nothing left to do."""
-    path = start.folder / RESULT
-    if not (start.resumed_from and path.is_file()):
-        return None
-    result = json.loads(path.read_text())
-    if result["max_epochs"] < config.trainer.max_epochs:
-        return None
-    log.info("Nothing to do: the run in %s is complete.", start.folder)
-    return float(result["objective"])

@@ -108,14 +108,12 @@ def test_a_full_disk_leaves_the_checkpoint_before_it_whole(tmp_path: Path) -> No
     assert [file.name for file in tmp_path.iterdir()] == ["last.ckpt"]
 
 
-def test_a_kept_checkpoint_stays_when_its_source_is_replaced(tmp_path: Path) -> None:
-    path = tmp_path / "last.ckpt"
-    for value in (1.0, 2.0):
-        checkpoints.save({"state_dict": {"a": torch.tensor(value)}}, path)
-        if value == 1.0:
-            checkpoints.keep_as(path, "best.ckpt")
-    assert checkpoints.load(str(tmp_path / "best.ckpt"))["state_dict"]["a"] == 1
-    assert checkpoints.load(str(path))["state_dict"]["a"] == 2
+def test_weights_of_whole_numbers_are_not_taken_for_measurements() -> None:
+    checkpoint = ours(net())
+    checkpoint["state_dict"]["mapper.network.0.weight"] = torch.zeros(2, 4, 3, 3, dtype=torch.int8)
+    with pytest.raises(BadCheckpoint, match=r"0\.weight is torch\.int8 and should be torch\.float32"):
+        checkpoints.load_network(net(), checkpoint, "quantised.ckpt")
+    checkpoints.load_network(net().half(), ours(net()), "whole.ckpt")
 
 
 def test_a_stop_while_saving_comes_when_the_checkpoint_is_whole(tmp_path: Path) -> None:

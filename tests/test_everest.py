@@ -18,7 +18,7 @@ def outcome(root: str, folder: Path) -> tuple[str, list[list[str]], list[dict[st
     """Digest, split and scores of one epoch."""
     sources = f'data.sources=[{{scenes: "{root}/images/*", collect: "{root}/masks/everest_weak"}}]'
     fit(config(*RUN, sources, f"tracking.uri=sqlite:///{folder.parent}/mlflow.db"), folder, [])
-    about = checkpoints.load(str(folder / "checkpoints/last.ckpt"))["snowcover"]
+    about = checkpoints.load(str(folder / "checkpoints/best.ckpt"))["snowcover"]
     split = list(csv.reader((folder / "split.csv").read_text().splitlines()))
     scores = [{k: v for k, v in row.items() if k.startswith(("train_", "val_"))} for row in about["history"]]
     return about["manifest_digest"], split, scores

@@ -10,7 +10,8 @@ import yaml
 
 from snowcover import __version__
 from snowcover.checking import ConfigError
-from snowcover.staged import OtherVersion, staged
+from snowcover.config import Config
+from snowcover.staged import OtherVersion, staged, train
 from tests.making import config
 
 JOB = {"version": __version__, "name": "job-1", "result": None, "overrides": ["model=unet"]}
@@ -54,6 +55,22 @@ def test_another_version_is_refused_before_its_keys_are_read(tmp_path: Path) -> 
 def test_what_is_wrong_with_it_is_told_by_its_key(tmp_path: Path, changes: dict[str, object], told: str) -> None:
     with pytest.raises(ConfigError, match=told):
         staged(write(tmp_path, **changes))
+
+
+@pytest.mark.parametrize(
+    ("there", "resumed"),
+    [(["last.ckpt", "best.ckpt"], "last.ckpt"), (["best.ckpt"], "best.ckpt"), ([], None)],
+)
+def test_a_job_started_again_goes_on_also_where_only_its_best_checkpoint_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: list[str], resumed: str | None
+) -> None:
+    given: list[Config] = []
+    monkeypatch.setattr("snowcover.train.fit", lambda config, *_: given.append(config))
+    for name in there:
+        (tmp_path / name).touch()
+    users = {"dir": None, "resume": "s3://bucket/last.ckpt", "init_from": None}
+    train(write(tmp_path, checkpoint=users), tmp_path / "run", tmp_path)
+    assert given[0].checkpoint.resume == (str(tmp_path / resumed) if resumed else users["resume"])
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:

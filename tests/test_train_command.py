@@ -149,8 +149,12 @@ def test_a_killed_run_goes_on_with_nothing_lost_but_its_unfinished_epoch(
     assert done.returncode == 0, done.stderr
     (found,) = runs(tmp_path)
     assert found.info.status == "FINISHED"
-    (last,) = tmp_path.glob("outputs/*/*/checkpoints/last.ckpt")
-    assert [row["epoch"] for row in checkpoints.load(str(last))["snowcover"]["history"]] == [0, 1, 2, 3]
+    (folder,) = tmp_path.glob("outputs/*/*")  # that of the first command: the second one's log is in it, too
+    (best,) = (folder / "checkpoints").iterdir()
+    assert [row["epoch"] for row in checkpoints.load(str(best))["snowcover"]["history"]] == [0, 1, 2, 3]
+    log = (folder / "train.log").read_text()
+    assert "epoch=1/4" in log
+    assert "epoch=4/4" in log
     client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
     assert [entry.step for entry in client.get_metric_history(found.info.run_id, "val_loss")] == [0, 1, 2, 3]
 

@@ -26,6 +26,7 @@ from snowcover.tracking.store import BATCH, PARAMS, VALUE_LENGTH, run_tags
 
 log = logging.getLogger(__name__)
 
+ERROR = "error"  # tag of a run that failed
 STOP_PATIENCE_S = 20.0  # whoever stops a run waits no longer than that
 
 
@@ -46,6 +47,10 @@ class Recorder:
         """Wait for the store again at its next failure, after an outage in which calls no longer waited: to be called
         before what must be recorded, such as the end of a run."""
         self._patiently.renew()
+
+    def local_artifacts(self) -> Path | None:
+        """The folder of this machine that takes the run's artifacts; None where they go elsewhere."""
+        return artifacts.local_folder(self._run.info.artifact_uri)
 
     def params(self, values: Mapping[str, Any]) -> None:
         entries = [Param(key, str(value)[:VALUE_LENGTH]) for key, value in values.items()]
@@ -186,6 +191,8 @@ def _going_on(client: MlflowClient, uri: str, experiment: str, run_id: str, tags
     if place is not None:
         artifacts.check_place(uri, experiment, str(place.parent.parent))
     client.log_batch(run_id, tags=run_tags(tags), synchronous=True)
+    if ERROR in run.data.tags:  # of when it failed; it goes on now
+        client.delete_tag(run_id, ERROR)
     return run
 
 
@@ -210,7 +217,7 @@ def _end(recorder: Recorder, monitor: SystemMetricsMonitor | None, status: store
     recorder._patiently.renew(STOP_PATIENCE_S)
     try:
         if status == "FAILED":
-            recorder.tags({"error": f"{type(error).__name__}: {error}"})
+            recorder.tags({ERROR: f"{type(error).__name__}: {error}"})
     except Exception as second:
         log.debug("The error is not in MLflow: %s", second)
     try:

@@ -1,7 +1,6 @@
 """From the command line to the run in MLflow, with jobs that really train on a stand-in for SageMaker's machines."""
 
 from pathlib import Path
-from typing import Any
 
 import mlflow
 import pytest
@@ -123,10 +122,10 @@ def test_a_spot_interruption_goes_on_in_the_same_run_with_no_epoch_counted_twice
     client, (run,) = runs(launching.folder)
     assert steps(client, run, "val_loss") == [0, 1, 2, 3]
     assert run.data.metrics["job_spot_saving"] > 0
-    checkpoint: dict[str, Any] = checkpoints.load(
-        client.download_artifacts(run.info.run_id, "checkpoints/last.ckpt", str(launching.folder))
-    )
-    assert [row["epoch"] for row in checkpoint["snowcover"]["history"]] == [0, 1, 2, 3]
+    fetched = launching("fetch", main=jobs_command.main)
+    assert fetched.status == 0, fetched.err
+    (best,) = launching.folder.glob("outputs/*/*/0/model/best.ckpt")
+    assert [row["epoch"] for row in checkpoints.load(str(best))["snowcover"]["history"]] == [0, 1, 2, 3]
 
 
 def test_a_job_that_cannot_train_fails_with_its_own_sentence(launching: Launching, tiles: str) -> None:

@@ -33,7 +33,7 @@ def test_a_trained_run_comes_home_whole_and_its_model_works_there(trained: Left,
     assert whole["tags"]["job"] == "job-1"
     assert not [key for key in whole["params"] if key.startswith("tracking.tags")]  # they would differ in each run
     assert {"system/cpu_utilization_percentage", "val_iou", "loss"} <= set(whole["metrics"])
-    assert {"checkpoints/best.ckpt", "pictures/tiles.png", "config.yaml"} <= set(whole["files"])
+    assert {"pictures/tiles.png", "config.yaml"} <= set(whole["files"])
     assert whole["datasets"][0]["tags"] == {"mlflow.data.context": "training"}
 
     (output,) = MlflowClient(home).get_run(run_id).outputs.model_outputs

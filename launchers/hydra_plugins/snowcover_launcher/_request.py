@@ -23,7 +23,12 @@ VARIANTS = ("current", "kepler")
 # Of the line that training prints at the end of each epoch.
 METRICS = ("train_loss", "train_iou", "val_loss", "val_iou", "tiles_per_second")
 # Where and for how long a job runs does not decide what it learns.
-NOT_DECIDING = {"run_name": True, "hw": {"max_hours", "max_wait_hours", "spot", "volume_gb"}, "tracking": {"tags"}}
+NOT_DECIDING = {
+    "run_name": True,
+    "hw": {"max_hours", "max_wait_hours", "spot", "volume_gb"},
+    "tracking": {"tags"},
+    "checkpoint": {"keep_last"},
+}
 
 
 def job_name(job: Job, sweep: str) -> str:
