@@ -158,7 +158,10 @@ def _brought_home(job: Job, ml: Path, folder: Path, tags: Mapping[str, str], sta
 
     for kind, place in (("model", "model"), ("output", "output/data"), ("checkpoints", "checkpoints")):
         shutil.rmtree(folder / kind, ignore_errors=True)
-        shutil.copytree(ml / place, folder / kind)
+        if kind != "checkpoints":
+            shutil.copytree(ml / place, folder / kind)
+        elif (ml / place / "last.ckpt").is_file():  # else the run is complete, and its best one is in `model`
+            shutil.copytree(ml / place, folder / kind, ignore=shutil.ignore_patterns("mlflow"))
     store = folder / "output" / "mlflow"
     if store.is_dir():
         tracking.bring_run(store, job.config.tracking.uri, job.config.experiment_name, tags)

@@ -1,5 +1,6 @@
 """What a job left in S3, brought to this machine: its MLflow run, its model, its files."""
 
+import contextlib
 import logging
 import shutil
 import tarfile
@@ -92,7 +93,19 @@ def fetch(account: Account, record: JobRecord, into: Path) -> list[Path]:
     Raises:
         BadArchive
     """
-    return [into / kind for kind in ("model", "output") if fetch_archive(account, _archive(record, kind), into / kind)]
+    found = [into / kind for kind in ("model", "output") if fetch_archive(account, _archive(record, kind), into / kind)]
+    if _is_home(record):
+        shutil.rmtree(into / "output" / STORE, ignore_errors=True)  # the network's weights are in it once more
+    return found
+
+
+def _is_home(record: JobRecord) -> bool:
+    """Whether the run of a job's own store is in the user's."""
+    from snowcover import tracking
+
+    with contextlib.suppress(tracking.CannotRecord):  # then nobody knows
+        return record.own_store and tracking.run_of_job(record.tracking_uri, record.name) is not None
+    return False
 
 
 def fetch_archive(account: Account, uri: str, into: Path) -> bool:
