@@ -16,7 +16,7 @@ from snowcover.writable import local_place, refuse_unwritable, run_place, value_
 if TYPE_CHECKING:
     from snowcover.config import Config
 
-RECORD = "run.json"  # as in snowcover.runs, which loads torch
+RECORD = "run.json"  # as in snowcover.records
 
 
 class HoldsARun(UserError):

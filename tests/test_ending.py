@@ -16,11 +16,11 @@ import torch
 import yaml
 from mlflow import MlflowClient
 
-from snowcover import checkpoints
+from snowcover import checkpoints, training
 from snowcover.config import Config
 from snowcover.ending import NotRecorded
 from snowcover.finite import NotFinite
-from snowcover.runs import CannotResume
+from snowcover.runs import Beginning, CannotResume
 from snowcover.task import SnowTask
 from snowcover.tracking import CannotRecord, Recorder
 from snowcover.training import fit
@@ -172,3 +172,11 @@ def test_weights_to_begin_with_are_looked_at_before_any_tile(here: Path) -> None
     checkpoints.save({"state_dict": {"conv.weight": torch.ones(2)}}, here / "other.ckpt")
     with pytest.raises(checkpoints.BadCheckpoint, match=r"other\.ckpt does not fit this network"):
         fit(small(here / "no-tiles", here, f"checkpoint.init_from={here}/other.ckpt"), here / "run", [])
+
+
+def test_a_schedule_of_single_steps_goes_on_with_as_many_steps_an_epoch_alone(here: Path) -> None:
+    about = {"steps_per_epoch": 8, "history": []}
+    start = Beginning(here, here / "checkpoints", "last.ckpt", about)
+    with pytest.raises(CannotResume, match=r"epochs of 8 steps, and here they have 4.*hw\.devices as before"):
+        training._refuse_other_steps(small(here, here, "scheduler=onecycle"), start, 4)
+    training._refuse_other_steps(small(here, here, "scheduler=cosine"), start, 4)

@@ -73,7 +73,7 @@ def test_the_digest_follows_what_is_learned_and_not_where_or_how_long() -> None:
 
     same = digest()
     assert digest("hw.max_hours=3", "hw.spot=true", "run_name=mine", "tracking.tags={basin: x}") == same
-    assert digest("aws.tags={owner: ana}", "launch.max_parallel=2") == same
+    assert digest("aws.tags={owner: ana}", "launch.max_parallel=2", "checkpoint.keep_last=true") == same
     others = [
         digest(change)
         for change in ("optimizer.lr=1e-3", "seed=1", "hw=g4dn", "model=unet", "hw.devices=2",
