@@ -75,6 +75,16 @@ def test_a_copy_is_made_once_for_each_checkpoint(tmp_path: Path) -> None:
     assert not (kept / "mlflow.db").exists()
 
 
+def test_a_complete_run_whose_last_checkpoint_is_removed_is_not_copied_once_more(tmp_path: Path) -> None:
+    store(tmp_path / "work")
+    checkpoint, kept = tmp_path / "last.ckpt", tmp_path / "kept"
+    checkpoint.write_text("one")
+    keeper = Keeper(tmp_path / "work", kept, checkpoint)
+    checkpoint.unlink()
+    keeper.keep_if_changed()
+    assert not kept.exists()  # the model would be in S3 twice
+
+
 def test_a_copy_that_cannot_be_written_is_told_and_ends_nothing(tmp_path: Path, capfd) -> None:
     store(tmp_path / "work")
     (tmp_path / "kept").write_text("a file in the way")
