@@ -7,7 +7,8 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from snowcover.errors import UserError
-from snowcover.prepare.pixels import Pixels, seen
+from snowcover.prepare.nodata import seen
+from snowcover.prepare.pixels import Pixels
 from snowcover.prepare.positions import Array, Grid
 from snowcover.prepare.raster import Raster
 

@@ -10,7 +10,8 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from snowcover.errors import UserError
-from snowcover.prepare.pixels import Pixels, seen
+from snowcover.prepare.nodata import seen
+from snowcover.prepare.pixels import Pixels
 from snowcover.prepare.positions import Array
 
 STRIP_ROWS, STRIP_COLUMNS = 512, 16384  # read at once: 32 MB of float32

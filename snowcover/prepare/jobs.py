@@ -13,8 +13,9 @@ from snowcover.prepare.config import Config
 from snowcover.prepare.cover import Cover
 from snowcover.prepare.encode import Tags
 from snowcover.prepare.extent import boxes
+from snowcover.prepare.nodata import nodata_values, tile_nodata
 from snowcover.prepare.pieces import Cut
-from snowcover.prepare.pixels import Pixels, nodata_values, tile_nodata
+from snowcover.prepare.pixels import Pixels
 from snowcover.prepare.preview import layout
 from snowcover.prepare.raster import Raster
 from snowcover.prepare.warp import Source

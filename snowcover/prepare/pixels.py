@@ -4,13 +4,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from snowcover.data.bands import ALPHA, canonical, names_in_file
-from snowcover.data.observed import holds, observed
 from snowcover.errors import UserError
 from snowcover.prepare.positions import Array
 from snowcover.prepare.units import unit_of
@@ -22,10 +20,6 @@ class SeveralImages(UserError):
 
 class MixedBands(UserError):
     """The bands of one file differ in type or nodata value."""
-
-
-class WrongNodata(UserError):
-    """A nodata value that the pixels' type cannot hold."""
 
 
 class WrongScale(UserError):
@@ -139,36 +133,3 @@ def _refuse_scale(uri: str, pixels: Pixels) -> None:
                 f"{uri} says that its numbers are to be multiplied with {scale:g} and {offset:g} to be added: correct "
                 "its scale and offset, for example by gdal_edit.py -scale 1 -offset 0."
             )
-
-
-def nodata_values(uri: str, pixels: Pixels, given: float | None) -> tuple[float, ...]:
-    """What a pixel may be equal to where it was not observed: the file's own nodata value, and the user's.
-
-    Raises: WrongNodata
-    """
-    if given is not None and not holds(pixels.dtype, given):
-        raise WrongNodata(
-            f"nodata={given:g} cannot be in {uri}, whose pixels are {pixels.dtype}: give a value that such a pixel can "
-            "have, or leave nodata out."
-        )
-    own = [value for value in (pixels.nodata,) if value is not None and holds(pixels.dtype, value)]
-    return tuple(dict.fromkeys(own if given is None else [*own, float(given)]))
-
-
-def seen(bands: Sequence[Array], nodata: Sequence[float], mask: Array | None) -> Array:
-    """Where a pixel was observed, [H, W] bool: see snowcover.data.observed, for several nodata values."""
-    found = observed(bands, nodata[0] if nodata else None, mask)
-    for value in nodata[1:]:
-        found &= observed(bands, value)
-    return found
-
-
-def tile_nodata(dtype: str, nodata: Sequence[float]) -> float:
-    """The nodata value of the tiles of a scene: a number that all programs take for the same one.
-
-    Floating point with no finite nodata value of its own gets NaN: no measurement can be equal to it.
-    """
-    finite = [value for value in nodata if math.isfinite(value)]
-    if np.dtype(dtype).kind == "f":
-        return float(np.dtype(dtype).type(finite[0])) if finite else math.nan
-    return finite[0] if finite else 0.0

@@ -8,8 +8,8 @@ from xml.etree import ElementTree
 import numpy as np
 
 from snowcover.errors import UserError
+from snowcover.prepare.nodata import keep_off
 from snowcover.prepare.positions import Array
-from snowcover.prepare.warp import keep_off
 
 _BANDS = ".//{*}bandSpecificMetadata"
 

@@ -5,14 +5,14 @@ a source pixel that is measured, not hoped for. OpenCV then samples the source t
 """
 
 import math
-from typing import Any, Protocol
+from typing import Protocol
 
 import cv2
 import numpy as np
 from rasterio.windows import Window
 
-from snowcover.data.observed import FLOAT32_EPSILON, equals
 from snowcover.data.tiles import Tile, bounds
+from snowcover.prepare.nodata import keep_off
 from snowcover.prepare.positions import Array, Floats, Grid, positions
 
 MAX_SOURCE_PX = 2**22  # read at once: a tile that needs more is made in parts, so memory has a bound
@@ -183,24 +183,3 @@ def _hide(values: Array, seen: Array, nodata: float) -> None:
     if hidden.any():
         values[hidden] = nodata
     keep_off(values, ~hidden, nodata)
-
-
-def keep_off(values: Array, where: Array, nodata: float) -> None:
-    """Change [H, W, C] so that no reader takes a pixel `where` [H, W] for nodata: see snowcover.data.observed."""
-    if nodata != 0:
-        for band in range(values.shape[2]):
-            taken = equals(values[..., band], nodata) & where
-            if taken.any():
-                values[taken, band] = _beside(values.dtype, nodata)
-        return
-    taken = (values[..., 0] == 0) & where
-    if taken.any():
-        taken[taken] = (values[taken] == 0).all(axis=1)
-        values[taken] = _beside(values.dtype, nodata)
-
-
-def _beside(dtype: Any, nodata: float) -> float:
-    """The nearest value that is not taken for nodata, towards 0 unless nodata is 0."""
-    if np.dtype(dtype).kind != "f":
-        return nodata + 1 if nodata <= 0 else nodata - 1
-    return nodata * (1 - 4 * FLOAT32_EPSILON) if nodata else float(np.finfo(np.float32).tiny)

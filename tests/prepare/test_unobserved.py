@@ -16,11 +16,11 @@ from snowcover.data.observed import observed
 from snowcover.errors import UserError
 from snowcover.prepare.collect import WrongCollect
 from snowcover.prepare.fill import NotAlpha, UntaggedFill
-from snowcover.prepare.pixels import MixedBands, SeveralImages, WrongNodata
+from snowcover.prepare.nodata import WrongNodata, keep_off
+from snowcover.prepare.pixels import MixedBands, SeveralImages
 from snowcover.prepare.radiance import MissingCoefficients, coefficients, scaled
 from snowcover.prepare.scene import WrongType
 from snowcover.prepare.udm import WrongUdm
-from snowcover.prepare.warp import keep_off
 from tests.prepare.command import finish, prepare
 from tests.prepare.cutting import collect_job, first_tile, scene_job, tiles
 from tests.prepare.rasters import depth, imagery, shared, write_mask, write_raster
