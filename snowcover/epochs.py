@@ -13,7 +13,7 @@ import lightning
 import torch
 
 from snowcover import checkpoints
-from snowcover.errors import first_line
+from snowcover.errors import UserError, first_line
 from snowcover.finite import NotFinite, diverged, not_finite, some_of
 from snowcover.metrics import ends_with_best, epoch_number, patience_over
 from snowcover.stopping import retake_signals, uninterrupted
@@ -81,6 +81,7 @@ class Epochs(lightning.Callback):
         self._show_epochs = show_epochs
         self._started = 0.0
         self._trained = 0.0
+        self._away = False  # MLflow, which is told once an outage and not once an epoch
 
     def on_train_start(self, trainer: lightning.Trainer, task: SnowTask) -> None:  # type: ignore[override]
         retake_signals()
@@ -129,8 +130,12 @@ class Epochs(lightning.Callback):
         try:
             self._tell(rows_to_tell(task.about))
         except Exception as error:
-            log.warning("MLflow is away (%s); the epoch will be recorded later.", first_line(error))
+            if not self._away:
+                why = str(error) if isinstance(error, UserError) else first_line(error)
+                log.warning("The epochs from here on are recorded once MLflow takes them: %s", why)
+            self._away = True
         else:
+            self._away = False
             task.about["steps"] = task.about["steps"][-KEPT_STEPS:]
 
     def _row(self, trainer: lightning.Trainer, task: SnowTask) -> dict[str, float]:

@@ -7,12 +7,14 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import requests
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+from snowcover.epochs import Epochs, Telling
 from snowcover.tracking import CannotRecord, patience, recorded
 from snowcover.tracking.causes import cannot_record, passes
 from tests.tracking.conftest import execute, runs
@@ -113,6 +115,22 @@ def test_a_run_that_is_deleted_while_it_trains_is_told_with_the_way_to_bring_it_
     assert told in str(error.value)
     with pytest.raises(CannotRecord, match="was deleted"), recorded(home, "home", "n", False, recorder.run_id):
         pass
+
+
+def test_a_run_that_is_deleted_while_it_trains_is_told_once_and_not_each_epoch(
+    home: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    history = [{"epoch": epoch, "val_iou": 0.5} for epoch in range(3)]
+    with contextlib.suppress(CannotRecord), recorded(home, "home", "n", False) as recorder:
+        epochs = Epochs(tmp_path, Telling(recorder, resumed=False), None, 1, False)
+        MlflowClient(home).delete_run(recorder.run_id)
+        for count in (1, 2):
+            epochs.record(SimpleNamespace(about={"steps": [], "history": history[:count]}))  # type: ignore[arg-type]
+        MlflowClient(home).restore_run(recorder.run_id)
+        epochs.record(SimpleNamespace(about={"steps": [], "history": history}))  # type: ignore[arg-type]
+    assert caplog.text.count("are recorded once MLflow takes them: MLflow cannot record at") == 1
+    assert "mlflow runs restore --run-id" in caplog.text
+    assert len(MlflowClient(home).get_metric_history(recorder.run_id, "val_iou")) == 3
 
 
 def test_going_on_in_a_store_that_never_had_the_run_is_told(home: str) -> None:
