@@ -1,12 +1,13 @@
 """Which stores a rented machine can reach, told from their addresses alone."""
 
 import string
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snowcover.addresses import only_here
+from snowcover.addresses import absolute, misread, only_here, where_to_look
 from snowcover.checking import ConfigError
 from tests.making import config
 
@@ -64,3 +65,34 @@ def test_a_managed_server_without_its_arn_is_told_with_the_variable_to_set(monke
         config("tracking=sagemaker_mlflow")
     monkeypatch.setenv("SNOWCOVER_MLFLOW_ARN", ARN)
     assert config("tracking=sagemaker_mlflow").tracking.uri == ARN
+
+
+@pytest.mark.parametrize(
+    ("uri", "same"),
+    [
+        ("sqlite:///mlflow.db", "sqlite:////home/ada/snow/mlflow.db"),
+        ("sqlite:///runs/mlflow.db?timeout=60", "sqlite:////home/ada/snow/runs/mlflow.db?timeout=60"),
+        ("sqlite+pysqlite:///mlflow.db", "sqlite+pysqlite:////home/ada/snow/mlflow.db"),
+        ("sqlite:////srv/mlflow.db", "sqlite:////srv/mlflow.db"),
+        ("sqlite:///:memory:", "sqlite:///:memory:"),
+        ("http://mlflow.lab:5000", "http://mlflow.lab:5000"),
+        (ARN, ARN),
+    ],
+)
+def test_a_relative_store_stays_the_same_whatever_the_working_folder_becomes(uri: str, same: str) -> None:
+    assert absolute(uri, Path("/home/ada/snow")) == same
+    assert absolute(same, Path("/elsewhere")) == same
+
+
+def test_a_home_folder_is_found_and_a_path_with_spaces_can_be_pasted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/ada")
+    assert absolute("sqlite:///~/mlflow.db", Path("/elsewhere")) == "sqlite:////home/ada/mlflow.db"
+    assert (
+        where_to_look("sqlite:////my snow/mlflow.db") == "mlflow ui --backend-store-uri 'sqlite:////my snow/mlflow.db'"
+    )
+
+
+@pytest.mark.parametrize("uri", ["sqlite:////what?/mlflow.db", "sqlite:////a%20b/mlflow.db", "sqlite:///m.db?x"])
+def test_an_address_that_sqlite_reads_otherwise_is_known(uri: str) -> None:
+    assert misread(uri)
+    assert not misread("sqlite:////a b/mlflow.db?timeout=60&mode=rw")
