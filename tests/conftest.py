@@ -19,6 +19,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # several processes share the cores
 LEFT_BEHIND = ("MLFLOW_TRACKING_URI", "HYDRA_FULL_ERROR")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Where several processes share the suite, tests of one file stay together, and so do all that use Docker: there is
     one engine. Those come first, for they take longest."""
