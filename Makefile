@@ -10,7 +10,7 @@ demo: $(READY)
 	$(PYTHON) -m snowcover.train
 
 test: $(READY) browser engine lint
-	$(PYTHON) -m pytest --numprocesses logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+	$(PYTHON) -m pytest --numprocesses logical --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 
 image: $(READY)
 	$(PYTHON) -m snowcover.image build

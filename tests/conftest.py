@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,17 +17,26 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # what tests start inh
 if "PYTEST_XDIST_WORKER" in os.environ:  # several processes share the cores
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+ENGINE = "tests/image/"  # whose tests use Docker
 LEFT_BEHIND = ("MLFLOW_TRACKING_URI", "HYDRA_FULL_ERROR")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Where several processes share the suite, tests of one file stay together, and so do all that use the one Docker
+    engine."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return ENGINE if nodeid.startswith(ENGINE) else nodeid.partition("::")[0]
+
+    return ByFile(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where several processes share the suite, tests of one file stay together, and so do all that use Docker: there is
-    one engine. Those come first, for they take longest."""
-    for item in items:
-        group = "docker" if "engine" in getattr(item, "fixturenames", ()) else item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: "engine" not in getattr(item, "fixturenames", ()))
+    """What takes longest begins first, beside all else."""
+    items.sort(key=lambda item: not item.nodeid.startswith(ENGINE))
 
 
 @pytest.fixture(autouse=True)
