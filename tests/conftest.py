@@ -14,8 +14,8 @@ from tests.making import write_site
 pytest_plugins = ["tests.browsing", "tests.servers", "tests.sagemaker", "tests.launcher.launching"]
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # what tests start inherits it: ignored in the background
-if "PYTEST_XDIST_WORKER" in os.environ:  # several processes share the cores
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+if "PYTEST_XDIST_WORKER" in os.environ:  # several processes share the cores: a thread that waits is not to spin
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # and not fewer threads, with which sums are rounded otherwise
 
 ENGINE = "tests/image/"  # whose tests use Docker
 LEFT_BEHIND = ("MLFLOW_TRACKING_URI", "HYDRA_FULL_ERROR")
