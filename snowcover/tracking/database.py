@@ -20,7 +20,7 @@ MAGIC = b"SQLite format 3\0"
 
 
 def check_database(uri: str) -> None:
-    """Refuse an SQLite store that MLflow could not keep a run in; other stores pass.
+    """Refuse an SQLite address at which MLflow could not keep a run; other stores pass.
 
     Raises:
         CannotRecord
@@ -37,11 +37,27 @@ def check_database(uri: str) -> None:
         raise CannotRecord(
             f"tracking.uri={uri} is a database in memory, gone when the run ends: give one such as sqlite:///mlflow.db."
         )
-    if (cause := _cause(path, uri)) is not None:
+    _refuse(uri, _cause(path))
+
+
+def check_tables(uri: str) -> None:
+    """Refuse an SQLite file whose content MLflow could not keep a run in; to be called while no other process makes
+    its tables.
+
+    Raises:
+        CannotRecord
+    """
+    path = sqlite_path(uri)
+    if path is not None and path.is_file() and path.stat().st_size:
+        _refuse(uri, _cause_within(path, uri))
+
+
+def _refuse(uri: str, cause: Cause | None) -> None:
+    if cause is not None:
         raise CannotRecord(f"MLflow cannot record at {without_password(uri)} ({cause.reason}): {cause.way_out}")
 
 
-def _cause(path: Path, uri: str) -> Cause | None:
+def _cause(path: Path) -> Cause | None:
     if path.is_dir():
         return Cause(f"{path} is a folder", f"give the path of a file in it, such as {path / 'mlflow.db'}, {ELSEWHERE}")
     folder = next(parent for parent in path.absolute().parents if parent.exists())
@@ -51,7 +67,7 @@ def _cause(path: Path, uri: str) -> Cause | None:
         if place.exists() and not os.access(place, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
             what = "the file" if place == path else "the folder, in which SQLite keeps its journal,"
             return Cause(f"{place} cannot be written", f"make {what} writable, {ELSEWHERE}")
-    return _cause_within(path, uri) if path.is_file() and path.stat().st_size else None
+    return None
 
 
 def _cause_within(path: Path, uri: str) -> Cause | None:

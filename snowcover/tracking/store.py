@@ -20,7 +20,7 @@ from snowcover.addresses import sqlite_path
 from snowcover.errors import UserError
 from snowcover.tracking.artifacts import place_beside
 from snowcover.tracking.causes import CannotRecord, cannot_record
-from snowcover.tracking.database import check_database
+from snowcover.tracking.database import check_database, check_tables
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
@@ -58,6 +58,7 @@ def client(uri: str) -> MlflowClient:
     """
     check_database(uri)
     with alone_in(uri):
+        check_tables(uri)  # not before: another process may be making them
         found = MlflowClient(uri)
         found.search_experiments(max_results=1)
     return found
