@@ -23,7 +23,7 @@ class CheckFirst(Callback):
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         with _passing_through():
-            expand_home(config, "run")
+            expand_tilde(config, "run")
             with known_to_hydra(config, config.hydra.run.dir):
                 self._command.check(config)
 
@@ -34,7 +34,7 @@ class CheckFirst(Callback):
         from snowcover.writable import refuse_unwritable
 
         with _passing_through(), known_to_hydra(config, None):
-            expand_home(config, "sweep")
+            expand_tilde(config, "sweep")
             parsed = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
             fixed = {one.key_or_group for one in parsed if not one.is_sweep_override()}
             check_given(self._command.schema(), config, fixed)
@@ -45,7 +45,7 @@ class CheckFirst(Callback):
                     config.hydra.sweeper.params = dict(one.split("=", 1) for one in quoted)
 
 
-def expand_home(config: DictConfig, mode: str) -> None:
+def expand_tilde(config: DictConfig, mode: str) -> None:
     """Put the user's home in place of `~` in hydra.run.dir or hydra.sweep.dir."""
     from snowcover.checking import ConfigError
     from snowcover.paths import expanded

@@ -21,7 +21,7 @@ class NoFolder(UserError):
 
 
 @contextlib.contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
+def folder_lock(folder: Path) -> Iterator[None]:
     """Within the block no other process that asks has the folder of checkpoints; a killed one has let go of it.
 
     Raises:

@@ -27,7 +27,7 @@ from snowcover.finite import NotFinite
 from snowcover.machine import Device
 from snowcover.models.mapper import SnowMapper
 from snowcover.parts import check_parts, make_loss
-from snowcover.run_folder import alone_in, move_log
+from snowcover.run_folder import folder_lock, move_log
 from snowcover.runs import Beginning, CannotResume
 from snowcover.stopping import among, stopping_on_signals
 from snowcover.task import SnowTask, TestTotals, takes
@@ -57,7 +57,7 @@ def fit(config: Config, folder: Path, overrides: Sequence[str]) -> float:
         lightning.seed_everything(config.seed)
         start = runs.beginning(config, folder)
         first = machine.rank() == 0  # which alone writes
-        with alone_in(start.checkpoint_dir) if first else contextlib.nullcontext():
+        with folder_lock(start.checkpoint_dir) if first else contextlib.nullcontext():
             if start.folder.resolve() != folder.resolve():
                 move_log(folder, start.folder)
             if not _training_left(config, start) and (done := ending.finished(start)) is not None:

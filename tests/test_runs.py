@@ -10,7 +10,7 @@ import torch
 from snowcover import checkpoints, records, runs
 from snowcover.config import Config
 from snowcover.records import Record
-from snowcover.run_folder import InUse, NoFolder, alone_in, move_log
+from snowcover.run_folder import InUse, NoFolder, folder_lock, move_log
 from snowcover.runs import CannotResume
 from tests.making import config
 
@@ -85,19 +85,19 @@ def test_a_folder_is_one_runs_at_a_time_and_tidied_of_what_a_kill_left(tmp_path:
     kept = ["best.ckpt", "notes.tmp"]
     for name in (*kept, ".best.ckpt.123.part", ".last.ckpt.7.part", f".{'0a' * 8}.tmp"):
         (tmp_path / name).touch()
-    with alone_in(tmp_path):
+    with folder_lock(tmp_path):
         assert sorted(path.name for path in tmp_path.iterdir()) == kept
         with (
             pytest.raises(InUse, match=r"Another process trains into .* give another checkpoint\.dir"),
-            alone_in(tmp_path),
+            folder_lock(tmp_path),
         ):
             pass
-    with alone_in(tmp_path / "new"):
+    with folder_lock(tmp_path / "new"):
         assert (tmp_path / "new").is_dir()
     assert not (tmp_path / "new").exists()  # nothing was saved there
     with (
         pytest.raises(NoFolder, match=r"No checkpoint can be saved in .*hydra\.run\.dir"),
-        alone_in(tmp_path / "best.ckpt/x"),
+        folder_lock(tmp_path / "best.ckpt/x"),
     ):
         pass
 

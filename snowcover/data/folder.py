@@ -81,9 +81,11 @@ def check_index(folder: Folder, found: Index, kind: str) -> str | None:
     said = {f"{folder.uri}/{entry.path}": entry.size_bytes for entry in found.tiles}
     there = {file.uri: file.size_bytes for file in folder.tiles.values()}
     problems = [
-        *_told(folder, there.keys() - said.keys(), "not in it"),
-        *_told(folder, said.keys() - there.keys(), "missing"),
-        *_told(folder, {uri for uri in said.keys() & there.keys() if said[uri] != there[uri]}, "of another size"),
+        *_format_difference(folder, there.keys() - said.keys(), "not in it"),
+        *_format_difference(folder, said.keys() - there.keys(), "missing"),
+        *_format_difference(
+            folder, {uri for uri in said.keys() & there.keys() if said[uri] != there[uri]}, "of another size"
+        ),
     ]
     if problems:
         raise FolderDiffers(
@@ -93,7 +95,7 @@ def check_index(folder: Folder, found: Index, kind: str) -> str | None:
     return None
 
 
-def _told(folder: Folder, uris: set[str], how: str) -> list[str]:
+def _format_difference(folder: Folder, uris: set[str], how: str) -> list[str]:
     """`2 tiles missing: 15/1/2.tif, 15/1/3.tif`, or nothing."""
     if not uris:
         return []

@@ -33,7 +33,7 @@ def environment() -> rasterio.Env:
     return gdal.environment(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR")
 
 
-_told: set[str] = set()
+_logged: set[str] = set()
 
 
 @contextlib.contextmanager
@@ -78,14 +78,14 @@ def _refuse_damage(uri: str, heard: list[str]) -> None:
     for text in (_TEMPORARY_NAME.sub("", text, count=1) for text in heard):
         if _DAMAGE.search(text):
             raise _broken(uri, "is cut short or damaged", text)
-        _tell_once(uri, text)
+        _log_once(uri, text)
     heard.clear()
 
 
-def _tell_once(uri: str, text: str) -> None:
+def _log_once(uri: str, text: str) -> None:
     """A warning that is no sign of damage: of a thousand tiles the first is enough."""
-    if text not in _told:
-        _told.add(text)
+    if text not in _logged:
+        _logged.add(text)
         log.warning("%s: GDAL warns: %s", uri, text)
 
 

@@ -31,11 +31,11 @@ def of_bands(uri: str, scales: Sequence[float], offsets: Sequence[float]) -> Sca
     for each in found:
         if not (math.isfinite(each.scale) and each.scale > 0 and math.isfinite(each.offset)):
             raise WrongScaling(
-                f"{uri} says that it is of {_told(each)}: correct the file (gdal_edit.py -scale -offset)."
+                f"{uri} says that it is of {_text(each)}: correct the file (gdal_edit.py -scale -offset)."
             )
     if len(found) > 1:
         raise WrongScaling(
-            f"{uri} has bands of {' and '.join(map(_told, found))}, and data.scale is one for all: give its bands one "
+            f"{uri} has bands of {' and '.join(map(_text, found))}, and data.scale is one for all: give its bands one "
             "scale (gdal_translate -unscale), or use one such band."
         )
     return None if found[0] == Scaling(1, 0) else found[0]
@@ -49,7 +49,7 @@ def refuse_other(uri: str, said: Scaling | None, like_uri: str, like: Scaling | 
     """
     if said != like:
         raise WrongScaling(
-            f"{uri} tells of {_told(said)}, {like_uri} of {_told(like)}: train on tiles of one scale, or write the one "
+            f"{uri} tells of {_text(said)}, {like_uri} of {_text(like)}: train on tiles of one scale, or write the one "
             "that they have into their files (gdal_edit.py -scale -offset)."
         )
 
@@ -63,7 +63,7 @@ def refuse_contradiction(uri: str, said: Scaling | None, given: Scaling) -> None
     if said is None or all(math.isclose(*pair, rel_tol=1e-5, abs_tol=1e-12) for pair in zip(said, given, strict=True)):
         return
     raise WrongScaling(
-        f"{uri} says that its numbers are of {_told(said)}, and the config of {_told(given)}: give data.scale="
+        f"{uri} says that its numbers are of {_text(said)}, and the config of {_text(given)}: give data.scale="
         f"{said.scale:.9g} data.offset={said.offset:.9g}, or correct the files (gdal_edit.py -scale -offset)."
     )
 
@@ -90,5 +90,5 @@ def improbable(mean: Sequence[float], given: Scaling, dtype: str) -> str | None:
     return f"{told}; data.scale={likely:.6g} would make it {stored * likely:.2g}."
 
 
-def _told(scaling: Scaling | None) -> str:
+def _text(scaling: Scaling | None) -> str:
     return "none" if scaling is None else f"scale {scaling.scale:.9g} and offset {scaling.offset:.9g}"

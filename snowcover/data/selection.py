@@ -32,13 +32,13 @@ def band_numbers(uri: str, names: Sequence[str], wanted: Sequence[str]) -> list[
         return data
     if missing := [name for name in wanted if name not in names]:
         raise WrongBands(
-            f"{uri} says that its bands are {_told(names)}, and data.bands names {', '.join(missing)}: give data.bands "
+            f"{uri} says that its bands are {_text(names)}, and data.bands names {', '.join(missing)}: give data.bands "
             "by the names in the file, or correct these (rio edit-info, or gdal_edit.py -colorinterp_1 ...)."
         )
     if twice := [name for name in wanted if list(names).count(name) > 1]:
-        raise WrongBands(f"{uri} says that its bands are {_told(names)}: name only one of them {twice[0]}.")
+        raise WrongBands(f"{uri} says that its bands are {_text(names)}: name only one of them {twice[0]}.")
     return [list(names).index(name) + 1 for name in wanted]
 
 
-def _told(names: Sequence[str]) -> str:
+def _text(names: Sequence[str]) -> str:
     return ", ".join(name or "(no name)" for name in names)

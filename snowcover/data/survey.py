@@ -161,9 +161,9 @@ def _tile_facts(pair: RawPair, scaling: Scaling) -> _TileFacts:
 
 def _same_kind(pair: Pair, tile: _TileFacts, other: Pair, like: _TileFacts) -> None:
     if (tile.shape, tile.dtype) != (like.shape, like.dtype):
-        raise WrongSize(f"{_told(pair, tile)}, {_told(other, like)}: train on tiles of one size and type.")
+        raise WrongSize(f"{_format(pair, tile)}, {_format(other, like)}: train on tiles of one size and type.")
     refuse_other(pair.image, tile.scaling, other.image, like.scaling)
 
 
-def _told(pair: Pair, tile: _TileFacts) -> str:
+def _format(pair: Pair, tile: _TileFacts) -> str:
     return f"{pair.image} is {tile.shape[2]} x {tile.shape[1]} pixels of {tile.dtype}"

@@ -123,10 +123,10 @@ class SameScales:
         self.first = self.first or found
         if found[1] != self.first[1]:
             raise MixedScales(
-                f"{uri} has {_told(found[1])}, {self.first[0]} has {_told(self.first[1])}: one number would mean two "
+                f"{uri} has {_text(found[1])}, {self.first[0]} has {_text(self.first[1])}: one number would mean two "
                 "things, so tile them apart."
             )
 
 
-def _told(scales: Iterable[tuple[float, float]]) -> str:
+def _text(scales: Iterable[tuple[float, float]]) -> str:
     return " and ".join(f"scale {scale:g} with offset {offset:g}" for scale, offset in sorted(scales))

@@ -95,7 +95,7 @@ def digest(mapper: Any) -> str:
     return total.hexdigest()
 
 
-def kept(client: MlflowClient, run: Run, weights: str) -> LoggedModel | None:
+def find_complete(client: MlflowClient, run: Run, weights: str) -> LoggedModel | None:
     """The run's model where it is whole and of these weights."""
     found = _of(client, run)
     return next((model for model in found if _is_whole(model) and model.tags.get(WEIGHTS) == weights), None)

@@ -107,7 +107,7 @@ class Recorder:
         """
         run = self._ask(lambda: self._client.get_run(self.run_id))
         weights = models.digest(mapper)
-        model = self._ask(lambda: models.kept(self._client, run, weights))
+        model = self._ask(lambda: models.find_complete(self._client, run, weights))
         if model is None:
             try:
                 with models.exported(mapper, example, run) as files:

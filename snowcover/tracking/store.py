@@ -57,7 +57,7 @@ def client(uri: str) -> MlflowClient:
         Exception: those of MLflow and of what it reaches the store through.
     """
     check_database(uri)
-    with alone_in(uri):
+    with store_lock(uri):
         check_tables(uri)  # not before: another process may be making them
         found = MlflowClient(uri)
         found.search_experiments(max_results=1)
@@ -99,7 +99,7 @@ def _by_default(settings: Mapping[str, str]) -> Iterator[None]:
             os.environ.pop(key, None)
 
 
-def alone_in(uri: str) -> AbstractContextManager[Any]:
+def store_lock(uri: str) -> AbstractContextManager[Any]:
     """MLflow makes a database's tables without a lock: two runs that start at once would both make them."""
     path = sqlite_path(uri)
     if path is None:

@@ -61,7 +61,7 @@ def cut(folder: Path) -> None:
      (cut, r"1 tile of another size: 15/5500/12600\.tif")],
 )  # fmt: skip
 @pytest.mark.parametrize(("folder", "scenes"), [(SCENE, "scenes/*"), (SCENE, SCENE), (COLLECT, "scenes/*")])
-def test_a_folder_that_differs_from_its_index_is_told(
+def test_a_folder_that_differs_from_its_index_is_refused(
     copy: Path, folder: str, scenes: str, change: Callable[[Path], None], told: str
 ) -> None:
     assert listed(copy, scenes).pairs
@@ -82,7 +82,7 @@ def test_an_incomplete_index_is_told_and_what_is_there_is_taken(copy: Path) -> N
     )
 
 
-def test_a_collect_given_as_a_scene_is_told(copy: Path) -> None:
+def test_a_collect_given_as_a_scene_is_refused(copy: Path) -> None:
     with pytest.raises(FolderDiffers, match=r"ASO_20180528 is a collect, by its tiles\.json: give a scene here"):
         listed(copy, "masks/*")
 

@@ -119,7 +119,7 @@ def test_a_scene_in_two_sources_is_refused(site: Path) -> None:
 
 
 @pytest.mark.parametrize(("date", "days"), [("20180701", 34), ("20180529", None), ("no date", None)])
-def test_scenes_of_another_time_are_told(site: Path, tmp_path: Path, date: str, days: int | None) -> None:
+def test_scenes_of_another_date_are_warned_of(site: Path, tmp_path: Path, date: str, days: int | None) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(site, copy)
     (copy / "scenes/20180528_b").rename(copy / f"scenes/{date}_b")

@@ -82,7 +82,7 @@ def test_a_reflectance_that_no_ground_has_is_told_with_the_likely_scale(
     assert gathered(tmp_path).notes == ()
 
 
-def test_a_reflectance_of_8_bit_and_of_a_wrong_offset_is_told(tmp_path: Path) -> None:
+def test_a_reflectance_of_8_bit_and_of_a_wrong_offset_is_warned_of(tmp_path: Path) -> None:
     write_site(tmp_path)
     (note,) = gathered(tmp_path, "data.offset=-5").notes
     assert "data.scale=0.0001 data.offset=-5 are likely wrong." in note

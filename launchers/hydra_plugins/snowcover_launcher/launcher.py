@@ -15,7 +15,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from snowcover.checking_first import expand_home, known_to_hydra
+from snowcover.checking_first import expand_tilde, known_to_hydra
 
 log = logging.getLogger(__name__)
 
@@ -130,5 +130,5 @@ class SnowcoverLauncher(Launcher):
         config = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
         with open_dict(config):
             config.hydra.job.id = config.hydra.job.num = number
-        expand_home(config, "sweep")
+        expand_tilde(config, "sweep")
         return config
