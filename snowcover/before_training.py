@@ -16,8 +16,6 @@ from snowcover.writable import local_place, refuse_unwritable, run_place, value_
 if TYPE_CHECKING:
     from snowcover.config import Config
 
-RECORD = "run.json"  # as in snowcover.records
-
 
 class HoldsARun(UserError):
     """The folder that was given for a new run is that of an earlier one."""
@@ -38,6 +36,8 @@ def refuse_before_training(config: "Config", folder: Path, places: Mapping[str, 
 
 
 def _refuse_another_run(config: "Config", folder: Path) -> None:
+    from snowcover.records import RECORD
+
     # The other processes of a run are started in the folder that the first has begun to fill.
     is_first = os.environ.get("LOCAL_RANK", "0") == "0"
     if is_first and config.checkpoint.resume is None and (folder / RECORD).exists():

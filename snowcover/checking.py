@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, fie
 
 from snowcover.command import nearest
 from snowcover.errors import UserError, first_line
-from snowcover.overrides import item, options
+from snowcover.overrides import is_number, item
 
 
 class ConfigError(UserError):
@@ -33,19 +33,14 @@ class Section(BaseModel):
     @classmethod
     def _a_truth_value_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
         """Python counts True as 1: one epoch, where the user meant something else."""
-        if _holds_truth(value) and not _takes_truth(cls.model_fields[str(info.field_name)].annotation):
+        annotation = cls.model_fields[str(info.field_name)].annotation
+        if _holds_truth(value) and is_number(annotation, item(annotation)):
             raise ValueError(f"{str(value).lower()} is no number" if isinstance(value, bool) else "true is no number")
         return value
 
 
 def _holds_truth(value: Any) -> bool:
     return isinstance(value, bool) or (isinstance(value, list) and any(isinstance(one, bool) for one in value))
-
-
-def _takes_truth(annotation: Any) -> bool:
-    """Whether a type has bool in it, or no number that one could be taken for."""
-    found = options(annotation) + options(item(annotation))
-    return bool in found or not {int, float} & set(found)
 
 
 S = TypeVar("S", bound=Section)

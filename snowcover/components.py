@@ -16,7 +16,7 @@ from pydantic.errors import PydanticUserError
 from snowcover.checking import ConfigError
 from snowcover.command import nearest
 from snowcover.errors import UserError, first_line
-from snowcover.overrides import options
+from snowcover.overrides import is_number
 
 logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)  # it logs what it raises
 
@@ -119,7 +119,7 @@ def _check_inner(node: Mapping[str, Any], path: str) -> None:
 def _check_value(value: Any, parameter: inspect.Parameter, target: Callable[..., Any], key: str) -> None:
     annotation = _annotation(parameter, target)
     is_nan = isinstance(value, float) and math.isnan(value)
-    if is_nan or (isinstance(value, bool) and _is_number(annotation)):
+    if is_nan or (isinstance(value, bool) and is_number(annotation)):
         raise ConfigError(f"{key}={str(value).lower()}: this is no number.")
     try:
         TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True)).validate_python(value)
@@ -147,12 +147,6 @@ def _annotation(parameter: inspect.Parameter, target: Callable[..., Any]) -> Any
     if isinstance(default, (bool, str)):
         return type(default)
     return float if isinstance(default, (int, float)) else Any
-
-
-def _is_number(annotation: Any) -> bool:
-    """Whether a truth value, which Python counts as 0 or 1, would be taken for a number."""
-    found = options(annotation)
-    return bool({int, float} & set(found)) and bool not in found
 
 
 def _words(error: Exception) -> str:

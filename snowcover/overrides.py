@@ -191,6 +191,12 @@ def is_text(annotation: Any) -> bool:
     return str in found and not {int, float, bool} & set(found)
 
 
+def is_number(*annotations: Any) -> bool:
+    """Whether a truth value, which Python counts as 0 or 1, would be taken for a number of one of these types."""
+    found = [option for annotation in annotations for option in options(annotation)]
+    return bool({int, float} & set(found)) and bool not in found
+
+
 def is_text_map(annotation: Any) -> bool:
     """Whether it is a mapping whose names are the user's own."""
     return any(typing.get_origin(option) is dict and not is_component(option) for option in options(annotation))
