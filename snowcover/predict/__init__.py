@@ -1,0 +1,1 @@
+"""From trained networks and whole scenes to maps of snow."""
