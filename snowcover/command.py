@@ -29,7 +29,7 @@ from snowcover.overrides import texts_quoted
 if TYPE_CHECKING:
     from snowcover.checking import Section
 
-OF_THE_LAUNCHER = ("boto3", "hydra_plugins", "rich", "sagemaker")  # pyproject.toml's extra `launch`
+OF_THE_LAUNCHER = ("boto3", "hydra_plugins", "rich", "sagemaker", "snowcover_launch")  # pyproject.toml's extra `launch`
 
 
 def conf_dir() -> Path:

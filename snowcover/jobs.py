@@ -5,9 +5,9 @@ from snowcover.command import ending_in_a_sentence
 
 def main() -> None:
     with ending_in_a_sentence("config"):
-        from hydra_plugins.snowcover_launcher import _jobs
+        from snowcover_launch.cli import jobs
 
-        _jobs.main()
+        jobs.main()
 
 
 if __name__ == "__main__":

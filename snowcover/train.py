@@ -18,7 +18,7 @@ OF_THE_LAUNCHER = ("aws", "launch")  # how a job is sent does not concern the ma
 
 def schema() -> "type[Config]":
     """With the launcher's keys, for what is text there is text, too."""
-    from hydra_plugins.snowcover_launcher._keys import JobConfig
+    from snowcover_launch.config import JobConfig
 
     return JobConfig
 

@@ -9,8 +9,8 @@ import pytest
 from botocore.session import Session
 from omegaconf import DictConfig
 
-from hydra_plugins.snowcover_launcher._prices import read_prices
 from snowcover.command import conf_dir
+from snowcover_launch.cost import read_prices
 from tests.making import config
 
 FILES = {file.stem: file for file in (conf_dir() / "hw").glob("*.yaml")}

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from hydra_plugins.snowcover_launcher._keys import JobConfig
 from snowcover.overrides import ChangedKey, as_typed, texts_quoted
+from snowcover_launch.config import JobConfig
 
 
 def quoted(override: str) -> str:

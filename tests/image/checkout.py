@@ -6,8 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from hydra_plugins.snowcover_launcher._image import CHECKOUT, SOURCES
 from snowcover import __version__
+from snowcover_launch.cli.image import CHECKOUT, SOURCES
 
 NOBODY = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from hydra_plugins.snowcover_launcher._image import pip_settings
 from snowcover import __version__
+from snowcover_launch.cli.image import pip_settings
 from tests.image.checkout import Checkout, sentence
 from tests.image.engine import docker
 
-NOT_FOR_TRAINING = ("sagemaker", "optuna", "rich.live", "cv2", "hydra_plugins", "pytest", "mypy")
+NOT_FOR_TRAINING = ("sagemaker", "optuna", "rich.live", "cv2", "hydra_plugins", "snowcover_launch", "pytest", "mypy")
 PROGRAMS = ("gcc", "cc", "c++", "make", "ld", "git", "docker")
 LOOK = f"""
 import shutil
@@ -71,10 +71,10 @@ def test_a_change_of_code_leaves_the_packages_as_they_are_and_is_told_by_the_nam
 def test_trying_an_image_trains_in_it_without_a_network(
     variant: str, built: Callable[[str], str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from hydra_plugins.snowcover_launcher import _image
+    from snowcover_launch.cli import image
 
     built(variant)
-    _image.main(["try", "--variant", variant])
+    image.main(["try", "--variant", variant])
     out = capsys.readouterr().out
     assert f"labels: {__version__}, " in out
     assert "No broken requirements found." in out

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from hydra_plugins.snowcover_launcher._aws._errors import Missing
-from hydra_plugins.snowcover_launcher._aws._registry import Unreadable, labels
-from hydra_plugins.snowcover_launcher._aws._session import Account
-from hydra_plugins.snowcover_launcher._variants import UnfitImage, check_image, refuse_unfit
 from snowcover import __version__
 from snowcover.config import HwConfig
+from snowcover_launch.aws.errors import Missing
+from snowcover_launch.aws.registry import Unreadable, labels
+from snowcover_launch.aws.session import Account
+from snowcover_launch.images.labels import UnfitImage, check_image, refuse_unfit
 from tests.sagemaker import SageMaker
 
 KEPLER = {"snowcover.variant": "kepler", "org.opencontainers.image.version": __version__}

@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import open_dict
 
-from hydra_plugins.snowcover_launcher import _request
-from hydra_plugins.snowcover_launcher._keys import JobConfig
-from hydra_plugins.snowcover_launcher._limits import BeyondLimits, check_limits
-from hydra_plugins.snowcover_launcher._plan import Job, planned
 from snowcover.command import conf_dir
 from snowcover.errors import UserError
 from snowcover.staged import staged
+from snowcover_launch.backends.sagemaker import request
+from snowcover_launch.backends.sagemaker.limits import BeyondLimits, check_limits
+from snowcover_launch.config import JobConfig
+from snowcover_launch.plan import Job, planned
 
 ACCOUNT = {
     "aws.region": "us-west-2",
@@ -60,16 +60,16 @@ def test_every_job_has_a_name_that_aws_takes_and_that_tells_its_digest(
     plain: Job, experiment: str, number: int, sweep: str
 ) -> None:
     made = with_name(plain, experiment, number)
-    name = _request.job_name(made, sweep)
+    name = request.job_name(made, sweep)
     assert NAME.fullmatch(name), name
     assert name.startswith("snowcover-")
-    assert _request.digest_of_name(name) == _request.config_digest(made.config)
+    assert request.digest_of_name(name) == request.config_digest(made.config)
     assert name.endswith(f"-{sweep}")
 
 
 def test_the_digest_follows_what_is_learned_and_not_where_or_how_long() -> None:
     def digest(*overrides: str) -> str:
-        return _request.config_digest(job(*overrides).config)
+        return request.config_digest(job(*overrides).config)
 
     same = digest()
     assert digest("hw.max_hours=3", "hw.spot=true", "run_name=mine", "tracking.tags={basin: x}") == same
@@ -88,36 +88,36 @@ def test_the_request_says_all_of_what_the_config_says() -> None:
         "aws.subnets=[subnet-0a1b2c3d]", "aws.security_group_ids=[sg-0a1b2c3d]", "aws.tags={owner: ana}",
         "aws.environment={GDAL_CACHEMAX: '512'}", "experiment_name=tuolumne",
     )  # fmt: skip
-    name = _request.job_name(made, "a1b2c3")
-    request = _request.training_job_request(made, name, {"sweep": "a1b2c3"})
-    check_limits(request)
+    name = request.job_name(made, "a1b2c3")
+    sent = request.training_job_request(made, name, {"sweep": "a1b2c3"})
+    check_limits(sent)
     prefix = f"s3://snow-bucket/snowcover/tuolumne/{name}"
-    (channel,) = request["InputDataConfig"]
+    (channel,) = sent["InputDataConfig"]
     assert channel["ChannelName"] == "config"
     assert channel["InputMode"] == "File"
     assert channel["DataSource"]["S3DataSource"]["S3Uri"] == f"{prefix}/config/"
-    assert request["OutputDataConfig"] == {"S3OutputPath": f"{prefix}/output", "KmsKeyId": "alias/snow"}
-    assert request["CheckpointConfig"] == {"S3Uri": f"{prefix}/checkpoints", "LocalPath": "/opt/ml/checkpoints"}
-    assert request["ResourceConfig"] == {
+    assert sent["OutputDataConfig"] == {"S3OutputPath": f"{prefix}/output", "KmsKeyId": "alias/snow"}
+    assert sent["CheckpointConfig"] == {"S3Uri": f"{prefix}/checkpoints", "LocalPath": "/opt/ml/checkpoints"}
+    assert sent["ResourceConfig"] == {
         "InstanceType": "ml.g5.xlarge", "InstanceCount": 2, "VolumeSizeInGB": 70, "VolumeKmsKeyId": "alias/snow",
     }  # fmt: skip
-    assert request["StoppingCondition"] == {"MaxRuntimeInSeconds": 7200, "MaxWaitTimeInSeconds": 14400}
-    assert request["EnableManagedSpotTraining"] is True
-    assert request["VpcConfig"] == {"Subnets": ["subnet-0a1b2c3d"], "SecurityGroupIds": ["sg-0a1b2c3d"]}
-    assert request["Environment"] == {"GDAL_CACHEMAX": "512"}
-    assert {"Key": "owner", "Value": "ana"} in request["Tags"]
-    assert {"Key": "sweep", "Value": "a1b2c3"} in request["Tags"]
+    assert sent["StoppingCondition"] == {"MaxRuntimeInSeconds": 7200, "MaxWaitTimeInSeconds": 14400}
+    assert sent["EnableManagedSpotTraining"] is True
+    assert sent["VpcConfig"] == {"Subnets": ["subnet-0a1b2c3d"], "SecurityGroupIds": ["sg-0a1b2c3d"]}
+    assert sent["Environment"] == {"GDAL_CACHEMAX": "512"}
+    assert {"Key": "owner", "Value": "ana"} in sent["Tags"]
+    assert {"Key": "sweep", "Value": "a1b2c3"} in sent["Tags"]
 
 
 def test_an_algorithm_replaces_the_image() -> None:
     arn = "arn:aws:sagemaker:us-west-2:123456789012:algorithm/snowcover-1"
-    request = _request.training_job_request(job("aws.image_uri=null", f"aws.algorithm_arn={arn}"), "n", {})
-    assert request["AlgorithmSpecification"] == {"AlgorithmName": arn, "TrainingInputMode": "File"}
+    sent = request.training_job_request(job("aws.image_uri=null", f"aws.algorithm_arn={arn}"), "n", {})
+    assert sent["AlgorithmSpecification"] == {"AlgorithmName": arn, "TrainingInputMode": "File"}
 
 
 def test_a_machine_gets_the_image_that_it_can_run() -> None:
     def image(*overrides: str) -> str | None:
-        return _request.image_uri(job(*overrides).config)
+        return request.image_uri(job(*overrides).config)
 
     assert str(image("hw=p2")).endswith("/snowcover:0.1.0-0a1b2c3-kepler")
     assert str(image()).endswith("/snowcover:0.1.0-0a1b2c3-current")
@@ -130,13 +130,13 @@ def test_the_metric_patterns_read_the_line_of_an_epoch() -> None:
 
     row = {"epoch": 4, "train_loss": 0.5, "train_iou": 0.25, "val_loss": 0.125, "val_iou": 0.75, "tiles_per_second": 9}
     line = epoch_line(row, 12)
-    found = {entry["Name"]: re.search(entry["Regex"], line) for entry in _request.metric_definitions()}
+    found = {entry["Name"]: re.search(entry["Regex"], line) for entry in request.metric_definitions()}
     assert {name: float(match.group(1)) for name, match in found.items() if match} == {**row, "epoch": 5}
 
 
 def test_a_job_gets_the_resolved_config_alone_and_can_read_it(tmp_path: Any) -> None:
     made = job("optimizer.lr=1e-3", "scheduler=cosine", "tracking.tags={basin: Tuolumne}")
-    text = _request.staged_config(made, "snowcover-x", {"sweep": "a1b2c3"})
+    text = request.staged_config(made, "snowcover-x", {"sweep": "a1b2c3"})
     values = yaml.safe_load(text)
     assert not {"hydra", "aws", "launch"} & set(values)
     assert "${" not in text
@@ -168,13 +168,13 @@ def test_a_job_gets_the_resolved_config_alone_and_can_read_it(tmp_path: Any) -> 
 )
 def test_what_aws_would_refuse_is_refused_before_it_is_sent(override: str, told: str) -> None:
     with pytest.raises(BeyondLimits, match=told):
-        check_limits(_request.training_job_request(job(override), "snowcover-x", {}))
+        check_limits(request.training_job_request(job(override), "snowcover-x", {}))
 
 
 @pytest.mark.parametrize("machine", ["p2", "p2_8x", "p3", "p3_8x", "g4dn", "g4dn_12x", "g5", "g5_12x", "g6", "g6_12x",
                                      "g6e", "p4d", "p5", "cpu_m5"])  # fmt: skip
 def test_every_machine_makes_a_request_that_aws_takes(machine: str) -> None:
-    check_limits(_request.training_job_request(job(f"hw={machine}"), "snowcover-x", {}))
+    check_limits(request.training_job_request(job(f"hw={machine}"), "snowcover-x", {}))
 
 
 @pytest.mark.parametrize(
@@ -207,8 +207,8 @@ def test_a_job_is_told_of_no_home_and_has_the_same_digest_from_any(monkeypatch: 
         monkeypatch.setenv("HOME", home)
         made = job("data.generate.folder='~/demo'", "data.cache='~/cache'")
         assert made.config.data.generate["folder"] == f"{home}/demo"
-        digests.add(_request.config_digest(made.config))
-        texts.add(_request.staged_config(made, "snowcover-x", {}))
+        digests.add(request.config_digest(made.config))
+        texts.add(request.staged_config(made, "snowcover-x", {}))
     assert len(digests) == len(texts) == 1
     values = yaml.safe_load(texts.pop())
     assert values["data"]["cache"] == "~/cache"

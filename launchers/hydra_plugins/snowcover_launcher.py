@@ -1,0 +1,134 @@
+"""The Hydra launcher. Imported at every start of the command, so nothing heavy may be imported here."""
+
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import JobReturn, configure_log, run_job, setup_globals
+from hydra.experimental.callback import Callback
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from snowcover.checking_first import expand_tilde, known_to_hydra
+
+log = logging.getLogger(__name__)
+
+SWEEPERS_FILE = "multirun.yaml"
+
+
+@dataclass
+class SnowcoverLauncherConf:
+    """What `hydra/launcher=snowcover` composes; what can be chosen is in the config's own `launch`, `aws` and `hw`."""
+
+    _target_: str = "hydra_plugins.snowcover_launcher.SnowcoverLauncher"
+
+
+ConfigStore.instance().store(
+    group="hydra/launcher", name="snowcover", node=SnowcoverLauncherConf, provider="snowcover_launcher"
+)
+
+
+class HigherIsBetter(Callback):
+    """Tells an Optuna sweeper, which by itself looks for the lowest value, that the objective is an IoU."""
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        """Before the sweeper is made; whoever gives a direction of their own keeps it."""
+        sweeper, given = config.hydra.sweeper, config.hydra.overrides.hydra
+        if "direction" in sweeper and not any("sweeper.direction" in override for override in given):
+            sweeper.direction = "maximize"
+
+
+class SnowcoverLauncher(Launcher):
+    """One launcher for all machines: each job goes where its own `hw` says, so that `hw` can be swept, too."""
+
+    def __init__(self) -> None:
+        self._sweep: Any = None  # all batches of an optimizing sweeper are one
+        self._folders: set[Path] = set()  # of the jobs of all batches
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.hydra_context = hydra_context
+        self.task_function = task_function
+        self.config = config
+        folder = Path(config.hydra.sweep.dir)
+        self._made = [place for place in (folder, *folder.parents) if not place.exists()]
+        """what is not there before the sweeper makes the sweep's folder, the innermost first"""
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Run a batch of jobs, wait for them, and return what came of each, in order.
+
+        Raises:
+            UserError: some job of the batch is wrong, or may not be started; nothing was.
+            Stopped: Ctrl-C or SIGTERM.
+        """
+        setup_globals()
+        configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
+        Path(self.config.hydra.sweep.dir).mkdir(parents=True, exist_ok=True)
+        composed = [self._composed(initial_job_idx + i, overrides) for i, overrides in enumerate(job_overrides)]
+        try:
+            returns = self._run(composed, self._swept(job_overrides))
+        except BaseException:
+            self._leave_no_empty_folder()
+            raise
+        if any(OmegaConf.select(config, "launch.dry_run") for config in composed):
+            self._leave_no_empty_folder()
+        return returns
+
+    def _run(self, composed: list[DictConfig], swept: list[list[str]]) -> list[JobReturn]:
+        command = getattr(self.task_function, "command", None)
+        if command is None:  # another application that chose this launcher
+            return [self.run_here(config) for config in composed]
+
+        from snowcover_launch.plan import in_its_job, planned, refuse_shared_folders
+
+        refuse_shared_folders(composed, self._folders)
+        if not all("launch" in config for config in composed):  # a command that runs here only
+            for config, given in zip(composed, swept, strict=True):
+                with in_its_job(config.hydra.job.num, given, len(composed)), known_to_hydra(config, None):
+                    command.check(config)
+            return [self.run_here(config) for config in composed]
+
+        from snowcover_launch.sweep import Sweep
+
+        self._sweep = self._sweep or Sweep(self.config, self.run_here)
+        returns: list[JobReturn] = self._sweep.run(planned(composed, swept))
+        return returns
+
+    def _leave_no_empty_folder(self) -> None:
+        """Take back what the sweeper made for a sweep of which nothing was started."""
+        with suppress(OSError):  # something else is in it: then it stays
+            folder = Path(self.config.hydra.sweep.dir)
+            if folder in self._made and {place.name for place in folder.iterdir()} <= {SWEEPERS_FILE}:
+                (folder / SWEEPERS_FILE).unlink(missing_ok=True)
+                for place in self._made:
+                    place.rmdir()
+
+    def run_here(self, config: DictConfig) -> JobReturn:
+        """One job in this process, as Hydra's own launcher runs it."""
+        job = run_job(
+            hydra_context=self.hydra_context,
+            task_function=self.task_function,
+            config=config,
+            job_dir_key="hydra.sweep.dir",
+            job_subdir_key="hydra.sweep.subdir",
+        )
+        configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
+        return job
+
+    def _swept(self, job_overrides: Sequence[Sequence[str]]) -> list[list[str]]:
+        """Of each job's overrides those that the sweep sets: the sweeper repeats what was fixed for all."""
+        given = OverridesParser.create().parse_overrides(list(self.config.hydra.overrides.task))
+        fixed = {override.get_key_element() for override in given if not override.is_sweep_override()}
+        return [[override for override in one if override.partition("=")[0] not in fixed] for one in job_overrides]
+
+    def _composed(self, number: int, overrides: Sequence[str]) -> DictConfig:
+        config = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
+        with open_dict(config):
+            config.hydra.job.id = config.hydra.job.num = number
+        expand_tilde(config, "sweep")
+        return config

@@ -1,1 +1,0 @@
-"""Sends each composed config to the machine that its `hw` names: here, or SageMaker."""

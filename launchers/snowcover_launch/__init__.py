@@ -1,0 +1,1 @@
+"""How a job of ours reaches the machine that runs it."""

@@ -1,0 +1,134 @@
+"""Images in ECR: their repository, who may push, what is written on them."""
+
+import base64
+import json
+import re
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from snowcover_launch.aws.errors import Missing, named
+from snowcover_launch.aws.session import Account
+
+ECR_URI = re.compile(r"(?P<registry>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/(?P<name>.+)")
+MANIFESTS = ["application/vnd.docker.distribution.manifest.v2+json", "application/vnd.oci.image.manifest.v1+json"]
+INDEXES = ["application/vnd.docker.distribution.manifest.list.v2+json", "application/vnd.oci.image.index.v1+json"]
+TIMEOUT_S = 20
+# What only may be known is not worth the patience that a job's start is.
+IMPATIENT = Config(retries={"total_max_attempts": 2, "mode": "standard"}, connect_timeout=5, read_timeout=TIMEOUT_S)
+
+
+class Unreadable(Exception):
+    """An image's labels could not be read."""
+
+
+@dataclass(frozen=True)
+class Login:
+    """What Docker signs in with, for twelve hours."""
+
+    registry: str
+    user: str
+    token: str
+
+
+def repository(account: Account, name: str, kms_key: str | None) -> tuple[str, bool]:
+    """The repository's address, and whether it had to be made.
+
+    Raises:
+        AwsError
+    """
+    ecr = account.client("ecr")
+    try:
+        with named(f"look at the ECR repository {name}"):
+            return ecr.describe_repositories(repositoryNames=[name])["repositories"][0]["repositoryUri"], False
+    except Missing:
+        key = {"kmsKey": kms_key} if kms_key else {}
+        with named(f"make the ECR repository {name}"):
+            made = ecr.create_repository(
+                repositoryName=name,
+                imageScanningConfiguration={"scanOnPush": True},
+                imageTagMutability="IMMUTABLE",  # a tag names one image for ever, so that a job's record tells what ran
+                encryptionConfiguration={"encryptionType": "KMS" if kms_key else "AES256", **key},
+                tags=[{"Key": "project", "Value": name}],
+            )
+        return made["repository"]["repositoryUri"], True
+
+
+def login(account: Account) -> Login:
+    """Raises: AwsError."""
+    with named("sign in to ECR"):
+        (given,) = account.client("ecr").get_authorization_token()["authorizationData"]
+    user, _, token = base64.b64decode(given["authorizationToken"]).decode().partition(":")
+    return Login(given["proxyEndpoint"], user, token)
+
+
+def pushed_digest(account: Account, name: str, tag: str) -> str | None:
+    """The digest of a tag that is there already.
+
+    Raises:
+        AwsError
+    """
+    ecr = account.client("ecr")
+    with named(f"look for {name}:{tag} in ECR"):
+        try:
+            found = ecr.describe_images(repositoryName=name, imageIds=[{"imageTag": tag}])
+        except ecr.exceptions.ImageNotFoundException:
+            return None
+    digest: str = found["imageDetails"][0]["imageDigest"]
+    return digest
+
+
+def labels(account: Account, uri: str) -> Mapping[str, str]:
+    """What is written on an image in ECR.
+
+    Raises:
+        Unreadable: why it could not be told.
+        Missing: there is no such image, which a job would find out only when it is paid for.
+    """
+    place = ECR_URI.fullmatch(uri)
+    if place is None:
+        raise Unreadable("it is not in ECR")
+    name, image = _parts(place["name"])
+    try:
+        ecr = account.session.client("ecr", region_name=place["region"], config=IMPATIENT)
+        where = {"registryId": place["registry"], "repositoryName": name}
+        manifest = _manifest(ecr, where, image, uri)
+        config = _blob(ecr, where, manifest["config"]["digest"])
+    except (BotoCoreError, ClientError, OSError, ValueError, LookupError) as error:
+        raise Unreadable(" ".join(str(error).split())) from error
+    return config.get("config", {}).get("Labels") or {}
+
+
+def _manifest(ecr: Any, where: Mapping[str, str], image: Mapping[str, str], uri: str) -> dict[str, Any]:
+    try:
+        found = ecr.batch_get_image(**where, imageIds=[image], acceptedMediaTypes=[*MANIFESTS, *INDEXES])["images"]
+    except ecr.exceptions.RepositoryNotFoundException:
+        found = []
+    if not found:
+        raise Missing(
+            f"There is no image {uri}: push it with `python -m snowcover.image push`, which prints what to set."
+        )
+    manifest: dict[str, Any] = json.loads(found[0]["imageManifest"])
+    if "manifests" in manifest:  # an index, as buildx makes: of one image and what is attested of it
+        images = [each for each in manifest["manifests"] if each.get("platform", {}).get("os") != "unknown"]
+        return _manifest(ecr, where, {"imageDigest": images[0]["digest"]}, uri)
+    return manifest
+
+
+def _blob(ecr: Any, where: Mapping[str, str], digest: str) -> dict[str, Any]:
+    url = ecr.get_download_url_for_layer(**where, layerDigest=digest)["downloadUrl"]
+    with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
+        found: dict[str, Any] = json.load(answer)
+    return found
+
+
+def _parts(name: str) -> tuple[str, dict[str, str]]:
+    repository, at, digest = name.partition("@")
+    if at:
+        return repository.partition(":")[0], {"imageDigest": digest}
+    repository, _, tag = name.partition(":")
+    return repository, {"imageTag": tag or "latest"}

@@ -1,0 +1,113 @@
+"""Training jobs: started exactly once, described, stopped. Through SageMaker's own SDK."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from botocore.exceptions import ClientError
+from sagemaker.core.resources import TrainingJob
+from sagemaker.core.utils.code_injection.codec import transform
+from sagemaker.core.utils.utils import Unassigned
+
+from snowcover_launch.aws.errors import AwsError, InUse, Missing, named
+from snowcover_launch.aws.session import Account
+
+ENDED = ("Completed", "Failed", "Stopped")
+
+for _chatty in [name for name in logging.root.manager.loggerDict if name.startswith("sagemaker")]:
+    logging.getLogger(_chatty).setLevel(logging.WARNING)  # they tell of each call
+
+
+@dataclass(frozen=True)
+class JobState:
+    """A job as DescribeTrainingJob tells it."""
+
+    name: str
+    arn: str
+    status: str
+    """InProgress, Completed, Failed, Stopping or Stopped"""
+    secondary: str
+    """Starting, Downloading, Training, Interrupted, Uploading, MaxRuntimeExceeded..."""
+    reason: str | None
+    """why it failed, in SageMaker's words"""
+    started: datetime | None
+    ended: datetime | None
+    training_s: int | None
+    billable_s: int | None
+    """of one machine"""
+    model: str | None
+    """s3:// uri of model.tar.gz"""
+
+    @property
+    def has_ended(self) -> bool:
+        return self.status in ENDED
+
+
+def start(account: Account, request: Mapping[str, Any]) -> JobState:
+    """Start a job; asking again for one that AWS has already started changes nothing.
+
+    Raises:
+        AwsError: Quota, Denied, NoCredentials, Unreachable (it may or may not have started: ask again)...
+    """
+    name = request["TrainingJobName"]
+    arguments = transform(dict(request), "CreateTrainingJobRequest")
+    arguments["tags"] = [{"key": tag["Key"], "value": tag["Value"]} for tag in request.get("Tags", [])]
+    try:
+        with named(f"start the job {name}"):
+            job = _created(name, arguments, account)
+    except InUse:
+        # The names are ours alone, so this is our own job: an answer was lost on the way.
+        return describe(account, name)
+    return job if isinstance(job, JobState) else _state(job)
+
+
+def _created(name: str, arguments: Mapping[str, Any], account: Account) -> Any:
+    try:
+        return TrainingJob.create(**arguments, session=account.session, region=account.region)
+    except ClientError as error:
+        if error.operation_name != "DescribeTrainingJob":
+            raise
+        # The SDK looks at what it has created: that may fail, and the job runs all the same.
+        return JobState(name, "", "InProgress", "Starting", None, None, None, None, None, None)
+
+
+def describe(account: Account, name: str) -> JobState:
+    """Raises: Missing: there is no such job; AwsError."""
+    try:
+        with named(f"look at the job {name}"):
+            return _state(TrainingJob.get(name, session=account.session, region=account.region))
+    except AwsError as error:
+        if "Requested resource not found" in str(error):
+            raise Missing(
+                f"There is no job {name} in {account.region}: `jobs list` shows those that there are."
+            ) from error
+        raise
+
+
+def stop(account: Account, name: str) -> None:
+    """Ask a job to stop; it saves what it has first. One that has ended is left as it is."""
+    with named(f"stop the job {name}"):
+        client = account.client("sagemaker")
+        if describe(account, name).status == "InProgress":
+            client.stop_training_job(TrainingJobName=name)
+
+
+def _state(job: Any) -> JobState:
+    def given(value: Any) -> Any:
+        return None if isinstance(value, Unassigned) else value
+
+    artifacts = given(job.model_artifacts)
+    return JobState(
+        name=job.training_job_name,
+        arn=given(job.training_job_arn) or "",
+        status=given(job.training_job_status) or "InProgress",
+        secondary=given(job.secondary_status) or "",
+        reason=given(job.failure_reason),
+        started=given(job.training_start_time),
+        ended=given(job.training_end_time),
+        training_s=given(job.training_time_in_seconds),
+        billable_s=given(job.billable_time_in_seconds),
+        model=given(artifacts.s3_model_artifacts) if artifacts is not None else None,
+    )

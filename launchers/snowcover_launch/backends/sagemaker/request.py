@@ -1,0 +1,175 @@
+"""What is sent for a job: its names, the config that it gets, the CreateTrainingJob request. Pure."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from snowcover import __version__
+from snowcover.config import HwConfig
+from snowcover.paths import home_as_tilde
+from snowcover_launch.config import AwsConfig, JobConfig
+from snowcover_launch.plan import OWN_STORE, Job
+
+PROJECT = "snowcover"  # every job's name begins with it: the account's policies name no other jobs
+NAME_LENGTH = 63  # CreateTrainingJob's TrainingJobName
+DIGEST_LENGTH = 12
+INPUT_CHANNEL = "config"
+CHECKPOINTS = "/opt/ml/checkpoints"
+VARIANTS = ("current", "kepler")
+# Of the line that training prints at the end of each epoch.
+METRICS = ("train_loss", "train_iou", "val_loss", "val_iou", "tiles_per_second")
+# Where and for how long a job runs does not decide what it learns.
+NOT_DECIDING = {
+    "run_name": True,
+    "hw": {"max_hours", "max_wait_hours", "spot", "volume_gb"},
+    "tracking": {"tags"},
+    "checkpoint": {"keep_last"},
+}
+
+
+def job_name(job: Job, sweep: str) -> str:
+    """`snowcover-<words>-<number>-<digest>-<sweep>`: readable, unique, and found again by its digest."""
+    network = job.config.model["_target_"].rsplit(".", 1)[-1]
+    words = [word for word in (job.config.experiment_name, network) if word.lower() != PROJECT]
+    end = f"-{job.number:03d}-{config_digest(job.config)}-{sweep}"
+    slug = re.sub(r"[^a-z0-9]+", "-", "-".join(words).lower()).strip("-")
+    return f"{PROJECT}-{slug}"[: NAME_LENGTH - len(end)].rstrip("-") + end
+
+
+def digest_of_name(name: str) -> str:
+    """The config's digest in a job's name."""
+    return name.split("-")[-2] if name.count("-") >= 4 else ""
+
+
+def config_digest(config: JobConfig) -> str:
+    """Equal for jobs that learn the same from the same: 12 hexadecimal digits of a SHA-256."""
+    kept = _training_keys(config)
+    for section, keys in NOT_DECIDING.items():
+        if keys is True:
+            del kept[section]
+        else:
+            kept[section] = {key: value for key, value in kept[section].items() if key not in keys}  # type: ignore[operator]
+    kept["version"], kept["code"] = __version__, config.aws.algorithm_arn or image_uri(config)
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:DIGEST_LENGTH]
+
+
+def image_uri(config: JobConfig) -> str | None:
+    """The image of the variant that the machine needs: a tag that ends in another variant's name is exchanged."""
+    uri = config.aws.image_uri
+    if uri is None:
+        return None
+    return re.sub(rf"(:[^:/@]*)-({'|'.join(VARIANTS)})$", rf"\1-{config.hw.image}", uri)
+
+
+def job_prefix(config: JobConfig, name: str) -> str:
+    """Where in S3 everything of one job lies."""
+    return f"{experiment_prefix(config)}/{name}"
+
+
+def experiment_prefix(config: JobConfig) -> str:
+    return f"s3://{config.aws.bucket}/{config.aws.prefix}/{config.experiment_name}"
+
+
+def staged_config(job: Job, name: str, tags: Mapping[str, str]) -> str:
+    """The YAML that the job trains from, and nothing else: resolved, without Hydra, account or secrets."""
+    values = _training_keys(job.config)
+    values["tracking"]["tags"] = {**values["tracking"]["tags"], **tags}
+    values["job"] = {
+        "version": __version__,
+        "name": name,
+        "result": f"{job_prefix(job.config, name)}/result.json",
+        "overrides": job.overrides,
+    }
+    return yaml.safe_dump(values, sort_keys=False)
+
+
+def training_job_request(job: Job, name: str, tags: Mapping[str, str]) -> dict[str, Any]:
+    """CreateTrainingJob's request, in AWS's own words.
+
+    Args:
+        tags: of the job in AWS, beside the user's own.
+    """
+    config = job.config
+    aws, hw, prefix = config.aws, config.hw, job_prefix(config, name)
+    request: dict[str, Any] = {
+        "TrainingJobName": name,
+        "RoleArn": aws.role_arn,
+        "AlgorithmSpecification": _algorithm(config),
+        "InputDataConfig": [_input_channel(f"{prefix}/config/")],
+        "OutputDataConfig": {"S3OutputPath": f"{prefix}/output"},
+        "CheckpointConfig": {"S3Uri": f"{prefix}/checkpoints", "LocalPath": CHECKPOINTS},
+        "ResourceConfig": {
+            "InstanceType": hw.instance_type,
+            "InstanceCount": hw.instance_count,
+            "VolumeSizeInGB": hw.volume_gb,
+        },
+        "StoppingCondition": _stopping_condition(hw),
+        "EnableManagedSpotTraining": hw.spot,
+        "Environment": dict(aws.environment),
+        "Tags": [{"Key": key, "Value": value} for key, value in {**aws.tags, **tags}.items()],
+    }
+    if aws.kms_key:
+        request["ResourceConfig"]["VolumeKmsKeyId"] = request["OutputDataConfig"]["KmsKeyId"] = aws.kms_key
+    if aws.subnets or aws.security_group_ids:
+        request["VpcConfig"] = {"Subnets": aws.subnets, "SecurityGroupIds": aws.security_group_ids}
+    return request
+
+
+def metric_definitions() -> list[dict[str, str]]:
+    """How SageMaker reads scores from the job's log."""
+    numbers = [{"Name": name, "Regex": rf"{name}=([0-9.eE+-]+)"} for name in METRICS]
+    return [{"Name": "epoch", "Regex": r"epoch=([0-9]+)/"}, *numbers]
+
+
+def _training_keys(config: JobConfig) -> dict[str, Any]:
+    values = config.model_dump(exclude={"aws", "launch"})
+    if values["tracking"]["uri"].startswith("sqlite:"):
+        values["tracking"]["uri"] = OWN_STORE
+    # A home is another on each machine, and whose it is concerns no job and no digest.
+    values["data"] = _as_elsewhere(values["data"])
+    return values
+
+
+def _as_elsewhere(value: Any) -> Any:
+    """Values below a node with `~` in place of this user's home."""
+    if isinstance(value, dict):
+        return {key: _as_elsewhere(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_as_elsewhere(inner) for inner in value]
+    return home_as_tilde(value) if isinstance(value, str) else value
+
+
+def _algorithm(config: JobConfig) -> dict[str, Any]:
+    if config.aws.algorithm_arn:  # brings its own image and metric definitions
+        return {"AlgorithmName": config.aws.algorithm_arn, "TrainingInputMode": "File"}
+    return {
+        "TrainingImage": image_uri(config),
+        "TrainingInputMode": "File",
+        "MetricDefinitions": metric_definitions(),
+    }
+
+
+def _input_channel(uri: str) -> dict[str, Any]:
+    source = {"S3DataType": "S3Prefix", "S3Uri": uri, "S3DataDistributionType": "FullyReplicated"}
+    return {"ChannelName": INPUT_CHANNEL, "DataSource": {"S3DataSource": source}, "InputMode": "File"}
+
+
+def _stopping_condition(hw: HwConfig) -> dict[str, int]:
+    seconds = {"MaxRuntimeInSeconds": round(hw.max_hours * 3600)}
+    if hw.spot:
+        seconds["MaxWaitTimeInSeconds"] = round((hw.max_wait_hours or 2 * hw.max_hours) * 3600)
+    return seconds
+
+
+def aws_tags(job: Job, sweep: str, commit: str | None) -> dict[str, str]:
+    """What the job's bill and console page can be searched by."""
+    own = {"project": PROJECT, "experiment": job.config.experiment_name, "sweep": sweep}
+    return own | ({"git-commit": commit} if commit else {})
+
+
+def user_tags_in_use(aws: AwsConfig) -> set[str]:
+    return {"project", "experiment", "sweep", "git-commit"} & set(aws.tags)

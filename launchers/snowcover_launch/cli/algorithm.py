@@ -1,0 +1,130 @@
+"""`python -m snowcover.algorithm`: the SageMaker Algorithm that stands for the image."""
+
+import argparse
+import hashlib
+from typing import Any
+
+import hydra
+from omegaconf import OmegaConf
+
+from snowcover.checking import check
+from snowcover.command import conf_dir
+from snowcover.errors import UserError
+from snowcover.overrides import texts_quoted
+from snowcover_launch.backends.sagemaker.limits import check_limits
+from snowcover_launch.backends.sagemaker.request import INPUT_CHANNEL, PROJECT, metric_definitions
+from snowcover_launch.config import AwsConfig, JobConfig
+
+
+class NoImage(UserError):
+    """There is no image to register."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Raises: UserError."""
+    given = _parser().parse_args(arguments)
+    from snowcover_launch.aws.session import Account
+
+    aws = aws_config(given.overrides)
+    account = Account(aws.region, aws.profile)
+    if given.command == "register":
+        _register(account, aws, given.name)
+    else:
+        _show(account, given.name or aws.algorithm_arn or _name(aws, None))
+
+
+def algorithm_request(name: str, image: str, instance_types: list[str]) -> dict[str, Any]:
+    """CreateAlgorithm's request: one input channel, `config`, as File; the scores of each epoch as metrics."""
+    return {
+        "AlgorithmName": name,
+        "AlgorithmDescription": "Trains snow-mask networks from the one config of its input channel",
+        "TrainingSpecification": {
+            "TrainingImage": image,
+            "SupportedTrainingInstanceTypes": instance_types,
+            "SupportsDistributedTraining": True,
+            "MetricDefinitions": metric_definitions(),
+            "TrainingChannels": [
+                {
+                    "Name": INPUT_CHANNEL,
+                    "Description": "the composed config, one YAML file",
+                    "IsRequired": True,
+                    "SupportedContentTypes": ["application/x-yaml"],
+                    "SupportedInputModes": ["File"],
+                }
+            ],
+        },
+    }
+
+
+def instance_types(variant: str) -> list[str]:
+    """Of every machine of conf/hw that takes this variant of the image."""
+    found = set()
+    for file in sorted((conf_dir() / "hw").glob("*.yaml")):
+        hw = OmegaConf.to_container(_composed([f"hw={file.stem}"]).hw)
+        assert isinstance(hw, dict)
+        if hw.get("place") == "sagemaker" and hw.get("image", "current") == variant:
+            found.add(str(hw["instance_type"]))
+    return sorted(found)
+
+
+def _register(account: Any, aws: AwsConfig, given: str | None) -> None:
+    from snowcover_launch.aws import algorithms as algorithm
+    from snowcover_launch.aws.errors import Missing
+
+    if not aws.image_uri:
+        raise NoImage(
+            "There is no image to register: set SNOWCOVER_IMAGE_URI, as `python -m snowcover.image push` prints it."
+        )
+    name = _name(aws, given)
+    variant = "kepler" if aws.image_uri.endswith("-kepler") else "current"
+    try:
+        known = algorithm.describe(account, name)
+    except Missing:
+        request = algorithm_request(name, aws.image_uri, instance_types(variant))
+        check_limits(request, "CreateAlgorithm")
+        algorithm.create(account, request)
+    else:
+        if known.image != aws.image_uri:
+            raise NoImage(f"{name} is there already, with the image {known.image}: leave out --name, or give another.")
+    print(_told(algorithm.completed(account, name)))
+
+
+def _show(account: Any, name: str) -> None:
+    from snowcover_launch.aws import algorithms as algorithm
+
+    print(_told(algorithm.describe(account, name)))
+
+
+def _told(state: Any) -> str:
+    return (
+        f"  algorithm  {state.name} ({state.status})\n  image      {state.image}\n"
+        f"  machines   {', '.join(state.instance_types)}\n"
+        f"To run jobs from it: unset SNOWCOVER_IMAGE_URI; export SNOWCOVER_ALGORITHM_ARN={state.arn}"
+    )
+
+
+def _name(aws: AwsConfig, given: str | None) -> str:
+    """The name given, else one that belongs to the image: another image makes another version."""
+    return given or f"{PROJECT}-{hashlib.sha256(str(aws.image_uri).encode()).hexdigest()[:12]}"
+
+
+def aws_config(overrides: list[str]) -> AwsConfig:
+    return check(AwsConfig, _composed(overrides).aws)
+
+
+def _composed(overrides: list[str]) -> Any:
+    with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        return hydra.compose("config", overrides=texts_quoted(overrides, lambda: JobConfig))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m snowcover.algorithm",
+        description="The SageMaker Algorithm of an image: jobs may name it in place of the image.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, what in (("register", "make it from aws.image_uri and wait until it can be used"), ("show", "show it")):
+        command = commands.add_parser(name, help=what, description=what)
+        command.add_argument("--name", help="of the algorithm; by default one that belongs to the image")
+        command.add_argument("overrides", nargs="*", help="keys of the config, for example aws.region=us-west-2")
+    return parser

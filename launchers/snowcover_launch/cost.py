@@ -1,0 +1,98 @@
+"""What a job may cost at most, from a price table that the user can edit."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import yaml
+from pydantic import Field, ValidationError
+
+from snowcover.checking import Section
+from snowcover.errors import UserError
+from snowcover_launch.plan import Job
+
+OURS = Path(__file__).with_name("prices.yaml")
+
+
+class BadPrices(UserError):
+    """The price table cannot be read."""
+
+
+class TooExpensive(UserError):
+    """The jobs together may cost more than the user allows."""
+
+
+class Prices(Section):
+    """On-demand prices of training machines."""
+
+    as_of: str
+    """date of the table, YYYY-MM-DD"""
+    usd_per_hour: dict[str, dict[str, Annotated[float, Field(gt=0)]]]
+    """region -> instance type -> US dollars an hour"""
+
+    def of(self, region: str | None, instance_type: str | None) -> float | None:
+        """US dollars an hour of one machine; None where the table has none."""
+        return self.usd_per_hour.get(region or "", {}).get(instance_type or "")
+
+
+def read_prices(path: str | None) -> Prices:
+    """The user's table, or ours.
+
+    Raises:
+        BadPrices
+    """
+    file = Path(path) if path else OURS
+    try:
+        return Prices.model_validate(yaml.safe_load(file.read_text()))
+    except (OSError, yaml.YAMLError, ValidationError) as error:
+        reason = error.errors()[0] if isinstance(error, ValidationError) else None
+        said = f"{'.'.join(map(str, reason['loc']))}: {reason['msg']}" if reason else str(error).splitlines()[0]
+        raise BadPrices(f"launch.prices={file} is no price table ({said}): write it as {OURS.name} is.") from error
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The highest possible cost of one job: as if it ran on demand to its limit."""
+
+    usd_per_hour: float | None
+    """of one machine"""
+    machines: int
+    max_hours: float
+
+    @property
+    def highest_usd(self) -> float | None:
+        return None if self.usd_per_hour is None else self.usd_per_hour * self.machines * self.max_hours
+
+    def of_seconds(self, billable_s: float) -> float | None:
+        """US dollars for billed seconds; those of spot machines are already the fewer for their lower price."""
+        return None if self.usd_per_hour is None else self.usd_per_hour * self.machines * billable_s / 3600
+
+
+def cost(job: Job, prices: Prices, region: str | None) -> Cost:
+    hw = job.config.hw
+    return Cost(prices.of(region, hw.instance_type), hw.instance_count, hw.max_hours)
+
+
+def total(costs: Sequence[Cost]) -> float | None:
+    """The sum; None where any is unknown."""
+    known = [cost.highest_usd for cost in costs if cost.highest_usd is not None]
+    return sum(known) if len(known) == len(costs) else None
+
+
+def refuse_beyond(limit_usd: float | None, jobs: Mapping[Job, Cost]) -> None:
+    """Raises: TooExpensive: the jobs may cost more than the limit, or nobody knows what."""
+    if limit_usd is None:
+        return
+    unknown = sorted({str(job.config.hw.instance_type) for job, cost in jobs.items() if cost.highest_usd is None})
+    if unknown:
+        raise TooExpensive(
+            f"launch.max_cost_usd={limit_usd:g} cannot be kept: the price table lacks {', '.join(unknown)} in "
+            "this region; add it to a table of your own and give launch.prices=FILE."
+        )
+    whole = total(list(jobs.values())) or 0
+    if whole > limit_usd:
+        raise TooExpensive(
+            f"These {len(jobs)} jobs may cost up to {whole:.2f} USD, more than launch.max_cost_usd={limit_usd:g}: "
+            "lower hw.max_hours, start fewer jobs, or raise the limit."
+        )

@@ -1,0 +1,97 @@
+"""An image looked at from all sides, and trained in without any network, before anybody pays for a job in it."""
+
+import json
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import hydra
+
+from snowcover import __version__
+from snowcover.checking import check
+from snowcover.command import conf_dir
+from snowcover.errors import UserError
+from snowcover_launch.backends.docker import lay_out, own_user
+from snowcover_launch.cli.image import pip_settings
+from snowcover_launch.config import SECRET, JobConfig
+from snowcover_launch.images import engine
+from snowcover_launch.images.labels import COMMIT, VARIANT, VERSION
+from snowcover_launch.plan import OWN_STORE
+
+TINY = (
+    "hw=cpu", "model=unet", "model.encoder_name=resnet18", "trainer.max_epochs=1", "tracking.system_metrics=false",
+    f"tracking.uri={OWN_STORE}", "+data.generate.tiles_per_side=4", "+data.generate.tile_size=64",
+)  # fmt: skip
+ADDRESS_WITH_PASSWORD = re.compile(r"//[^/@\s]+@")
+LEFT = ("model/best.ckpt", "model/manifest.csv", "model/config.yaml", "output/data/result.json",
+        "output/data/mlflow/mlflow.db")  # fmt: skip
+
+
+class BrokenImage(UserError):
+    """The image is not what it should be."""
+
+
+def tried(image: str, revision: str, variant: str) -> Iterator[str]:
+    """What was found right, line by line.
+
+    Raises:
+        BrokenImage: the first thing that was not.
+    """
+    (about,) = json.loads(engine.asked("image", "inspect", image))
+    yield f"{about['Size'] / 1e9:.2f} GB"
+    _check_labels(
+        image, about["Config"].get("Labels") or {}, {VERSION: __version__, COMMIT: revision, VARIANT: variant}
+    )
+    yield f"labels: {__version__}, {revision}, {variant}"
+    _refuse_secrets(image, about["Config"].get("Env") or [])
+    yield "no secret and no registry's address in its environment and history"
+    yield _inside(image, "-m", "pip", "check").strip()
+    objective = _trained(image)
+    yield f"trained without a network: val_iou {objective:.3f}, with model, output and MLflow store where they belong"
+
+
+def _check_labels(image: str, labels: Mapping[str, str], wanted: Mapping[str, str]) -> None:
+    for name, value in wanted.items():
+        if labels.get(name) != value:
+            raise BrokenImage(f"{image}: the label {name} is {labels.get(name)} and should be {value}: build it again.")
+
+
+def _refuse_secrets(image: str, environment: list[str]) -> None:
+    history = engine.asked("history", "--no-trunc", "--format", "{{.CreatedBy}}", image)
+    for variable in environment:
+        if SECRET.search(variable.partition("=")[0]):
+            raise BrokenImage(f"{image} has the variable {variable.partition('=')[0]}, which looks like a secret.")
+    for text in (history, *environment):
+        if ADDRESS_WITH_PASSWORD.search(text) or any(value in text for value in pip_settings().values()):
+            raise BrokenImage(f"{image} holds the address of a package registry in its history or environment.")
+
+
+def _inside(image: str, *words: str) -> str:
+    return engine.asked("run", "--rm", "--network", "none", "--entrypoint", "python", image, *words)
+
+
+def _trained(image: str) -> float:
+    """The objective of a tiny job on demo tiles."""
+    with tempfile.TemporaryDirectory(prefix="snowcover-", ignore_cleanup_errors=True) as folder:
+        ml = Path(folder) / "ml"
+        lay_out(ml, _tiny_job())
+        try:
+            engine.asked(
+                "run", "--rm", "--network", "none", *own_user(), "--volume", f"{ml}:/opt/ml", image, "train"
+            )  # fmt: skip
+        except engine.DockerFailed as error:
+            failure = ml / "output" / "failure"
+            said = failure.read_text() if failure.is_file() else str(error)
+            raise BrokenImage(f"{image} does not train: {said}") from error
+        if missing := [path for path in LEFT if not (ml / path).is_file()]:
+            raise BrokenImage(f"{image} trained and left no {', '.join(missing)} in /opt/ml.")
+        return float(json.loads((ml / "output/data/result.json").read_text())["objective"])
+
+
+def _tiny_job() -> dict[str, Any]:
+    with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        config = check(JobConfig, hydra.compose("config", overrides=list(TINY)))
+    job: dict[str, Any] = {"version": __version__, "name": "try", "result": None, "overrides": []}
+    return config.model_dump(exclude={"aws", "launch"}) | {"job": job}

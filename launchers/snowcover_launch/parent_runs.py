@@ -1,0 +1,67 @@
+"""The parent runs of a sweep in MLflow, under which its jobs' runs are found."""
+
+import getpass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Literal
+
+from snowcover.errors import Stopped
+from snowcover_launch.plan import Job
+
+TagsOf = Callable[[Job], dict[str, str]]
+
+
+class Parents:
+    """One parent run for each MLflow store and experiment that the sweep's jobs record in.
+
+    An optimizing sweeper launches batch after batch: all of them get the same parents.
+    """
+
+    def __init__(self, sweep: str, title: str, needed: bool) -> None:
+        """`needed` is false for a command that is no sweep: its one run stands alone."""
+        self._sweep = sweep
+        self._title = title
+        self._needed = needed
+        self._runs: dict[tuple[str, str], str] = {}
+
+    @contextmanager
+    def open(self) -> Iterator[TagsOf]:
+        """What gives each job the tags of its run; at the end the parents end as the block does."""
+        try:
+            yield self._tags
+        except BaseException as error:
+            self._close("KILLED" if isinstance(error, (Stopped, KeyboardInterrupt)) else "FAILED")
+            raise
+        self._close("FINISHED")
+
+    def best(self, objectives: Mapping[Job, float]) -> None:
+        """Keep the best objective of each parent's jobs on it."""
+        from snowcover import tracking
+
+        for place, run_id in self._runs.items():
+            known = [value for job, value in objectives.items() if _place(job) == place and value == value]
+            if known:
+                tracking.note(place[0], run_id, {}, {"best_val_iou": max(known)})
+
+    def _tags(self, job: Job) -> dict[str, str]:
+        # In a container the user is root, and MLflow would say that root made the run.
+        tags = {"sweep": self._sweep, "mlflow.user": getpass.getuser()}
+        if not self._needed:
+            return tags
+        from snowcover import tracking
+
+        place = _place(job)
+        if place not in self._runs:
+            uri, experiment = place
+            self._runs[place] = tracking.open_sweep(uri, experiment, self._title, tags)
+        return {**tags, "mlflow.parentRunId": self._runs[place]}
+
+    def _close(self, status: Literal["FINISHED", "FAILED", "KILLED"]) -> None:
+        from snowcover import tracking
+
+        for (uri, _), run_id in self._runs.items():
+            tracking.close_sweep(uri, run_id, status)
+
+
+def _place(job: Job) -> tuple[str, str]:
+    return job.config.tracking.uri, job.config.experiment_name
