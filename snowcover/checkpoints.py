@@ -1,11 +1,13 @@
 """Weights in and out: this project's checkpoints and robosat.pink's. Always read as data, never as code."""
 
 import errno
+import hashlib
 import os
 import pickle
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -91,12 +93,31 @@ def load(uri: str) -> dict[str, Any]:
         BadCheckpoint: not a checkpoint, one that holds more than data, or weights that are not finite.
         StorageError: it is not there.
     """
+    with _on_this_disk(uri) as path:
+        return _loaded(path, uri)
+
+
+def load_with_sha256(uri: str) -> tuple[dict[str, Any], str]:
+    """The checkpoint as `load` gives it, and the SHA-256 of its file.
+
+    Raises:
+        BadCheckpoint, StorageError
+    """
+    with _on_this_disk(uri) as path:
+        checkpoint = _loaded(path, uri)
+        with path.open("rb") as file:
+            return checkpoint, hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def _on_this_disk(uri: str) -> Iterator[Path]:
     if not storage.is_remote(uri):
-        return _loaded(Path(uri), uri)
+        yield Path(uri)
+        return
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "checkpoint"
         storage.download(uri, str(path))
-        return _loaded(path, uri)
+        yield path
 
 
 def _loaded(path: Path, uri: str) -> dict[str, Any]:
@@ -137,6 +158,8 @@ def load_network(network: nn.Module, checkpoint: Mapping[str, Any], uri: str) ->
         BadCheckpoint: lists each weight that is missing, left over or of another shape or kind of number.
     """
     weights, own = network_weights(checkpoint), network.state_dict()
+    made = {name for name, _ in network.named_buffers()} - own.keys()  # by the network itself; a graph of it keeps them
+    weights = {key: value for key, value in weights.items() if key not in made}
     # Counters of batches seen came to torch's batch norm later than some published checkpoints.
     weights = {k: v for k, v in own.items() if k.endswith("num_batches_tracked")} | weights
     problems = [f"{key} is missing" for key in own if key not in weights]

@@ -51,6 +51,12 @@ def tags(overrides: Sequence[str], device: Device) -> dict[str, Any]:
     }
 
 
+def grid_tags(found: Tiles) -> dict[str, Any]:
+    """The tile grid that the network learns on, which a map is made in."""
+    zoom = found.manifest.zoom
+    return {"tiles.size_px": found.survey.shape[1]} | ({} if zoom is None else {"tiles.zoom": zoom})
+
+
 def plan(config: Config, found: Tiles, mapper: SnowMapper, device: Device, name: str) -> str:
     """What will run, as a table."""
     manifest, survey = found.manifest, found.survey

@@ -125,7 +125,12 @@ def write_record(start: Beginning, config: Config, run_id: str) -> None:
 
 def identity(config: Config) -> str:
     """SHA-256 of what decides the outcome of a run: equal for a run and its continuation."""
-    return hashlib.sha256(json.dumps(_deciding(config.model_dump()), sort_keys=True).encode()).hexdigest()
+    return identity_of(config.model_dump())
+
+
+def identity_of(values: Mapping[str, Any]) -> str:
+    """The same of a config as plain values, as a checkpoint keeps it."""
+    return hashlib.sha256(json.dumps(_deciding(values), sort_keys=True).encode()).hexdigest()
 
 
 def public(config: Config) -> dict[str, Any]:

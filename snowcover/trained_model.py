@@ -1,10 +1,29 @@
 """A trained network with all that mapping needs to know of it: the one loader, whatever the address."""
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
 
+from torch import nn
+
+from snowcover import checkpoints, network, robosat_pink
+from snowcover.errors import UserError
+from snowcover.model_addresses import Found, find
 from snowcover.models.mapper import SnowMapper
+from snowcover.runs import identity_of
 
 DEFAULT_THRESHOLD = 0.5
+PLANETS_SCALE = 1e-4  # PlanetScope surface reflectance is stored times 10,000, robosat.pink's tiles too
+ORIGINAL_TILE_PX = 512
+
+
+class UnknownModelFact(UserError):
+    """A checkpoint does not say something that mapping needs, and the user did not either."""
+
+
+class WrongModelFact(UserError):
+    """What the user says of a model cannot be."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +38,10 @@ class ModelOverrides:
     zoom: int | None = None
     tile_size: int | None = None
     threshold: float | None = None
+
+    def given(self) -> dict[str, Any]:
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in values.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -54,10 +77,89 @@ class TrainedModel:
 def load_trained_model(address: str, overrides: ModelOverrides, tracking_uri: str | None = None) -> TrainedModel:
     """The network at an address: a run's folder, a .ckpt (path or s3://), an MLflow run id, or models:/...
 
+    Nothing is downloaded but what the address names, and what is read is taken for data, never run.
+
     Args:
         tracking_uri: of the MLflow store in which run ids and models:/ addresses are looked up.
 
     Raises:
-        UserError
+        NoModel: there is nothing at the address.
+        BadCheckpoint: what is there is no checkpoint, or does not fit the network that it names.
+        UnknownModelFact: bands, mean, std, zoom or tile size are neither said by the checkpoint nor given.
+        WrongModelFact: what is given does not fit together.
+        CannotRecord, StorageError, ConfigError
     """
-    raise NotImplementedError
+    found = find(address, tracking_uri)
+    facts = {**_facts(found), **overrides.given()}
+    _refuse_unknown(found, facts)
+    _refuse_wrong(found, facts)
+    net = _network(found, facts["bands"])
+    about = found.checkpoint.get("snowcover") or {}
+    config = about.get("config")
+    return TrainedModel(
+        mapper=SnowMapper(net, facts["scale"], facts["offset"], facts["mean"], facts["std"]).eval(),
+        **{**facts, **{name: tuple(facts[name]) for name in ("bands", "mean", "std")}},
+        run_id=about.get("run_id"),
+        experiment=config["experiment_name"] if config else None,
+        checkpoint_uri=found.uri,
+        checkpoint_sha256=found.sha256,
+        commit=about.get("commit"),
+        config_digest=identity_of(config) if config else None,
+    )
+
+
+def _facts(found: Found) -> dict[str, Any]:
+    """What the checkpoint, or what lies beside it, says."""
+    about = found.checkpoint.get("snowcover")
+    if about is None:
+        return {
+            "scale": PLANETS_SCALE, "offset": 0.0, "nodata": 0.0, "threshold": DEFAULT_THRESHOLD,
+            "tile_size": ORIGINAL_TILE_PX,
+        }  # fmt: skip
+    said = {name: about[name] for name in ("bands", "scale", "offset", "mean", "std")}
+    grid = {name: about[name] for name in ("zoom", "tile_size") if about.get(name) is not None}
+    nodata = float(about["config"]["data"]["nodata"])
+    threshold = about.get("threshold", DEFAULT_THRESHOLD)
+    return {**found.tile_grid(), **grid, **said, "nodata": nodata, "threshold": threshold}
+
+
+EXAMPLES = {
+    "bands": "bands=[blue,green,red,nir]", "mean": "mean=[0.1,0.1,0.1,0.3], in reflectance",
+    "std": "std=[0.05,0.05,0.05,0.1], in reflectance", "zoom": "zoom=15", "tile_size": "tile_size=512",
+}  # fmt: skip
+
+
+def _refuse_unknown(found: Found, facts: Mapping[str, Any]) -> None:
+    if missing := [example for name, example in EXAMPLES.items() if name not in facts]:
+        names = [name for name in EXAMPLES if name not in facts]
+        raise UnknownModelFact(
+            f"{found.uri} does not say which {' and '.join(name.replace('_', ' ') for name in names)} it was trained "
+            f"with: give {'; '.join(missing)}."
+        )
+
+
+def _refuse_wrong(found: Found, facts: Mapping[str, Any]) -> None:
+    bands = len(facts["bands"])
+    for name in ("mean", "std"):
+        if len(facts[name]) != bands:
+            raise WrongModelFact(
+                f"{name} has {len(facts[name])} values for the {bands} bands {', '.join(facts['bands'])} of "
+                f"{found.uri}: give one for each band."
+            )
+    if not all(value > 0 and math.isfinite(value) for value in facts["std"]):
+        raise WrongModelFact(f"std={list(facts['std'])} of {found.uri}: each must be a number above 0.")
+    said = (found.checkpoint.get("snowcover") or {}).get("bands")
+    if said is not None and len(said) != bands:
+        raise WrongModelFact(
+            f"{found.uri} was trained on the {len(said)} bands {', '.join(said)}, and bands names {bands}."
+        )
+
+
+def _network(found: Found, bands: tuple[str, ...]) -> nn.Module:
+    """Raises: BadCheckpoint, ConfigError"""
+    about = found.checkpoint.get("snowcover")
+    if about is None:
+        return robosat_pink.network_of(found.checkpoint, bands, found.uri)
+    net = network.build(about["config"]["model"], bands, pretrained=False)
+    checkpoints.load_network(net, found.checkpoint, found.uri)
+    return net

@@ -15,7 +15,7 @@ import yaml
 from lightning.pytorch.callbacks import TQDMProgressBar
 from torch import nn
 
-from snowcover import __version__, checkpoints, disk, ending, machine, network, report, runs, storage
+from snowcover import __version__, checkout, checkpoints, disk, ending, machine, network, report, runs, storage
 from snowcover.checking import flat
 from snowcover.components import maker
 from snowcover.config import Config, TrainerConfig
@@ -142,6 +142,7 @@ def _task(
         config.seed,
         steps_per_epoch=steps_per_epoch,
     )
+    task.about.update(zoom=tiles.manifest.zoom, tile_size=tiles.survey.shape[1], commit=_commit())
     digest = tiles.manifest.digest
     if start.about is not None:
         if start.about["manifest_digest"] != digest:
@@ -158,6 +159,11 @@ def _task(
         steps_per_epoch=steps_per_epoch,
     )  # fmt: skip
     return task
+
+
+def _commit() -> str | None:
+    found = checkout.commit()
+    return None if found is None else found.sha + ("-dirty" if found.dirty else "")
 
 
 def _refuse_other_steps(config: Config, start: Beginning, steps_per_epoch: int) -> None:
@@ -211,7 +217,7 @@ def _announce(
     runs.write_record(start, config, recorder.run_id)
     if _training_left(config, start):
         (start.folder / ending.RESULT).unlink(missing_ok=True)  # of when it was shorter
-    recorder.tags(report.tags(overrides, device))
+    recorder.tags(report.tags(overrides, device) | report.grid_tags(tiles))
     if start.resumed_from:
         log.info("Going on from %s after %d epochs.", start.resumed_from, len(task.about["history"]))
         recorder.tags({"resumed_from": start.resumed_from})

@@ -70,6 +70,12 @@ class Manifest:
         lines = (f"{p.name} {p.collect} {p.date} {p.image_bytes} {p.mask_bytes}\n" for p in self.pairs)
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
+    @property
+    def zoom(self) -> int | None:
+        """Of all its tiles; None where they are of several."""
+        zooms = {pair.z for pair in self.pairs}
+        return zooms.pop() if len(zooms) == 1 else None
+
     def to_csv(self) -> str:
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
@@ -106,7 +112,7 @@ def manifest(data: DataConfig) -> Manifest:
         NoTiles, Unmatched, BadManifest, TileTwice, FolderDiffers, StorageError
     """
     if data.manifest:
-        return _read(data.manifest)
+        return read(data.manifest)
     listed = Listing()
     parts = [_pair(source, listed) for source in data.sources]
     pairs = sorted(pair for part in parts for pair in part.pairs)
@@ -130,7 +136,7 @@ def some(names: Sequence[str], noun: str = "image") -> str:
     return f"{len(names)} {noun}{'s' if len(names) != 1 else ''} ({shown})"
 
 
-def _read(uri: str) -> Manifest:
+def read(uri: str) -> Manifest:
     try:
         return from_csv(storage.read(uri).decode(), uri)
     except UnicodeDecodeError as error:
