@@ -6,7 +6,7 @@ from typing import Protocol
 
 from snowcover.errors import UserError
 from snowcover_launch.aws import training_jobs as jobs
-from snowcover_launch.aws.errors import AwsError, Missing, NoCredentials, Quota, Unreachable
+from snowcover_launch.aws.errors import AwsError, NoCredentials, NotFound, QuotaExceeded, Unreachable
 from snowcover_launch.aws.session import Account
 from snowcover_launch.tracked_job import LATEST_S, SOONEST_S, Followed, JobFailed
 
@@ -86,7 +86,7 @@ class Follower:
         for job in self.running:
             try:
                 jobs.stop(self._account, job.record.name)
-            except Missing:
+            except NotFound:
                 continue  # it never came to be
             except AwsError as error:
                 in_the_way.append(str(error))
@@ -106,7 +106,7 @@ class Follower:
                 self._in_trouble(error)
                 job.rest(False, 0)
                 return
-            except Quota as error:
+            except QuotaExceeded as error:
                 job.record.stage = "planned"
                 if any(other.record.instance_type == job.record.instance_type for other in self.running):
                     job.rest(False, LATEST_S)  # one of ours has the last place; it will come free
@@ -136,7 +136,7 @@ class Follower:
         try:
             state = jobs.describe(self._account, job.record.name)
             lines = job.new_lines()
-        except Missing as error:  # the command that was to start it ended before it could
+        except NotFound as error:  # the command that was to start it ended before it could
             self._end_unstarted(job, error, lambda _: None)
             return True
         except AwsError as error:

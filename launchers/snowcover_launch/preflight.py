@@ -9,7 +9,7 @@ from pathlib import Path
 from snowcover.checkout import commit
 from snowcover_launch.aws import bucket
 from snowcover_launch.aws import training_jobs as jobs
-from snowcover_launch.aws.errors import Missing
+from snowcover_launch.aws.errors import NotFound
 from snowcover_launch.aws.session import Account
 from snowcover_launch.aws.training_jobs import JobState
 from snowcover_launch.backends.sagemaker import request
@@ -151,7 +151,7 @@ def _earlier(account: Account, ready: Sequence[Ready]) -> dict[Ready, JobState]:
 def _state(account: Account, name: str) -> JobState | None:
     try:
         return jobs.describe(account, name)
-    except Missing:  # its config was uploaded, then something came between
+    except NotFound:  # its config was uploaded, then something came between
         return None
 
 

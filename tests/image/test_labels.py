@@ -8,7 +8,7 @@ import pytest
 
 from snowcover import __version__
 from snowcover.config import HwConfig
-from snowcover_launch.aws.errors import Missing
+from snowcover_launch.aws.errors import NotFound
 from snowcover_launch.aws.registry import Unreadable, labels
 from snowcover_launch.aws.session import Account
 from snowcover_launch.images.labels import UnfitImage, check_image, refuse_unfit
@@ -52,9 +52,9 @@ def test_an_image_that_is_not_there_is_refused_and_one_that_cannot_be_read_is_no
 ) -> None:
     account = Account(sagemaker.region, None)
     uri = sagemaker.account.add_image("snowcover", "1-kepler", KEPLER)
-    with pytest.raises(Missing, match=r"There is no image .*:2-kepler: push it"):
+    with pytest.raises(NotFound, match=r"There is no image .*:2-kepler: push it"):
         check_image(account, uri.replace("1-kepler", "2-kepler"), hw("kepler"))
-    with pytest.raises(Missing, match="push it"):
+    with pytest.raises(NotFound, match="push it"):
         check_image(account, uri.replace("/snowcover:", "/another:"), hw("kepler"))
     with pytest.raises(Unreadable):
         labels(account, "registry.lab:5000/snowcover:1-kepler")

@@ -8,7 +8,7 @@ from typing import Any
 from sagemaker.core.resources import Algorithm
 from sagemaker.core.utils.code_injection.codec import transform
 
-from snowcover_launch.aws.errors import AwsError, Missing, named
+from snowcover_launch.aws.errors import AwsError, NotFound, named
 from snowcover_launch.aws.session import Account
 
 POLL_S = 1.0
@@ -35,13 +35,13 @@ def create(account: Account, request: Mapping[str, Any]) -> None:
 
 
 def describe(account: Account, name: str) -> AlgorithmState:
-    """Raises: Missing: there is none of that name; AwsError."""
+    """Raises: NotFound: there is none of that name; AwsError."""
     try:
         with named(f"look at the algorithm {name}"):
             answer = account.client("sagemaker").describe_algorithm(AlgorithmName=name)
     except AwsError as error:
         if "does not exist" in str(error):
-            raise Missing(f"There is no algorithm {name} in {account.region}.") from error
+            raise NotFound(f"There is no algorithm {name} in {account.region}.") from error
         raise
     training, problems = answer["TrainingSpecification"], answer["AlgorithmStatusDetails"]
     steps = [*problems.get("ValidationStatuses", []), *problems.get("ImageScanStatuses", [])]

@@ -4,19 +4,15 @@ from pathlib import Path
 
 from botocore.exceptions import ClientError
 
-from snowcover_launch.aws.errors import AwsError, Missing, OtherRegion, named
+from snowcover_launch.aws.errors import NotFound, ObjectExists, OtherRegion, named
 from snowcover_launch.aws.session import Account
-
-
-class Taken(AwsError):
-    """An object of that name is there already, with other content."""
 
 
 def put_new(account: Account, uri: str, content: bytes) -> None:
     """Write an object that is not there yet; never overwrites.
 
     Raises:
-        Taken
+        ObjectExists
     """
     bucket, key = _split(uri)
     client = account.client("s3")
@@ -27,7 +23,7 @@ def put_new(account: Account, uri: str, content: bytes) -> None:
             if error.response.get("Error", {}).get("Code") not in ("PreconditionFailed", "ConditionalRequestConflict"):
                 raise
             if client.get_object(Bucket=bucket, Key=key)["Body"].read() != content:  # else our own, asked twice
-                raise Taken(f"{uri} is there already with other content: start the command again.") from error
+                raise ObjectExists(f"{uri} is there already with other content: start the command again.") from error
 
 
 def refuse_other_region(account: Account, bucket: str) -> None:
@@ -35,14 +31,14 @@ def refuse_other_region(account: Account, bucket: str) -> None:
 
     Raises:
         OtherRegion: it is not in the account's region.
-        Missing: there is no such bucket.
+        NotFound: there is no such bucket.
     """
     try:
         with named(f"look at the bucket {bucket}"):
             # boto3 follows a bucket to its region; SageMaker does not.
             answer = account.client("s3").head_bucket(Bucket=bucket)
-    except Missing as error:
-        raise Missing(f"There is no bucket {bucket}: check aws.bucket (SNOWCOVER_BUCKET).") from error
+    except NotFound as error:
+        raise NotFound(f"There is no bucket {bucket}: check aws.bucket (SNOWCOVER_BUCKET).") from error
     found = answer.get("BucketRegion") or account.region
     if found != account.region:
         raise OtherRegion(
@@ -67,7 +63,7 @@ def read(account: Account, uri: str) -> bytes | None:
     try:
         with named(f"read {uri}"):
             content: bytes = account.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
-    except Missing:
+    except NotFound:
         return None
     return content
 
@@ -79,7 +75,7 @@ def download(account: Account, uri: str, path: Path) -> bool:
     try:
         with named(f"fetch {uri}"):
             account.client("s3").download_file(bucket, key, str(path))  # to a temporary name, then renames
-    except Missing:
+    except NotFound:
         return False
     return True
 

@@ -16,11 +16,11 @@ class NoCredentials(AwsError):
     """There are no AWS credentials, or none that AWS takes."""
 
 
-class Denied(AwsError):
+class AccessDenied(AwsError):
     """The credentials are good, the right is missing."""
 
 
-class Quota(AwsError):
+class QuotaExceeded(AwsError):
     """The account may not have that many machines of this type."""
 
 
@@ -28,7 +28,7 @@ class Unreachable(AwsError):
     """AWS does not answer, or asks to come again later; asking again may help."""
 
 
-class Missing(AwsError):
+class NotFound(AwsError):
     """There is no such job, bucket, image or algorithm."""
 
 
@@ -36,8 +36,21 @@ class OtherRegion(AwsError):
     """The bucket is in another region than the jobs."""
 
 
-class InUse(AwsError):
-    """The name is taken."""
+class NameInUse(AwsError):
+    """A job, image or algorithm of that name is there already."""
+
+
+class ObjectExists(AwsError):
+    """An object of that name is in S3 already, with other content."""
+
+
+class CapacityExceeded(AwsError):
+    """AWS has no machine of this type free now, though the account may have one; another type may help, or later."""
+
+
+def is_capacity_error(reason: str | None) -> bool:
+    """Whether a job's FailureReason says that AWS had no machine for it: nothing was run and nothing is paid for."""
+    return (reason or "").lstrip().startswith(("CapacityError", "InsufficientCapacityError"))
 
 
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
@@ -82,12 +95,12 @@ def _of_answer(error: boto.ClientError, doing: str) -> AwsError:
     if code in _CREDENTIALS | _EXPIRED:
         return NoCredentials(f"AWS does not take the credentials to {doing} ({code}): {_SIGN_IN}.")
     if code in _DENIED:
-        return Denied(
+        return AccessDenied(
             f"You may not {doing} ({message or code}): ask for the launch policy of container/account.yaml, or choose "
             "another profile with AWS_PROFILE."
         )
     if code == "ResourceLimitExceeded":
-        return Quota(
+        return QuotaExceeded(
             f"AWS would not {doing}: {message}. That is a quota of the account: ask for more of it in the Service "
             "Quotas console under Amazon SageMaker, or take another machine with hw=..."
         )
@@ -96,9 +109,9 @@ def _of_answer(error: boto.ClientError, doing: str) -> AwsError:
     if code in _REGION:
         return OtherRegion(f"AWS would not {doing}: {message}: the bucket must be in the region of the jobs.")
     if code == "ResourceInUse":
-        return InUse(f"AWS would not {doing}: {message}.")
+        return NameInUse(f"AWS would not {doing}: {message}.")
     if code in _MISSING or "not found" in message.lower() or "could not find" in message.lower():
-        return Missing(f"AWS would not {doing}: {message or code}.")
+        return NotFound(f"AWS would not {doing}: {message or code}.")
     return AwsError(f"AWS would not {doing} ({code}): {message}.")
 
 

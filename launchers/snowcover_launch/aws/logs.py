@@ -1,6 +1,6 @@
 """What a job prints, from CloudWatch."""
 
-from snowcover_launch.aws.errors import Missing, named
+from snowcover_launch.aws.errors import NotFound, named
 from snowcover_launch.aws.session import Account
 
 GROUP = "/aws/sagemaker/TrainingJobs"
@@ -24,7 +24,7 @@ class JobLog:
             with named(f"read the log of {self._job}"):
                 for stream in self._streams():
                     lines += self._read(stream)
-        except Missing:  # nothing was printed yet
+        except NotFound:  # nothing was printed yet
             return []
         return lines
 

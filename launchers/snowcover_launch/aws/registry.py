@@ -11,7 +11,7 @@ from typing import Any
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from snowcover_launch.aws.errors import Missing, named
+from snowcover_launch.aws.errors import NotFound, named
 from snowcover_launch.aws.session import Account
 
 ECR_URI = re.compile(r"(?P<registry>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/(?P<name>.+)")
@@ -45,7 +45,7 @@ def repository(account: Account, name: str, kms_key: str | None) -> tuple[str, b
     try:
         with named(f"look at the ECR repository {name}"):
             return ecr.describe_repositories(repositoryNames=[name])["repositories"][0]["repositoryUri"], False
-    except Missing:
+    except NotFound:
         key = {"kmsKey": kms_key} if kms_key else {}
         with named(f"make the ECR repository {name}"):
             made = ecr.create_repository(
@@ -87,7 +87,7 @@ def labels(account: Account, uri: str) -> Mapping[str, str]:
 
     Raises:
         Unreadable: why it could not be told.
-        Missing: there is no such image, which a job would find out only when it is paid for.
+        NotFound: there is no such image, which a job would find out only when it is paid for.
     """
     place = ECR_URI.fullmatch(uri)
     if place is None:
@@ -109,7 +109,7 @@ def _manifest(ecr: Any, where: Mapping[str, str], image: Mapping[str, str], uri:
     except ecr.exceptions.RepositoryNotFoundException:
         found = []
     if not found:
-        raise Missing(
+        raise NotFound(
             f"There is no image {uri}: push it with `python -m snowcover.image push`, which prints what to set."
         )
     manifest: dict[str, Any] = json.loads(found[0]["imageManifest"])

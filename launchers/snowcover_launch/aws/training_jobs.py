@@ -11,7 +11,7 @@ from sagemaker.core.resources import TrainingJob
 from sagemaker.core.utils.code_injection.codec import transform
 from sagemaker.core.utils.utils import Unassigned
 
-from snowcover_launch.aws.errors import AwsError, InUse, Missing, named
+from snowcover_launch.aws.errors import AwsError, NameInUse, NotFound, named
 from snowcover_launch.aws.session import Account
 
 ENDED = ("Completed", "Failed", "Stopped")
@@ -49,7 +49,7 @@ def start(account: Account, request: Mapping[str, Any]) -> JobState:
     """Start a job; asking again for one that AWS has already started changes nothing.
 
     Raises:
-        AwsError: Quota, Denied, NoCredentials, Unreachable (it may or may not have started: ask again)...
+        AwsError: QuotaExceeded, AccessDenied, NoCredentials, Unreachable (it may or may not have started: ask again)...
     """
     name = request["TrainingJobName"]
     arguments = transform(dict(request), "CreateTrainingJobRequest")
@@ -57,7 +57,7 @@ def start(account: Account, request: Mapping[str, Any]) -> JobState:
     try:
         with named(f"start the job {name}"):
             job = _created(name, arguments, account)
-    except InUse:
+    except NameInUse:
         # The names are ours alone, so this is our own job: an answer was lost on the way.
         return describe(account, name)
     return job if isinstance(job, JobState) else _state(job)
@@ -74,13 +74,13 @@ def _created(name: str, arguments: Mapping[str, Any], account: Account) -> Any:
 
 
 def describe(account: Account, name: str) -> JobState:
-    """Raises: Missing: there is no such job; AwsError."""
+    """Raises: NotFound: there is no such job; AwsError."""
     try:
         with named(f"look at the job {name}"):
             return _state(TrainingJob.get(name, session=account.session, region=account.region))
     except AwsError as error:
         if "Requested resource not found" in str(error):
-            raise Missing(
+            raise NotFound(
                 f"There is no job {name} in {account.region}: `jobs list` shows those that there are."
             ) from error
         raise

@@ -69,7 +69,7 @@ def instance_types(variant: str) -> list[str]:
 
 def _register(account: Any, aws: AwsConfig, given: str | None) -> None:
     from snowcover_launch.aws import algorithms as algorithm
-    from snowcover_launch.aws.errors import Missing
+    from snowcover_launch.aws.errors import NotFound
 
     if not aws.image_uri:
         raise NoImage(
@@ -79,7 +79,7 @@ def _register(account: Any, aws: AwsConfig, given: str | None) -> None:
     variant = "kepler" if aws.image_uri.endswith("-kepler") else "current"
     try:
         known = algorithm.describe(account, name)
-    except Missing:
+    except NotFound:
         request = algorithm_request(name, aws.image_uri, instance_types(variant))
         check_limits(request, "CreateAlgorithm")
         algorithm.create(account, request)

@@ -25,7 +25,7 @@ def check_image(account: "Account", uri: str, hw: HwConfig) -> None:
 
     Raises:
         UnfitImage: a job could not run in it.
-        Missing: it is not there.
+        NotFound: it is not there.
     """
     from snowcover_launch.aws.registry import Unreadable, labels
 
