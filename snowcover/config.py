@@ -172,8 +172,8 @@ class TrainerConfig(Section):
 class HwConfig(Section):
     """The machine."""
 
-    place: Literal["here", "docker", "sagemaker"] = "here"
-    """here: this machine; docker: this machine, in the image; sagemaker: a machine rented for the job"""
+    backend: Literal["local", "docker", "sagemaker"] = "local"
+    """what runs the job: local, this machine; docker, this machine, in the image; sagemaker, a cloud instance"""
     accelerator: Literal["auto", "cpu", "gpu", "mps"]
     """auto: CUDA, then MPS, then CPU"""
     devices: Annotated[int, Field(ge=1)] | Literal["auto"]
@@ -199,12 +199,12 @@ class HwConfig(Section):
 
     @model_validator(mode="after")
     def _a_rented_machine_has_a_type(self) -> "HwConfig":
-        if self.place == "sagemaker" and self.instance_type is None:
-            raise ValueError("place=sagemaker needs instance_type, for example instance_type=ml.g5.xlarge")
-        if self.place != "here" and self.devices == "auto":
+        if self.backend == "sagemaker" and self.instance_type is None:
+            raise ValueError("backend=sagemaker needs instance_type, for example instance_type=ml.g5.xlarge")
+        if self.backend != "local" and self.devices == "auto":
             raise ValueError("devices=auto is for this machine: give the number of GPUs, or 1 for a CPU")
-        if self.place != "sagemaker" and self.instance_count > 1:
-            raise ValueError(f"instance_count={self.instance_count} needs place=sagemaker")
+        if self.backend != "sagemaker" and self.instance_count > 1:
+            raise ValueError(f"instance_count={self.instance_count} needs backend=sagemaker")
         return self
 
     @model_validator(mode="after")

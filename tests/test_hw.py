@@ -14,7 +14,7 @@ from snowcover_launch.cost import read_prices
 from tests.making import config
 
 FILES = {file.stem: file for file in (conf_dir() / "hw").glob("*.yaml")}
-RENTED = sorted(name for name, file in FILES.items() if "place: sagemaker" in file.read_text())
+RENTED = sorted(name for name, file in FILES.items() if "backend: sagemaker" in file.read_text())
 PROMISED = [
     "p2",
     "p2_8x",

@@ -49,8 +49,8 @@ class Job:
     config: JobConfig
 
     @property
-    def place(self) -> str:
-        return self.config.hw.place
+    def backend(self) -> str:
+        return self.config.hw.backend
 
     @property
     def overrides(self) -> list[str]:
@@ -121,11 +121,11 @@ def in_its_job(number: int, swept: Sequence[str], count: int) -> Iterator[None]:
 def _job(composed: DictConfig, swept: list[str]) -> Job:
     refuse_changed_texts(JobConfig, composed)
     job = Job(composed.hydra.job.num, swept, composed, check(JobConfig, without_hydra(composed)))
-    if job.place == "docker" and (job.config.checkpoint.resume or job.config.checkpoint.dir):
+    if job.backend == "docker" and (job.config.checkpoint.resume or job.config.checkpoint.dir):
         raise NotReachable(
             "A job in the image keeps its own checkpoints: start it with checkpoint.init_from, or hw=local."
         )
-    if job.place == "sagemaker":
+    if job.backend == "sagemaker":
         _refuse_what_only_this_machine_has(job.config)
         _refuse_incomplete(job.config.aws)
     if not job.config.launch.dry_run:
@@ -136,7 +136,7 @@ def _job(composed: DictConfig, swept: list[str]) -> Job:
 def _try_out(job: Job) -> None:
     """What a run would be stopped by after it has begun, or been paid for."""
     written = places(job.composed)
-    if job.place == "here":
+    if job.backend == "local":
         refuse_before_training(job.config, job.folder, written)
         return
     refuse_unwritable({key: place for key, place in written.items() if key in ("hydra.sweep.dir", "tracking.uri")})

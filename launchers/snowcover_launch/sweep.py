@@ -47,8 +47,8 @@ class Sweep:
             Stopped: Ctrl-C or SIGTERM.
         """
         self._refuse_what_does_not_go_together(batch)
-        elsewhere = [job for job in batch if job.place == "sagemaker"]
-        here = [job for job in batch if job.place != "sagemaker"]
+        elsewhere = [job for job in batch if job.backend == "sagemaker"]
+        here = [job for job in batch if job.backend != "sagemaker"]
         launch = batch[0].config.launch
         if launch.dry_run:
             self._show(here, elsewhere)
@@ -88,12 +88,12 @@ class Sweep:
             raise CannotLaunch("An optimizing sweeper needs each job's result: leave launch.wait=true.")
         if not launch.wait and launch.max_parallel is not None:
             raise CannotLaunch("launch.max_parallel starts the next job when one ends: leave launch.wait=true.")
-        if several := [job for job in batch if job.place == "here" and job.config.hw.devices != 1]:
+        if several := [job for job in batch if job.backend == "local" and job.config.hw.devices != 1]:
             raise CannotLaunch(f"Job {several[0].number}: a sweep trains each run here on one device: hw.devices=1.")
 
     def _here(self, job: Job, tags_of: TagsOf) -> Outcome:
         """One job on this machine; a failure is told at once, for others may run for hours yet."""
-        if job.place == "docker":
+        if job.backend == "docker":
             return self._in_docker(job, tags_of(job))
         log.info("  %d  %s  on this machine", job.number, job.title)
         with open_dict(job.composed):

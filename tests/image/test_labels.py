@@ -19,7 +19,7 @@ KEPLER = {"snowcover.variant": "kepler", "org.opencontainers.image.version": __v
 
 def hw(image: str) -> HwConfig:
     machine = {"accelerator": "gpu", "devices": 1, "precision": "32-true", "data_workers": 4}
-    return HwConfig(place="sagemaker", instance_type="ml.p2.xlarge", image=image, **machine)
+    return HwConfig(backend="sagemaker", instance_type="ml.p2.xlarge", image=image, **machine)
 
 
 def ecr(sagemaker: SageMaker) -> Any:
