@@ -1,29 +1,45 @@
 """The project's objects in S3."""
 
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from botocore.exceptions import ClientError
 
-from snowcover_launch.aws.errors import NotFound, ObjectExists, OtherRegion, named
+from snowcover_launch.aws.errors import NotFound, ObjectExists, OtherRegion, Unreachable, named
 from snowcover_launch.aws.session import Account
+
+CONFLICT_ATTEMPTS, CONFLICT_PAUSE_S = 5, 0.2
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """An object as a listing tells it."""
+
+    uri: str
+    size: int
+    etag: str
+    """changes with the content"""
+    modified: datetime
 
 
 def put_new(account: Account, uri: str, content: bytes) -> None:
-    """Write an object that is not there yet; never overwrites.
+    """Write an object that is not there yet; never overwrites. Writing the same content again changes nothing.
+
+    Of several that write to one uri at once, one succeeds: the content tells whose it is.
 
     Raises:
-        ObjectExists
+        ObjectExists: it is there with other content, which the error carries.
     """
-    bucket, key = _split(uri)
-    client = account.client("s3")
-    with named(f"write {uri}"):
-        try:
-            client.put_object(Bucket=bucket, Key=key, Body=content, IfNoneMatch="*")
-        except ClientError as error:
-            if error.response.get("Error", {}).get("Code") not in ("PreconditionFailed", "ConditionalRequestConflict"):
-                raise
-            if client.get_object(Bucket=bucket, Key=key)["Body"].read() != content:  # else our own, asked twice
-                raise ObjectExists(f"{uri} is there already with other content: start the command again.") from error
+    while not _put_if(account, uri, content, IfNoneMatch="*"):
+        found = read(account, uri)
+        if found == content:  # our own: an answer was lost, and botocore asked again
+            return
+        if found is not None:  # else its owner has deleted it meanwhile
+            raise ObjectExists(f"{uri} is there already with other content: start the command again.", found)
 
 
 def refuse_other_region(account: Account, bucket: str) -> None:
@@ -57,6 +73,18 @@ def folders(account: Account, uri: str) -> list[str]:
     return [entry.rstrip("/").rpartition("/")[2] for entry in entries]
 
 
+def objects(account: Account, uri: str) -> Iterator[StoredObject]:
+    """Every object below the folder s3://bucket/folder, by name: one request for each 1,000."""
+    bucket, key = _split(uri)
+    prefix = f"{key.rstrip('/')}/" if key else ""
+    with named(f"list {uri}"):
+        for page in account.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+            for entry in page.get("Contents", []):
+                yield StoredObject(
+                    f"s3://{bucket}/{entry['Key']}", entry["Size"], entry["ETag"].strip('"'), entry["LastModified"]
+                )
+
+
 def read(account: Account, uri: str) -> bytes | None:
     """A small object; None where there is none."""
     bucket, key = _split(uri)
@@ -78,6 +106,27 @@ def download(account: Account, uri: str, path: Path) -> bool:
     except NotFound:
         return False
     return True
+
+
+def _put_if(account: Account, uri: str, content: bytes, **condition: Any) -> bool:
+    """Write an object if the condition holds; whether it did.
+
+    Of writes at the same moment S3 answers all but one with a conflict, which says nothing yet of the condition.
+    """
+    bucket, key = _split(uri)
+    for attempt in range(CONFLICT_ATTEMPTS):
+        with named(f"write {uri}"):
+            try:
+                account.client("s3").put_object(Bucket=bucket, Key=key, Body=content, **condition)
+                return True
+            except ClientError as error:
+                code = error.response.get("Error", {}).get("Code")
+                if code == "PreconditionFailed":
+                    return False
+                if code != "ConditionalRequestConflict":
+                    raise
+        time.sleep(CONFLICT_PAUSE_S * attempt)
+    raise Unreachable(f"Others keep writing {uri} at the same moment: start the command again.")
 
 
 def _split(uri: str) -> tuple[str, str]:

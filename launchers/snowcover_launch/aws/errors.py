@@ -43,6 +43,11 @@ class NameInUse(AwsError):
 class ObjectExists(AwsError):
     """An object of that name is in S3 already, with other content."""
 
+    def __init__(self, message: str, content: bytes = b"") -> None:
+        super().__init__(message)
+        self.content = content
+        """what is there"""
+
 
 class CapacityExceeded(AwsError):
     """AWS has no machine of this type free now, though the account may have one; another type may help, or later."""
