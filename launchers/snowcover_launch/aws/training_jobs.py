@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -39,6 +39,12 @@ class JobState:
     """of one machine"""
     model: str | None
     """s3:// uri of model.tar.gz"""
+    spot: bool | None = None
+    """what it was created with, whatever the config of whoever looks at it says; None where AWS was not asked"""
+    instance_type: str | None = None
+    instance_count: int | None = None
+    was_there: bool = False
+    """`start` found it created already: by an earlier try of ours, or by another command"""
 
     @property
     def has_ended(self) -> bool:
@@ -46,7 +52,9 @@ class JobState:
 
 
 def start(account: Account, request: Mapping[str, Any]) -> JobState:
-    """Start a job; asking again for one that AWS has already started changes nothing.
+    """Start a job, or find that one of this name was started before: AWS takes a name once.
+
+    Whether that was us, an answer having been lost, or another command that wants the same job, `started_by` tells.
 
     Raises:
         AwsError: QuotaExceeded, AccessDenied, NoCredentials, Unreachable (it may or may not have started: ask again)...
@@ -58,8 +66,7 @@ def start(account: Account, request: Mapping[str, Any]) -> JobState:
         with named(f"start the job {name}"):
             job = _created(name, arguments, account)
     except NameInUse:
-        # The names are ours alone, so this is our own job: an answer was lost on the way.
-        return describe(account, name)
+        return replace(describe(account, name), was_there=True)
     return job if isinstance(job, JobState) else _state(job)
 
 
@@ -86,6 +93,18 @@ def describe(account: Account, name: str) -> JobState:
         raise
 
 
+def started_by(account: Account, state: JobState, sweep: str) -> bool:
+    """Whether the job was created in this sweep, by its tag.
+
+    Raises:
+        AwsError
+    """
+    with named(f"read the tags of the job {state.name}"):
+        pages = account.client("sagemaker").get_paginator("list_tags").paginate(ResourceArn=state.arn)
+        tags = {tag["Key"]: tag["Value"] for page in pages for tag in page["Tags"]}
+    return tags.get("sweep") == sweep
+
+
 def stop(account: Account, name: str) -> None:
     """Ask a job to stop; it saves what it has first. One that has ended is left as it is."""
     with named(f"stop the job {name}"):
@@ -98,7 +117,7 @@ def _state(job: Any) -> JobState:
     def given(value: Any) -> Any:
         return None if isinstance(value, Unassigned) else value
 
-    artifacts = given(job.model_artifacts)
+    artifacts, resources = given(job.model_artifacts), given(job.resource_config)
     return JobState(
         name=job.training_job_name,
         arn=given(job.training_job_arn) or "",
@@ -110,4 +129,7 @@ def _state(job: Any) -> JobState:
         training_s=given(job.training_time_in_seconds),
         billable_s=given(job.billable_time_in_seconds),
         model=given(artifacts.s3_model_artifacts) if artifacts is not None else None,
+        spot=bool(given(job.enable_managed_spot_training)),
+        instance_type=given(resources.instance_type) if resources is not None else None,
+        instance_count=given(resources.instance_count) if resources is not None else None,
     )
