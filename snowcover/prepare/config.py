@@ -24,7 +24,21 @@ class UdmConfig(Section):
     """bands of a UDM2 that make a pixel unusable"""
 
 
-class Config(Section):
+class ImageryConfig(Section):
+    """How scenes are read, whatever is made from them."""
+
+    crs: str | None
+    """what the sources' coordinates mean where the files do not say or say it wrongly, for example EPSG:32612"""
+    bands: list[str] | None
+    """names of a scene's bands, in its order; by default the file's own, of four without any PlanetScope's"""
+    nodata: Annotated[float, Field(allow_inf_nan=True)] | None
+    """what unobserved pixels hold besides the file's own nodata value; by default 0 in scenes that say nothing"""
+    radiance: Literal["keep", "reflectance"]
+    """what becomes of Planet's TOA radiance (AnalyticMS without _SR): kept, or turned into reflectance x 10000"""
+    udm: UdmConfig
+
+
+class Config(ImageryConfig):
     """One command: one collect, or any number of scenes."""
 
     collect: Place | None
@@ -39,8 +53,6 @@ class Config(Section):
     """side of a tile in pixels, 16 to 4096"""
     min_valid: Annotated[float, Field(ge=0, le=1)]
     """least share of a tile that must be observed, 0 to 1"""
-    crs: str | None
-    """what the sources' coordinates mean where the files do not say or say it wrongly, for example EPSG:32612"""
     cover: Place | list[Place] | None
     """make only these tiles: z/x/y names, a file of them, a footprint (.geojson), or the folder of a collect"""
     compress: Literal["zstd", "deflate"]
@@ -59,13 +71,6 @@ class Config(Section):
     """depths above this are measuring errors, hence unobserved"""
     depth_unit: Literal["m", "cm", "mm", "ft"] | None
     """unit of a collect's depths; by default what the file says, else metres"""
-    bands: list[str] | None
-    """names of a scene's bands, in its order; by default the file's own, of four without any PlanetScope's"""
-    nodata: Annotated[float, Field(allow_inf_nan=True)] | None
-    """what unobserved pixels hold besides the file's own nodata value; by default 0 in scenes that say nothing"""
-    radiance: Literal["keep", "reflectance"]
-    """what becomes of Planet's TOA radiance (AnalyticMS without _SR): kept, or turned into reflectance x 10000"""
-    udm: UdmConfig
 
     @model_validator(mode="after")
     def _one_kind(self) -> "Config":

@@ -1,19 +1,19 @@
 """From a source file to all that must be known before its first tile is cut."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
-from snowcover import storage
 from snowcover.data.index import Index, Origin, Setting
 from snowcover.data.tiles import Bounds, Tile
 from snowcover.errors import UserError
-from snowcover.prepare import collect, depths, fill, names, places, radiance, raster, scene, udm
+from snowcover.prepare import collect, depths, imagery, names, places, raster
 from snowcover.prepare.config import Config
 from snowcover.prepare.cover import Cover
 from snowcover.prepare.encode import Tags
 from snowcover.prepare.extent import boxes
-from snowcover.prepare.nodata import nodata_values, tile_nodata
+from snowcover.prepare.imagery import Imagery
+from snowcover.prepare.nodata import nodata_values
 from snowcover.prepare.pieces import Cut
 from snowcover.prepare.pixels import Pixels
 from snowcover.prepare.preview import layout
@@ -69,21 +69,16 @@ def collect_job(config: Config, scratch: str, cover: Cover | None) -> Job:
 
 def scene_job(config: Config, uri: str, scratch: str, cover: Cover | None) -> Job:
     """Raises: UserError, naming the scene."""
-    found = raster.inspect(uri, raster.local_file(uri, scratch), config.crs)
-    scene.check_type(found)
-    band_names = names.band_names(found, config.bands)
-    beside = _beside(uri)
-    mask = _udm(config, found, beside, scratch)
-    factors = _factors(config, found, beside)
-    tiles = _tiles(found, config, cover)
-    unobserved, tags = _unobserved(config, found, band_names, factors is not None)
+    found = imagery.inspect(config, uri, scratch)
+    tiles = _tiles(found.raster, config, cover)
+    mask, pixels = found.udm, found.raster.pixels
     told = (
         _common_settings(config, cover)
-        | _pixel_settings(found.pixels, unobserved)
+        | _pixel_settings(pixels, found.unobserved)
         | {
-            "bands": band_names,
-            "radiance": "reflectance" if factors else None,
-            "radiance_factors": factors,
+            "bands": found.names,
+            "radiance": "reflectance" if found.factors else None,
+            "radiance_factors": found.factors,
             "udm": mask.uri.rsplit("/", 1)[-1] if mask else None,
             "udm_crc32": mask.crc32 if mask else None,
             "udm_bits": mask.bits if mask else None,
@@ -91,12 +86,19 @@ def scene_job(config: Config, uri: str, scratch: str, cover: Cover | None) -> Jo
         }
     )
     cut = Cut(
-        config.tile_size, config.min_valid, config.compress, tags, False, names.true_colour(band_names),
-        layout(tiles).side_px, factors,
+        config.tile_size, config.min_valid, config.compress, _tags(found), False, names.true_colour(found.names),
+        layout(tiles).side_px, found.factors,
     )  # fmt: skip
-    index = Index(kind="scene", complete=False, source=_origin(found), settings=told)
-    opener = _scene_opener(found, tags.nodata, unobserved, mask)
-    return Job(found.name, f"{config.out.rstrip('/')}/{found.name}", found, opener, tiles, cut, index)
+    index = Index(kind="scene", complete=False, source=_origin(found.raster), settings=told)
+    return Job(found.name, f"{config.out.rstrip('/')}/{found.name}", found.raster, found.opened, tiles, cut, index)
+
+
+def _tags(found: Imagery) -> Tags:
+    """What the tiles of a scene say of their numbers."""
+    pixels = found.raster.pixels
+    if found.factors or not pixels.is_scaled:  # reflectance x 10000 is what Planet itself calls by no scale
+        return Tags(found.nodata, found.names)
+    return Tags(found.nodata, found.names, pixels.scales, pixels.offsets)
 
 
 def _rule(config: Config, found: Raster) -> collect.Rule:
@@ -107,24 +109,6 @@ def _rule(config: Config, found: Raster) -> collect.Rule:
     )
     with raster.settings(), raster.opened(found.uri, found.path) as file:
         return depths.recognise(depths.Collect(found.uri, file, found.pixels, config.depth_unit, config.nodata), rule)
-
-
-def _unobserved(
-    config: Config, found: Raster, band_names: tuple[str, ...], converts: bool
-) -> tuple[tuple[float, ...], Tags]:
-    """What unobserved pixels of the scene are equal to, and what its tiles say of their numbers.
-
-    A scene that says nothing of unobserved pixels, neither by a tag nor by a mask, has 0 there.
-    """
-    pixels = found.pixels
-    said = nodata_values(found.uri, pixels, config.nodata)
-    unobserved = said if said or pixels.has_mask else (0.0,)
-    with raster.settings(), raster.opened(found.uri, found.path) as file:
-        fill.check_scene(found.uri, file, pixels, unobserved, config.nodata)
-    nodata = tile_nodata(pixels.dtype, said)
-    if converts or not pixels.is_scaled:  # reflectance x 10000 is what Planet itself calls by no scale
-        return unobserved, Tags(nodata, band_names)
-    return unobserved, Tags(nodata, band_names, pixels.scales, pixels.offsets)
 
 
 def _pixel_settings(pixels: Pixels, unobserved: tuple[float, ...]) -> dict[str, Setting]:
@@ -171,55 +155,10 @@ def _origin(source: Raster) -> Origin:
     return Origin(name=source.uri.rsplit("/", 1)[-1], size_bytes=source.size_bytes, crc32=source.crc32)
 
 
-def _beside(uri: str) -> list[str]:
-    """The files in the scene's folder whose names begin like it, up to the acquisition's time."""
-    folder, slash, name = uri.rpartition("/")
-    files = storage.list_files(f"{folder}{slash}{'_'.join(name.split('_')[:2])}")
-    return [file.uri for file in files if file.uri.rpartition("/")[0] == folder and file.uri != uri]
-
-
-def _udm(config: Config, found: Raster, beside: Sequence[str], scratch: str) -> udm.Udm | None:
-    uri = config.udm.file or udm.beside(found.uri, beside)
-    if not config.udm.use or uri is None:
-        return None
-    mask = raster.inspect(uri, raster.local_file(uri, scratch), config.crs)
-    return udm.check(mask, found, config.udm.bits, config.udm.bands)
-
-
-def _factors(config: Config, found: Raster, beside: Sequence[str]) -> tuple[float, ...] | None:
-    """What turns the scene's radiance into reflectance, None where it stays what it is."""
-    if not scene.turns(found.name, config.radiance):
-        return None
-    if found.dtype == "uint8":
-        raise scene.WrongType(
-            f"{found.uri} holds uint8 pixels, which are too small for reflectance x {scene.REFLECTANCE_SCALE}: set "
-            "radiance=keep."
-        )
-    uri = radiance.metadata_beside(found.uri, beside)
-    if uri is None:
-        raise radiance.MissingCoefficients(
-            f"{found.uri} has no metadata XML beside it, which radiance=reflectance needs: download it, or set "
-            "radiance=keep."
-        )
-    found_factors = radiance.coefficients(storage.read(uri), uri, found.bands)
-    return tuple(factor * scene.REFLECTANCE_SCALE for factor in found_factors)
-
-
 def _collect_opener(source: Raster, rule: collect.Rule) -> Opener:
     @contextmanager
     def opener() -> Iterator[Source]:
         with raster.opened(source.uri, source.path) as file:
             yield collect.CollectSource(file, source.grid, source.pixels, rule)
-
-    return opener
-
-
-def _scene_opener(source: Raster, nodata: float, unobserved: tuple[float, ...], mask: udm.Udm | None) -> Opener:
-    @contextmanager
-    def opener() -> Iterator[Source]:
-        with ExitStack() as stack:
-            file = stack.enter_context(raster.opened(source.uri, source.path))
-            flags = stack.enter_context(raster.opened(mask.uri, mask.path)) if mask else None
-            yield scene.SceneSource(file, source.grid, source.pixels, nodata, unobserved, mask, flags)
 
     return opener

@@ -3,14 +3,14 @@
 import fnmatch
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from snowcover import storage
 from snowcover.data.index import is_path
 from snowcover.errors import UserError
 from snowcover.prepare import raster, scene
-from snowcover.prepare.config import Config
+from snowcover.prepare.config import Config, ImageryConfig
 from snowcover.prepare.udm import is_udm
 
 _WILD = re.compile(r"[*?\[]")
@@ -31,7 +31,17 @@ def scenes(config: Config) -> list[str]:
     Raises:
         NoScenes, MixedQuantities
     """
-    found = sorted({uri for pattern in config.patterns for uri in _matching(pattern)})
+    found = sorted({uri for pattern in config.patterns for uri in matching(pattern)})
+    check_together(config, found)
+    return found
+
+
+def check_together(config: ImageryConfig, found: Sequence[str]) -> None:
+    """Refuse scenes that cannot be made in one command, each in a folder of its name.
+
+    Raises:
+        NoScenes, MixedQuantities
+    """
     if not found:
         raise NoScenes("scenes is an empty list: name at least one file.")
     names = [raster.stem(uri) for uri in found]
@@ -43,10 +53,9 @@ def scenes(config: Config) -> list[str]:
     if config.udm.file and len(found) > 1:
         raise NoScenes(f"udm.file names one mask, scenes names {len(found)} scenes: give one scene, or no udm.file.")
     scene.refuse_mixture(names, converts=config.radiance == "reflectance")
-    return found
 
 
-def _matching(pattern: str) -> list[str]:
+def matching(pattern: str) -> list[str]:
     """Level by level: `*` never crosses a slash, and no wildcard stands for a leading dot. A pattern that ends in .tif
     means .TIF too. Masks beside the scenes are no scenes.
     """
