@@ -1,4 +1,4 @@
-# demo: the main job on tiles it makes itself.  test: the whole suite.  image: what SageMaker starts, in both variants.
+# demo: the main job on tiles it makes itself, then a map of a scene.  test: the whole suite.  image: what SageMaker starts, in both variants.
 # lint, bench: what their names say.
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -8,6 +8,7 @@ READY := $(VENV)/ready-$(shell sha256sum pyproject.toml | cut -c1-16)
 .PHONY: demo test image lint bench
 demo: $(READY)
 	$(PYTHON) -m snowcover.train
+	$(PYTHON) -m snowcover.predict model=latest scenes=demo out=demo_maps overwrite=true
 
 test: $(READY) browser engine lint
 	$(PYTHON) -m pytest --numprocesses logical --maxprocesses 4 --dist loadscope --no-loadscope-reorder

@@ -39,6 +39,13 @@ def conf_dir() -> Path:
     return installed if installed.is_dir() else package.parent / "conf"
 
 
+def config_root(config_name: str) -> Path:
+    """The folder of a command's config and of the groups that it chooses from. Hydra takes a key of a group's name
+    for a choice of that group: a command with such a key (`model=RUN`) has a folder of its own, without the group."""
+    own = conf_dir() / config_name
+    return own if (own / f"{config_name}.yaml").is_file() else conf_dir()
+
+
 @dataclass(frozen=True)
 class Command:
     """What a command of ours is made of. The functions import what they need: see the start of this file."""
@@ -76,7 +83,8 @@ def run(command: Command) -> None:
         # Hydra prints errors itself, and with a traceback, unless this is set: then it raises them to us.
         os.environ["HYDRA_FULL_ERROR"] = "1"
         job = Job(command)
-        main = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=command.config_name)(job)
+        root = str(config_root(command.config_name))
+        main = hydra.main(version_base="1.3", config_path=root, config_name=command.config_name)(job)
         try:
             arguments = texts_quoted(options_first(sys.argv[1:]), command.schema)
             if folder := config_folder(arguments):
@@ -196,7 +204,7 @@ def _refused_override(error: BaseException, config_name: str) -> str:
 
 def _known_keys(config_name: str) -> list[str]:
     """Every dotted key of the default config, for a suggestion."""
-    with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
+    with hydra.initialize_config_dir(str(config_root(config_name)), version_base="1.3"):
         config = OmegaConf.to_container(hydra.compose(config_name), resolve=False)
     return list(dotted_keys(config))
 

@@ -150,10 +150,10 @@ def _rasters(settings: dict[str, int]) -> Iterator[tuple[str, NDArray[np.generic
     """(name, array [C, side, side], nodata) of the collect and of each scene."""
     side = settings["tiles_per_side"] * settings["tile_size"]
     seed = settings["seed"]
-    land = _land(np.random.default_rng([seed, 0]), side)
+    land = make_land(np.random.default_rng([seed, 0]), side)
     yield f"masks/{COLLECT}", _mask(land, np.random.default_rng([seed, 1]))[None], UNOBSERVED
     for number, view in enumerate(VIEWS):
-        yield f"scenes/{view.name}", _image(land, view, np.random.default_rng([seed, 2, number])), NODATA
+        yield f"scenes/{view.name}", paint_scene(land, view, np.random.default_rng([seed, 2, number])), NODATA
 
 
 def _cut(array: NDArray[np.generic], tile_size: int) -> Iterator[tuple[Tile, NDArray[np.generic]]]:
@@ -207,7 +207,8 @@ def _height(rng: np.random.Generator, side: int) -> Field:
     return _smooth(np.asarray((ridges + rough) * 1.6e-4 * side, np.float32), 1)
 
 
-def _land(rng: np.random.Generator, side: int) -> Land:
+def make_land(rng: np.random.Generator, side: int) -> Land:
+    """Mountains [side, side] that wrap around at their edges; forms are made in pixels."""
     height = _height(rng, side)
     basin = height - _smooth(height, side / 8)
     lake_level = np.quantile(basin, 0.03)
@@ -254,7 +255,7 @@ def _mask(land: Land, rng: np.random.Generator) -> NDArray[np.uint8]:
 # What a scene sees of it
 
 
-def _image(land: Land, view: View, rng: np.random.Generator) -> NDArray[np.uint16]:
+def paint_scene(land: Land, view: View, rng: np.random.Generator) -> NDArray[np.uint16]:
     """uint16 [4, side, side], reflectance x 10000, 0 outside the slanted swath."""
     side = len(land.height)
     cloud = np.clip(_noise(rng, side, 3.6, 3) - 1.6, 0, 1) ** 0.7

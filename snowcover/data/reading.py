@@ -20,6 +20,7 @@ from snowcover.data.raster_mask import dataset_mask
 from snowcover.data.scaling import Scaling
 from snowcover.data.scaling import of_bands as scaling_of
 from snowcover.data.selection import WrongBands, band_numbers
+from snowcover.data.tiles import Tile
 from snowcover.errors import UserError
 from snowcover.storage.cache import Cache
 
@@ -74,7 +75,7 @@ class PairReader:
             StorageError: naming the file.
         """
         with geotiff.environment():
-            image, seen, scaling = self._image(pair)
+            image, seen, scaling = self.image(storage.File(pair.image, pair.image_bytes), pair.tile)
             mask = self._mask(pair)
         if mask.values.shape != seen.shape:
             raise WrongSize(
@@ -84,11 +85,16 @@ class PairReader:
         mask.values[~seen] = UNOBSERVED
         return RawPair(image, mask.values, scaling, mask.has_snow, mask.has_untagged_255)
 
-    def _image(self, pair: Pair) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], Scaling | None]:
-        """Bands [C, H, W], where they are observed [H, W], and what the file says of their numbers."""
-        uri = pair.image
-        with geotiff.opened(uri, self._bytes(uri, pair.image_bytes)) as file:
-            check_place(uri, file, pair.tile)
+    def image(
+        self, listed: storage.File, tile: Tile
+    ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], Scaling | None]:
+        """Bands [C, H, W], where they are observed [H, W], and what the file says of their numbers.
+
+        To be called in `geotiff.environment()`.
+        """
+        uri = listed.uri
+        with geotiff.opened(uri, self._bytes(uri, listed.size_bytes)) as file:
+            check_place(uri, file, tile)
             names = names_in_file(file.descriptions, [colour.name for colour in file.colorinterp])
             numbers = band_numbers(uri, names, self.bands)
             image = _as_the_network_takes(geotiff.read(uri, file, numbers))

@@ -150,10 +150,11 @@ def inspect(uri: str, path: str, crs: str | None) -> Raster:
     with settings(), opened(uri, path) as file:
         pixels = pixels_of(uri, file)
         place = grid_of(uri, file, crs)
-    return Raster(uri, path, Path(path).stat().st_size, _checksum(path), place, pixels)
+    return Raster(uri, path, Path(path).stat().st_size, checksum(path), place, pixels)
 
 
-def _checksum(path: str) -> int:
+def checksum(path: str) -> int:
+    """zlib.crc32 of a file and of GDAL's side files."""
     total = 0
     for part in (path + ending for ending in ("", *SIDE_FILES)):
         if Path(part).is_file():

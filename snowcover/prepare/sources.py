@@ -31,7 +31,7 @@ def scenes(config: Config) -> list[str]:
     Raises:
         NoScenes, MixedQuantities
     """
-    found = sorted({uri for pattern in config.patterns for uri in matching(pattern)})
+    found = sorted({file.uri for pattern in config.patterns for file in matching(pattern)})
     check_together(config, found)
     return found
 
@@ -55,9 +55,11 @@ def check_together(config: ImageryConfig, found: Sequence[str]) -> None:
     scene.refuse_mixture(names, converts=config.radiance == "reflectance")
 
 
-def matching(pattern: str) -> list[str]:
+def matching(pattern: str) -> list[storage.File]:
     """Level by level: `*` never crosses a slash, and no wildcard stands for a leading dot. A pattern that ends in .tif
     means .TIF too. Masks beside the scenes are no scenes.
+
+    Raises: NoScenes
     """
     literal = _WILD.split(pattern, maxsplit=1)[0]
     wanted = _without_case_of_ending(pattern).split("/")
@@ -65,9 +67,9 @@ def matching(pattern: str) -> list[str]:
     for file in storage.list_files(_TIFF.sub("", literal)):
         names = _without_case_of_ending(file.uri).split("/")
         if not is_udm(file.uri) and len(names) == len(wanted) and all(map(_matches, names, wanted)):
-            found.append(file.uri)
-    if pattern in found:
-        return [pattern]
+            found.append(file)
+    if exact := [file for file in found if file.uri == pattern]:
+        return exact
     if not found:
         raise NoScenes(f"No file matches scenes={pattern}: check the path, and quote it where it has a *.")
     return found

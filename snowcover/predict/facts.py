@@ -1,0 +1,120 @@
+"""What a map is made of and holds: the same facts in the TIFFs' tags, in the STAC item, in MLflow and in the table."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from snowcover import __version__
+from snowcover.checkout import Commit
+from snowcover.predict.config import Config
+from snowcover.predict.mapping import OutputGrid
+from snowcover.predict.raster_files import Totals
+from snowcover.trained_model import TrainedModel
+
+Settings = Mapping[str, object]
+OF_THE_NETWORK = ("network_bands", "scale", "offset", "mean", "std", "zoom", "tile_size")
+# What decides a map beside its scene and its networks.
+DECIDING = ("tta", "grid", "mosaic", "crs", "bands", "nodata", "radiance", *OF_THE_NETWORK)
+
+
+@dataclass(frozen=True)
+class SourceFacts:
+    """A scene that a map was made of."""
+
+    name: str
+    """of its file or folder"""
+    size_bytes: int
+    crc32: int
+
+
+@dataclass(frozen=True)
+class MapFacts:
+    """A map that is complete."""
+
+    name: str
+    sources: tuple[SourceFacts, ...]
+    models: tuple[TrainedModel, ...]
+    settings: Settings
+    threshold: float
+    grid: OutputGrid
+    totals: Totals
+    software: str
+
+
+def settings(config: Config, models: Sequence[TrainedModel], threshold: float, like_crc32: int | None) -> Settings:
+    """All that decides a map of a scene, as plain values: equal settings, equal maps."""
+    told = config.model_dump()
+    return {
+        "model": [model.checkpoint_sha256 for model in models],
+        "threshold": threshold,
+        **{key: told[key] for key in DECIDING},
+        "like": like_crc32,
+        "udm": None if not config.udm.use else {key: told["udm"][key] for key in ("bits", "bands")},
+    }
+
+
+def digest(given: Settings) -> str:
+    """SHA-256 of settings."""
+    return hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()
+
+
+def differences(before: Settings, now: Settings) -> list[str]:
+    """`threshold was 0.5 and is 0.4 now`, for each key that differs."""
+    return [
+        f"{key} was {_shown(before.get(key))} and is {_shown(now.get(key))} now"
+        for key in {**before, **now}
+        if json.dumps(before.get(key)) != json.dumps(now.get(key))
+    ]
+
+
+def software(code: Commit | None) -> str:
+    """The program that makes the maps; `code` is the commit that it was started from."""
+    if code is None:
+        return f"snowcover {__version__}"
+    return f"snowcover {__version__} ({code.sha}{', changed since' if code.dirty else ''})"
+
+
+def plain(facts: MapFacts) -> dict[str, object]:
+    """The facts by name, of several networks as lists."""
+    models, totals = facts.models, facts.totals
+    return {
+        "run_id": _one_or_all([model.run_id for model in models]),
+        "checkpoint_sha256": _one_or_all([model.checkpoint_sha256 for model in models]),
+        "commit": _one_or_all([model.commit for model in models]),
+        "config_digest": _one_or_all([model.config_digest for model in models]),
+        "threshold": facts.threshold,
+        "tta": facts.settings["tta"],
+        "sources": [asdict(source) for source in facts.sources],
+        "observed_km2": _rounded(totals.observed_km2),
+        "snow_km2": _rounded(totals.snow_km2),
+        "snow_share": None if totals.snow_share is None else _rounded(totals.snow_share),
+        "software": facts.software,
+    }
+
+
+def tags(facts: MapFacts) -> dict[str, str]:
+    """The facts as GDAL's metadata."""
+    told = {**plain(facts), "source": ", ".join(source.name for source in facts.sources)}
+    told["source_size_bytes"] = ", ".join(str(source.size_bytes) for source in facts.sources)
+    del told["sources"]
+    return {
+        f"SNOWCOVER_{key.upper()}": ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        for key, value in told.items()
+        if value is not None
+    }
+
+
+def _one_or_all(values: Sequence[object]) -> object:
+    return values[0] if len(values) == 1 else list(values)
+
+
+def _rounded(value: float) -> float:
+    """To six figures: sums of many numbers differ in the eighth by how they were grouped."""
+    return float(f"{value:.6g}")
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, list) and value and all(isinstance(one, str) and len(one) == 64 for one in value):
+        return " and ".join(one[:12] for one in value)  # a checkpoint's SHA-256
+    return "none" if value is None else str(value)

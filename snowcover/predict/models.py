@@ -1,0 +1,78 @@
+"""The networks of a command, loaded and held against each other."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+from snowcover import checkpoints, records
+from snowcover.data.bands import canonical
+from snowcover.errors import UserError
+from snowcover.predict.config import Config
+from snowcover.trained_model import ModelOverrides, TrainedModel, UnknownModelFact, load_trained_model
+
+Value = TypeVar("Value")
+
+LATEST = "latest"
+RUNS = "outputs"  # where runs lie by default
+
+
+class NoModel(UserError):
+    """There is no run to map with, or those that there are do not go together."""
+
+
+def load(config: Config) -> tuple[TrainedModel, ...]:
+    """The networks that a command names.
+
+    Raises:
+        NoModel
+        UserError: those of `load_trained_model`.
+    """
+    addresses = [latest() if address == LATEST else address for address in config.models]
+    if twice := [address for address in addresses if addresses.count(address) > 1]:
+        raise NoModel(f"model names {twice[0]} twice: name each network once.")
+    return tuple(_load(address, config) for address in addresses)
+
+
+def _load(address: str, config: Config) -> TrainedModel:
+    overrides = ModelOverrides(
+        bands=_tuple(config.network_bands), scale=config.scale, offset=config.offset, mean=_tuple(config.mean),
+        std=_tuple(config.std), zoom=config.zoom, tile_size=config.tile_size, threshold=config.threshold,
+    )  # fmt: skip
+    try:
+        return load_trained_model(address, overrides, config.tracking.uri)
+    except UnknownModelFact:
+        if overrides.bands is not None or config.bands is None:
+            raise
+        names = tuple(canonical(name) or name.lower() for name in config.bands)  # as the scenes', so the network's
+        return load_trained_model(address, replace(overrides, bands=names), config.tracking.uri)
+
+
+def latest() -> str:
+    """The folder of the run that was begun last and has a checkpoint.
+
+    Raises: NoModel
+    """
+    for folder, _ in records.below(Path(RUNS)):
+        if (folder / "checkpoints" / checkpoints.BEST).is_file():
+            return str(folder)
+    raise NoModel(
+        f"model=latest: no run below {RUNS}/ has a checkpoint: train one first (python -m snowcover.train), or give "
+        "model=... a run's folder, a run id of MLflow or a .ckpt."
+    )
+
+
+def threshold(models: Sequence[TrainedModel]) -> float:
+    """From which probability on it is snow, for all networks together.
+
+    Raises: NoModel
+    """
+    found = sorted({model.threshold for model in models})
+    if len(found) > 1:
+        told = " and ".join(f"{value:g}" for value in found)
+        raise NoModel(f"The networks have the thresholds {told}: give the one that is meant, threshold=...")
+    return found[0]
+
+
+def _tuple(values: Sequence[Value] | None) -> tuple[Value, ...] | None:
+    return None if values is None else tuple(values)
