@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from snowcover import storage
-from tests.servers import Bucket, Proxy
+from tests.servers import Bucket, Proxy, Request
 
 if TYPE_CHECKING:  # moto takes half a second: only tests that use it pay
     from tests.aws.job import Job
@@ -77,6 +77,11 @@ class SageMaker:
     def calls(self) -> Counter[str]:
         """Calls by action, refused ones too."""
         return self.faults.calls
+
+    @property
+    def s3_requests(self) -> list[Request]:
+        """The user's requests to S3, in order, refused ones too."""
+        return self._s3.requests
 
     @property
     def jobs(self) -> list["Job"]:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from email.message import Message
 from functools import cached_property
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -185,6 +186,8 @@ class Request:
     method: str
     path: str
     authorization: str = ""
+    is_conditional: bool = False
+    """It is to be carried out only if the object is (or is not) there."""
 
 
 class Proxy:
@@ -210,10 +213,11 @@ class Proxy:
         """How many requests of this method have come."""
         return sum(request.method == method for request in self.requests)
 
-    def fault_for(self, method: str, path: str, authorization: str = "") -> Fault | None:
+    def fault_for(self, method: str, path: str, headers: Message) -> Fault | None:
         """Counts a request and says how it is to fail, if it is."""
+        is_conditional = "If-None-Match" in headers or "If-Match" in headers
         with self._lock:
-            request = Request(len(self.requests), method, path, authorization)
+            request = Request(len(self.requests), method, path, headers.get("Authorization", ""), is_conditional)
             self.requests.append(request)
         return self.fail(request) if self.fail else None
 
@@ -241,7 +245,7 @@ class _Handler(BaseHTTPRequestHandler):
     def handle_request(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         time.sleep(self.proxy.delay_s)
-        fault = self.proxy.fault_for(self.command, self.path, self.headers.get("Authorization", ""))
+        fault = self.proxy.fault_for(self.command, self.path, self.headers)
         if fault is None:
             self._answer(*self._ask(body))
         elif fault.added:

@@ -4,6 +4,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
 from tests.aws.answers import Refusal
 
@@ -45,10 +46,13 @@ class Faults:
     done: Counter[str] = field(default_factory=Counter)
     """Calls that were carried out, by action."""
     network_is_lost: bool = False
+    user_clock_ahead: timedelta = timedelta()
+    """How far the user's clock is ahead of AWS's; behind, if negative."""
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
         self._expired_calls: int | None = 0
+        self._conflicts = 0
         self._failures: list[_Failure] = []
         self._lost_answers: Counter[str] = Counter()
         self._moments: list[_Moment] = []
@@ -71,6 +75,17 @@ class Faults:
         """The next calls, or all from now on, find the credentials expired."""
         self._expired_calls = calls
 
+    def conflict(self, times: int) -> None:
+        """The next conditional writes to S3 meet another write of the same object."""
+        self._conflicts = times
+
+    def conflicts(self) -> bool:
+        """Whether the conditional write in hand meets another; counts it."""
+        with self._lock:
+            meets = self._conflicts > 0
+            self._conflicts -= meets
+            return meets
+
     def is_expired(self) -> bool:
         """Whether the call in hand finds the credentials expired; counts it."""
         with self._lock:
@@ -78,6 +93,10 @@ class Faults:
             if self._expired_calls:
                 self._expired_calls -= 1
             return is_expired
+
+    def now(self) -> datetime:
+        """The time by AWS's clock."""
+        return datetime.now(UTC) - self.user_clock_ahead
 
     def when(self, action: str, number: int, act: Callable[[], None], after: bool = False) -> None:
         """Calls `act` as the n-th call of an action comes in, or just after the n-th was carried out."""

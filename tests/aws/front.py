@@ -7,6 +7,7 @@ import socket
 import threading
 import traceback
 from collections.abc import Iterable
+from email.utils import format_datetime
 from functools import cache
 from typing import Any
 from urllib.parse import parse_qs
@@ -88,7 +89,7 @@ class Front:
             refusal = self.faults.arrive(action)
             if self.faults.network_is_lost:
                 return break_off(environ)
-            signed = check_signature(environ, body, self.account.secrets, self.faults.is_expired())
+            signed = check_signature(environ, body, self.account.secrets, self.faults.is_expired(), self.faults.now())
             if refusal is not None:
                 raise refusal
             self._check_permission(signed, action)
@@ -194,6 +195,11 @@ def service_model() -> ServiceModel:
 class _Handler(MotoRequestHandler):
     def log(self, type: str, message: str, *args: Any) -> None:
         """Says nothing."""
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """What the answer is dated with: AWS's own time."""
+        front: Front = self.server.app  # type: ignore[assignment]
+        return format_datetime(front.faults.now(), usegmt=True)
 
 
 def _action(environ: Environ, body: bytes) -> str:

@@ -1,6 +1,8 @@
-"""What S3 says of a bucket's region, laid over a server that knows no regions."""
+"""What S3 says of regions, of expired keys and wrong clocks, laid over a server that knows none of them."""
 
 import re
+from datetime import timedelta
+from email.utils import format_datetime
 from urllib.parse import urlsplit
 
 from tests.aws.account import Account
@@ -8,15 +10,31 @@ from tests.aws.faults import Faults
 from tests.servers import Fault, Request
 
 EXPIRED = "<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>"
+SKEWED = (
+    "<Error><Code>RequestTimeTooSkewed</Code><Message>The difference between the request time and the current time is"
+    " too large.</Message><MaxAllowedSkewMilliseconds>900000</MaxAllowedSkewMilliseconds></Error>"
+)
+ALLOWED_SKEW = timedelta(minutes=15)
+CONFLICT = (
+    "<Error><Code>ConditionalRequestConflict</Code><Message>The conditional request cannot succeed due to a conflicting"
+    " operation against this resource.</Message></Error>"
+)
 SIGNED_REGION = re.compile(r"Credential=[^/]+/\d+/([^/]+)/")
 
 
 def s3_fault(request: Request, account: Account, faults: Faults) -> Fault | None:
-    """How S3 in REGION answers a request otherwise than the server behind: for a Proxy's `fail`."""
+    """How S3 in REGION answers a request otherwise than the server behind: for a Proxy's `fail`.
+
+    The proxy sends no body in answer to a HEAD.
+    """
     if faults.network_is_lost:
         return Fault(reset=True)
     if faults.is_expired():
-        return Fault(400, EXPIRED, {"Content-Type": "application/xml"})
+        return _answer(400, EXPIRED)
+    if abs(faults.user_clock_ahead) > ALLOWED_SKEW:
+        return _answer(403, SKEWED, {"Date": format_datetime(faults.now(), usegmt=True)})
+    if request.method == "PUT" and request.is_conditional and faults.conflicts():
+        return _answer(409, CONFLICT)
     parts = urlsplit(request.path)
     bucket = parts.path.split("/")[1]
     region = account.region_of(bucket)
@@ -26,7 +44,7 @@ def s3_fault(request: Request, account: Account, faults: Faults) -> Fault | None
         return _moved(bucket, region, told)
     if request.method == "GET" and parts.query.startswith("location"):
         content = f'<LocationConstraint xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{region}</LocationConstraint>'
-        return Fault(200, content, {"Content-Type": "application/xml"})
+        return _answer(200, content)
     is_bucket = parts.path.strip("/") == bucket
     return Fault(added=told) if request.method == "HEAD" and is_bucket else None
 
@@ -40,4 +58,8 @@ def _moved(bucket: str, region: str, told: dict[str, str]) -> Fault:
         f"<Error><Code>PermanentRedirect</Code><Message>{message}</Message>"
         f"<Endpoint>{bucket}.s3.{region}.amazonaws.com</Endpoint><Bucket>{bucket}</Bucket></Error>"
     )
-    return Fault(301, content, {**told, "Content-Type": "application/xml"})
+    return _answer(301, content, told)
+
+
+def _answer(status: int, content: str, headers: dict[str, str] | None = None) -> Fault:
+    return Fault(status, content, {"Content-Type": "application/xml", **(headers or {})})

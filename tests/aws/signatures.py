@@ -4,6 +4,7 @@ import hmac
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from botocore.auth import SigV4Auth
@@ -19,6 +20,8 @@ MISSING = ("MissingAuthenticationTokenException", "MissingAuthenticationToken")
 UNKNOWN = ("UnrecognizedClientException", "InvalidClientTokenId")
 WRONG = ("InvalidSignatureException", "SignatureDoesNotMatch")
 EXPIRED = ("ExpiredTokenException", "ExpiredToken")
+ALLOWED_SKEW = timedelta(minutes=5)
+TIME = "%Y%m%dT%H%M%SZ"
 
 
 @dataclass(frozen=True)
@@ -30,8 +33,14 @@ class Signed:
     service: str
 
 
-def check_signature(environ: Mapping[str, Any], body: bytes, secrets: Mapping[str, str], expired: bool) -> Signed:
-    """Raises Refusal as AWS does: JSON services name these errors otherwise than the older XML ones."""
+def check_signature(
+    environ: Mapping[str, Any], body: bytes, secrets: Mapping[str, str], expired: bool, now: datetime
+) -> Signed:
+    """Raises Refusal as AWS does: JSON services name these errors otherwise than the older XML ones.
+
+    Args:
+        now: the time by AWS's clock.
+    """
     found = AUTHORIZATION.match(environ.get("HTTP_AUTHORIZATION", ""))
     is_json = "HTTP_X_AMZ_TARGET" in environ
     if found is None:
@@ -39,6 +48,8 @@ def check_signature(environ: Mapping[str, Any], body: bytes, secrets: Mapping[st
     key, region, service, _, given = found.groups()
     if key not in secrets:
         raise _refusal(UNKNOWN, is_json, "The security token included in the request is invalid.")
+    if (skew := _skew(environ["HTTP_X_AMZ_DATE"], now)) is not None:
+        raise _refusal(WRONG, is_json, skew)
     if not hmac.compare_digest(_signature(environ, body, key, secrets[key], found), given):
         message = (
             "The request signature we calculated does not match the signature you provided. Check your AWS Secret"
@@ -48,6 +59,17 @@ def check_signature(environ: Mapping[str, Any], body: bytes, secrets: Mapping[st
     if expired:
         raise _refusal(EXPIRED, is_json, "The security token included in the request is expired")
     return Signed(key, region, service)
+
+
+def _skew(signed: str, now: datetime) -> str | None:
+    """What AWS says of a signature that is not of its own time."""
+    ahead = datetime.strptime(signed, TIME).replace(tzinfo=UTC) - now
+    if abs(ahead) <= ALLOWED_SKEW:
+        return None
+    begin, sign, limit = ("expired", "earlier", "-") if ahead < timedelta(0) else ("not yet current", "later", "+")
+    allowed = now - ALLOWED_SKEW if ahead < timedelta(0) else now + ALLOWED_SKEW
+    now_is = f"now {sign}" if ahead < timedelta(0) else f"still {sign}"
+    return f"Signature {begin}: {signed} is {now_is} than {allowed:{TIME}} ({now:{TIME}} {limit} 5 min.)"
 
 
 def _refusal(names: tuple[str, str], is_json: bool, message: str) -> Refusal:

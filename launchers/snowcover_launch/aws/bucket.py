@@ -50,7 +50,7 @@ def refuse_other_region(account: Account, bucket: str) -> None:
         NotFound: there is no such bucket.
     """
     try:
-        with named(f"look at the bucket {bucket}"):
+        with named(f"look at the bucket {bucket}", account):
             # boto3 follows a bucket to its region; SageMaker does not.
             answer = account.client("s3").head_bucket(Bucket=bucket)
     except NotFound as error:
@@ -66,7 +66,7 @@ def refuse_other_region(account: Account, bucket: str) -> None:
 def folders(account: Account, uri: str) -> list[str]:
     """Names of the folders directly below s3://bucket/folder."""
     bucket, key = _split(uri)
-    with named(f"list {uri}/"):
+    with named(f"list {uri}/", account):
         pages = account.client("s3").get_paginator("list_objects_v2")
         found = pages.paginate(Bucket=bucket, Prefix=f"{key}/", Delimiter="/")
         entries = [entry["Prefix"] for page in found for entry in page.get("CommonPrefixes", [])]
@@ -77,7 +77,7 @@ def objects(account: Account, uri: str) -> Iterator[StoredObject]:
     """Every object below the folder s3://bucket/folder, by name: one request for each 1,000."""
     bucket, key = _split(uri)
     prefix = f"{key.rstrip('/')}/" if key else ""
-    with named(f"list {uri}"):
+    with named(f"list {uri}", account):
         for page in account.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
             for entry in page.get("Contents", []):
                 yield StoredObject(
@@ -89,7 +89,7 @@ def read(account: Account, uri: str) -> bytes | None:
     """A small object; None where there is none."""
     bucket, key = _split(uri)
     try:
-        with named(f"read {uri}"):
+        with named(f"read {uri}", account):
             content: bytes = account.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
     except NotFound:
         return None
@@ -101,7 +101,7 @@ def download(account: Account, uri: str, path: Path) -> bool:
     bucket, key = _split(uri)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with named(f"fetch {uri}"):
+        with named(f"fetch {uri}", account):
             account.client("s3").download_file(bucket, key, str(path))  # to a temporary name, then renames
     except NotFound:
         return False
@@ -115,7 +115,7 @@ def _put_if(account: Account, uri: str, content: bytes, **condition: Any) -> boo
     """
     bucket, key = _split(uri)
     for attempt in range(CONFLICT_ATTEMPTS):
-        with named(f"write {uri}"):
+        with named(f"write {uri}", account):
             try:
                 account.client("s3").put_object(Bucket=bucket, Key=key, Body=content, **condition)
                 return True

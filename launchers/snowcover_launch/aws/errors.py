@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from botocore import exceptions as boto
 
 from snowcover.errors import UserError
+from snowcover_launch.aws.credential_errors import SIGN_IN, HasClients, code_of, credentials_problem, with_reason
 
 
 class AwsError(UserError):
@@ -58,12 +59,8 @@ def is_capacity_error(reason: str | None) -> bool:
     return (reason or "").lstrip().startswith(("CapacityError", "InsufficientCapacityError"))
 
 
-_EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
-_CREDENTIALS = {
-    "UnrecognizedClientException", "InvalidClientTokenId", "InvalidAccessKeyId", "SignatureDoesNotMatch",
-    "InvalidSignatureException", "MissingAuthenticationTokenException", "IncompleteSignature", "AuthFailure",
-}  # fmt: skip
-_DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403"}
+_DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError", "403"}
+_CONFLICT = {"PreconditionFailed", "ConditionalRequestConflict"}
 _LATER = {
     "Throttling", "ThrottlingException", "ThrottledException", "RequestThrottled", "TooManyRequestsException",
     "RequestLimitExceeded", "SlowDown", "ServiceUnavailable", "InternalFailure", "InternalServerError",
@@ -71,34 +68,38 @@ _LATER = {
 }  # fmt: skip
 _REGION = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "301"}
 _MISSING = {"NoSuchBucket", "NoSuchKey", "ResourceNotFoundException", "404", "RepositoryNotFoundException"}
-_SIGN_IN = "run `aws sso login` or `aws configure`, or set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 
 
 @contextmanager
-def named(doing: str) -> Iterator[None]:
-    """Turn botocore's errors into one of ours; `doing` says what was tried, as in `start the job x`."""
+def named(doing: str, account: HasClients | None = None) -> Iterator[None]:
+    """Turn botocore's errors into one of ours.
+
+    Args:
+        doing: what was tried, as in `start the job x`.
+        account: who tried it: asked who they are where an answer without a body gives no reason.
+    """
     try:
         yield
     except (boto.BotoCoreError, boto.ClientError) as error:
-        raise _named(error, doing) from error
+        raise _named(error, doing, account) from error
 
 
-def _named(error: Exception, doing: str) -> AwsError:
+def _named(error: Exception, doing: str, account: HasClients | None) -> AwsError:
     if isinstance(error, boto.ClientError):
-        return _of_answer(error, doing)
+        return _of_answer(error if account is None else with_reason(error, account), doing)
     if isinstance(error, boto.HTTPClientError | boto.ConnectionError):
         return Unreachable(f"AWS cannot be reached to {doing} ({_words(error)}): check the network and AWS_REGION.")
     if isinstance(error, boto.ParamValidationError):
         return AwsError(f"AWS would not take the request to {doing}: {_words(error)}.")
     # NoCredentialsError, PartialCredentialsError, SSO's and roles' own kinds
-    return NoCredentials(f"There are no valid AWS credentials to {doing} ({_words(error)}): {_SIGN_IN}.")
+    return NoCredentials(f"There are no valid AWS credentials to {doing} ({_words(error)}): {SIGN_IN}.")
 
 
 def _of_answer(error: boto.ClientError, doing: str) -> AwsError:
-    answer = error.response.get("Error", {})
-    code, message = str(answer.get("Code", "")), " ".join(str(answer.get("Message", "")).split()).rstrip(".")
-    if code in _CREDENTIALS | _EXPIRED:
-        return NoCredentials(f"AWS does not take the credentials to {doing} ({code}): {_SIGN_IN}.")
+    code = code_of(error)
+    message = " ".join(str(error.response.get("Error", {}).get("Message", "")).split()).rstrip(".")
+    if (problem := credentials_problem(error, doing)) is not None:
+        return NoCredentials(problem)
     if code in _DENIED:
         return AccessDenied(
             f"You may not {doing} ({message or code}): ask for the launch policy of container/account.yaml, or choose "
@@ -115,8 +116,15 @@ def _of_answer(error: boto.ClientError, doing: str) -> AwsError:
         return OtherRegion(f"AWS would not {doing}: {message}: the bucket must be in the region of the jobs.")
     if code == "ResourceInUse":
         return NameInUse(f"AWS would not {doing}: {message}.")
+    if code in _CONFLICT:
+        return ObjectExists(f"AWS would not {doing}: another command was faster.")
     if code in _MISSING or "not found" in message.lower() or "could not find" in message.lower():
         return NotFound(f"AWS would not {doing}: {message or code}.")
+    if code == "400":  # of a HEAD, and STS finds nothing wrong with the credentials or cannot be asked
+        return AwsError(
+            f"AWS would not {doing} and gives no reason (400 {message}): see whether your credentials are valid with "
+            "`aws sts get-caller-identity`."
+        )
     return AwsError(f"AWS would not {doing} ({code}): {message}.")
 
 
