@@ -1,7 +1,7 @@
 """Typed check of a composed config: types, ranges, missing values and unknown keys, each as a sentence."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, fie
 
 from snowcover.command import nearest
 from snowcover.errors import UserError, first_line
+from snowcover.nested import flat
 from snowcover.overrides import is_number, item
 
 
@@ -99,15 +100,6 @@ def _put(values: Any, steps: list[str], value: Any) -> None:
         values = values.get(name) if isinstance(values, dict) else None
     if isinstance(values, dict):
         values[last] = OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
-
-
-def flat(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The leaves of nested mappings by dotted name."""
-    if isinstance(node, Mapping) and node:
-        for key, value in node.items():
-            yield from flat(value, f"{prefix}.{key}" if prefix else str(key))
-    else:
-        yield prefix, node
 
 
 def _refuse_missing(schema: type[Section], config: DictConfig) -> None:

@@ -1,7 +1,5 @@
 """Where a run begins: anew, from another run's weights, or where it stopped."""
 
-import hashlib
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -11,23 +9,13 @@ from typing import Any
 
 from snowcover import checkpoints, records, storage
 from snowcover.addresses import without_password
-from snowcover.checking import flat
 from snowcover.config import Config, TrainerConfig
 from snowcover.errors import UserError
+from snowcover.identity import changed_keys, run_digest
 from snowcover.metrics import ends_with_best, patience_over
 from snowcover.records import Record
 
 log = logging.getLogger(__name__)
-
-# What may change between a stop and going on: where and how long, not what is learned from what.
-MAY_CHANGE = {
-    "run_name": None,
-    "tracking": None,
-    "hw": None,
-    "checkpoint": {"dir", "resume", "keep_last"},
-    "data": {"cache", "manifest", "images", "masks"},
-    "trainer": {"max_epochs", "patience_epochs"},
-}
 
 
 class CannotResume(UserError):
@@ -120,17 +108,7 @@ def fetch_best(start: Beginning) -> None:
 
 def write_record(start: Beginning, config: Config, run_id: str) -> None:
     now, uri = datetime.now(UTC).isoformat(), without_password(config.tracking.uri)
-    records.write(start.folder, Record(identity(config), run_id, uri, now))
-
-
-def identity(config: Config) -> str:
-    """SHA-256 of what decides the outcome of a run: equal for a run and its continuation."""
-    return identity_of(config.model_dump())
-
-
-def identity_of(values: Mapping[str, Any]) -> str:
-    """The same of a config as plain values, as a checkpoint keeps it."""
-    return hashlib.sha256(json.dumps(_deciding(values), sort_keys=True).encode()).hexdigest()
+    records.write(start.folder, Record(run_digest(config.model_dump()), run_id, uri, now))
 
 
 def public(config: Config) -> dict[str, Any]:
@@ -140,19 +118,11 @@ def public(config: Config) -> dict[str, Any]:
     return values
 
 
-def _deciding(config: Mapping[str, Any]) -> dict[str, Any]:
-    kept = {key: value for key, value in config.items() if MAY_CHANGE.get(key, ()) is not None}
-    for section, keys in MAY_CHANGE.items():
-        if keys:
-            kept[section] = {key: value for key, value in kept[section].items() if key not in keys}
-    return kept
-
-
 def _checkpoint_of_this(config: Config, folder: Path) -> str | None:
     """last.ckpt of the run of this config that started last, or its best.ckpt if that is all that it has left."""
     if config.checkpoint.dir:
         return _last_or_best(Path(config.checkpoint.dir))
-    wanted = identity(config)
+    wanted = run_digest(config.model_dump())
     same = (its for its, record in records.below(_root(config, folder)) if record.identity == wanted)
     return next((found for its in same if (found := _last_or_best(its / "checkpoints"))), None)
 
@@ -207,10 +177,9 @@ def _refuse_anothers(start: Beginning) -> None:
 
 
 def _refuse_other(config: Config, about: Mapping[str, Any], last: str) -> None:
-    now, then = dict(flat(_deciding(config.model_dump()))), dict(flat(_deciding(about["config"])))
-    changed = [key for key in sorted(now.keys() | then.keys()) if now.get(key) != then.get(key)]
+    changed = changed_keys(config.model_dump(), about["config"])
     if changed:
-        shown = ", ".join(f"{key} was {then.get(key)} and is now {now.get(key)}" for key in changed[:4])
+        shown = ", ".join(f"{each.key} was {each.was} and is now {each.now}" for each in changed[:4])
         raise CannotResume(
             f"{last} belongs to another config ({shown}): go on with the same config, or start a new run from "
             f"its weights with checkpoint.init_from={last}."

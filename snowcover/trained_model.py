@@ -9,9 +9,9 @@ from torch import nn
 
 from snowcover import checkpoints, network, robosat_pink
 from snowcover.errors import UserError
+from snowcover.identity import run_digest
 from snowcover.model_addresses import Found, find
 from snowcover.models.mapper import SnowMapper
-from snowcover.runs import identity_of
 
 DEFAULT_THRESHOLD = 0.5
 PLANETS_SCALE = 1e-4  # PlanetScope surface reflectance is stored times 10,000, robosat.pink's tiles too
@@ -104,7 +104,7 @@ def load_trained_model(address: str, overrides: ModelOverrides, tracking_uri: st
         checkpoint_uri=found.uri,
         checkpoint_sha256=found.sha256,
         commit=about.get("commit"),
-        config_digest=identity_of(config) if config else None,
+        config_digest=run_digest(config) if config else None,
     )
 
 

@@ -16,7 +16,6 @@ from lightning.pytorch.callbacks import TQDMProgressBar
 from torch import nn
 
 from snowcover import __version__, checkout, checkpoints, disk, ending, machine, network, report, runs, storage
-from snowcover.checking import flat
 from snowcover.components import maker
 from snowcover.config import Config, TrainerConfig
 from snowcover.data.gather import Tiles, gather
@@ -26,6 +25,7 @@ from snowcover.epochs import Epochs, Telling
 from snowcover.finite import NotFinite
 from snowcover.machine import Device
 from snowcover.models.mapper import SnowMapper
+from snowcover.nested import flat
 from snowcover.parts import check_parts, make_loss
 from snowcover.run_folder import folder_lock, move_log
 from snowcover.runs import Beginning, CannotResume

@@ -9,6 +9,7 @@ import torch
 
 from snowcover import checkpoints, records, runs
 from snowcover.config import Config
+from snowcover.identity import run_digest
 from snowcover.records import Record
 from snowcover.run_folder import InUse, NoFolder, folder_lock, move_log
 from snowcover.runs import CannotResume
@@ -53,7 +54,7 @@ def test_a_checkpoint_of_another_place_is_not_gone_on_with_over_another_run(tmp_
 def test_a_complete_run_is_known_by_its_best_checkpoint_alone(tmp_path: Path) -> None:
     folder = tmp_path / "outputs/snowcover/1"
     best = save(folder / "checkpoints/best.ckpt", small(), 2, goes_on=False)
-    records.write(folder, Record(runs.identity(small()), "abc", "", "2026"))
+    records.write(folder, Record(run_digest(small().model_dump()), "abc", "", "2026"))
     (tmp_path / "outputs/snowcover/run.json").write_text('{"identity": "half of a fi')  # no run, and no reason to fail
     for resume in ("auto", str(best), str(folder / "checkpoints/last.ckpt")):
         start = runs.beginning(small(f"checkpoint.resume={resume}"), tmp_path / "outputs/snowcover/2")

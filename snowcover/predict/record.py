@@ -8,8 +8,8 @@ from typing import Any
 
 from snowcover import storage
 from snowcover.addresses import without_password
-from snowcover.checking import flat
 from snowcover.errors import first_line
+from snowcover.nested import flat
 from snowcover.predict import table
 from snowcover.predict.config import Config
 from snowcover.predict.table import Made

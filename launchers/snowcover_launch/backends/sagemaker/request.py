@@ -1,7 +1,5 @@
 """What is sent for a job: its names, the config that it gets, the CreateTrainingJob request. Pure."""
 
-import hashlib
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -10,25 +8,18 @@ import yaml
 
 from snowcover import __version__
 from snowcover.config import HwConfig
+from snowcover.identity import job_digest
 from snowcover.paths import home_as_tilde
 from snowcover_launch.config import AwsConfig, JobConfig
 from snowcover_launch.plan import OWN_STORE, Job
 
 PROJECT = "snowcover"  # every job's name begins with it: the account's policies name no other jobs
 NAME_LENGTH = 63  # CreateTrainingJob's TrainingJobName
-DIGEST_LENGTH = 12
 INPUT_CHANNEL = "config"
 CHECKPOINTS = "/opt/ml/checkpoints"
 VARIANTS = ("current", "kepler")
 # Of the line that training prints at the end of each epoch.
 METRICS = ("train_loss", "train_iou", "val_loss", "val_iou", "tiles_per_second")
-# Where and for how long a job runs does not decide what it learns.
-NOT_DECIDING = {
-    "run_name": True,
-    "hw": {"max_hours", "max_wait_hours", "spot", "volume_gb"},
-    "tracking": {"tags"},
-    "checkpoint": {"keep_last"},
-}
 
 
 def job_name(job: Job, sweep: str) -> str:
@@ -45,16 +36,17 @@ def digest_of_name(name: str) -> str:
     return name.split("-")[-2] if name.count("-") >= 4 else ""
 
 
-def config_digest(config: JobConfig) -> str:
-    """Equal for jobs that learn the same from the same: 12 hexadecimal digits of a SHA-256."""
-    kept = _training_keys(config)
-    for section, keys in NOT_DECIDING.items():
-        if keys is True:
-            del kept[section]
-        else:
-            kept[section] = {key: value for key, value in kept[section].items() if key not in keys}  # type: ignore[operator]
-    kept["version"], kept["code"] = __version__, config.aws.algorithm_arn or image_uri(config)
-    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:DIGEST_LENGTH]
+def config_digest(config: JobConfig, data: str | None = None, code: str | None = None) -> str:
+    """Equal for jobs that learn the same from the same: 12 hexadecimal digits.
+
+    Args:
+        data: digest of the files that the job reads.
+        code: what names the code that runs better than the address of its image does: the image's own digest.
+    """
+    aws = config.aws
+    seen = {"bucket": aws.bucket, "prefix": aws.prefix, "environment": dict(aws.environment)}
+    code = code or aws.algorithm_arn or image_uri(config)
+    return job_digest({**_training_keys(config), "aws": seen}, f"{__version__} {code}", data)
 
 
 def image_uri(config: JobConfig) -> str | None:
