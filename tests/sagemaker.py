@@ -125,7 +125,7 @@ class SageMaker:
         model: Mapping[str, bytes] | None = None,
         seconds: float = 100,
     ) -> None:
-        """Ends a job that has no machine, with what it would have left in S3.
+        """Ends a job that has no machine, with what it would have left in S3; AWS's own failure is tried again.
 
         `result` goes where the staged config's `job.result` says; `output` and `model` are the files in the archives.
         """
@@ -133,6 +133,9 @@ class SageMaker:
 
         job = self.job(name)
         job.step("Training")
+        if status == "Failed" and (failure_reason or "").startswith("InternalServerError") and job.may_try_again:
+            job.try_again()
+            return
         leave(self.account, job, result, {"model.tar.gz": model or {}, "output.tar.gz": output or {}})
         job.training_s = seconds
         job.end(status, failure_reason=failure_reason)
@@ -144,7 +147,9 @@ class SageMaker:
         return staged(self.account, self.job(name))
 
     def _begin(self, job: "Job") -> None:
-        if self._machine is not None:
+        if self.faults.lacks_capacity(job.request["ResourceConfig"]["InstanceType"]):
+            job.find_no_machine()
+        elif self._machine is not None:
             self._machine.start(job)
         else:
             seen: list[str] = []
@@ -180,9 +185,12 @@ class SageMaker:
 
     # What a test does to AWS
 
-    def quota(self, instance_type: str, machines: int, spot: bool = False) -> None:
-        """How many machines of this type the account may have at once."""
-        self.account.quotas[instance_type, spot] = machines
+    def quota(self, instance_type: str, machines: int, spot: bool = False, warm: bool = False) -> None:
+        """How many machines of this type the account may have at once; `warm`: keep in warm pools."""
+        if warm:
+            self.account.warm_quotas[instance_type] = machines
+        else:
+            self.account.quotas[instance_type, spot] = machines
 
     def lose_network(self, seconds: float | None = None, how: str = "refused") -> None:
         """From now on the user's connections are refused or `reset`; for so long, or until `restore_network`.

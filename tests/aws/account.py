@@ -29,6 +29,8 @@ class Account:
         self.roles: set[str] = set()
         self.quotas: dict[tuple[str, bool], int] = {}
         """Machines by type and whether they are spot; what is not here is not limited."""
+        self.warm_quotas: dict[str, int] = {}
+        """Machines by type that jobs may keep in warm pools (AWS's own default is none)."""
         self.bucket_regions: dict[str, str] = {}
         """Regions of buckets that are not in REGION."""
         self.layers: dict[str, bytes] = {}

@@ -53,6 +53,7 @@ class Faults:
         self._lock = threading.Lock()
         self._expired_calls: int | None = 0
         self._conflicts = 0
+        self._without_capacity: dict[str, int | None] = {}
         self._failures: list[_Failure] = []
         self._lost_answers: Counter[str] = Counter()
         self._moments: list[_Moment] = []
@@ -74,6 +75,18 @@ class Faults:
     def expire(self, calls: int | None) -> None:
         """The next calls, or all from now on, find the credentials expired."""
         self._expired_calls = calls
+
+    def no_capacity(self, instance_type: str, times: int | None = None) -> None:
+        """AWS has no machine of this type for the next jobs, or for all from now on (0: it has again)."""
+        self._without_capacity[instance_type] = times
+
+    def lacks_capacity(self, instance_type: str) -> bool:
+        """Whether there is none for the job in hand; counts it."""
+        with self._lock:
+            left = self._without_capacity.get(instance_type, 0)
+            if left:
+                self._without_capacity[instance_type] = left - 1
+            return left != 0
 
     def conflict(self, times: int) -> None:
         """The next conditional writes to S3 meet another write of the same object."""

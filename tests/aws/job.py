@@ -20,6 +20,9 @@ MESSAGES = {
     "Completed": "Training job completed",
     "Failed": "Training job failed",
 }
+NO_CAPACITY = (
+    "CapacityError: Unable to provision requested ML compute capacity. Please retry using a different ML instance type."
+)
 SPOT_SHARE = 0.3  # of its training time a spot job is billed this much: AWS's "up to 90 %" is 60 to 70 in practice
 ECHOED = (  # what Describe repeats of the request as it was given
     "HyperParameters",
@@ -62,7 +65,11 @@ class Job:
     training_s: float = 0.0
     """Time in Downloading, Training and Uploading, over all attempts."""
     billable_s: int | None = None
+    """Of one machine, as AWS tells it: whoever wants the bill multiplies"""
     metrics: list[dict[str, Any]] = field(default_factory=list)
+    attempts: int = 1
+    reused_by: str | None = None
+    """The job that its warm pool went to."""
     artifacts: str = ""
     """Where its model is; a job that failed has uploaded what there was, too."""
     stop: threading.Event = field(default_factory=threading.Event)
@@ -89,6 +96,37 @@ class Job:
     def instances(self) -> int:
         """How many machines it takes."""
         return int(self.request["ResourceConfig"]["InstanceCount"])
+
+    def find_no_machine(self) -> None:
+        """Ends when it is looked at next: on demand as failed, on spot when its time to wait is over."""
+        if self.is_spot:
+            self.step("Starting", "Insufficient capacity error from EC2 while launching instances, retrying!")
+            self.on_look = lambda: self.end("Stopped", "MaxWaitTimeExceeded")
+        else:
+            self.on_look = lambda: self.end("Failed", failure_reason=NO_CAPACITY)
+
+    @property
+    def may_try_again(self) -> bool:
+        """Whether RetryStrategy has an attempt left, for a failure that is AWS's own."""
+        return self.attempts <= self.request.get("RetryStrategy", {}).get("MaximumRetryAttempts", 0)
+
+    def try_again(self) -> None:
+        """Starts anew after AWS's own failure."""
+        self.attempts += 1
+        self.step("Starting")
+
+    def warm_pool(self) -> dict[str, Any] | None:
+        """WarmPoolStatus; None for a job that keeps no machines."""
+        keep_s = self.request["ResourceConfig"].get("KeepAlivePeriodInSeconds", 0)
+        if not keep_s or (self.status in ENDED and self.started is None):
+            return None
+        if self.ended is None:
+            return {"Status": "InUse"}
+        idle_s = min(keep_s, round((now() - self.ended).total_seconds()))
+        answer: dict[str, Any] = {"ResourceRetainedBillableTimeInSeconds": idle_s}
+        if self.reused_by is not None:
+            return {"Status": "Reused", "ReusedByJob": self.reused_by}
+        return {"Status": "Terminated" if idle_s >= keep_s else "Available", **answer}
 
     def step(self, secondary: str, message: str | None = None) -> None:
         """Enters a secondary status, or only says more about it; nothing once the job has ended."""
@@ -117,7 +155,7 @@ class Job:
             if self.started is not None:
                 self.training_s = self.training_s or (self.ended - self.started).total_seconds()
                 share = SPOT_SHARE if self.is_spot else 1
-                self.billable_s = self.billable_s or max(1, round(self.training_s * share)) * self.instances
+                self.billable_s = self.billable_s or max(1, round(self.training_s * share))
             self.status = status  # last: whoever sees it may read the rest
 
     def describe(self) -> dict[str, Any]:
@@ -135,6 +173,8 @@ class Job:
         }
         times = {"TrainingStartTime": self.started, "TrainingEndTime": self.ended, "FailureReason": self.failure_reason}
         answer |= {name: value for name, value in times.items() if value is not None}
+        if (pool := self.warm_pool()) is not None:
+            answer["WarmPoolStatus"] = pool
         if self.artifacts:
             answer["ModelArtifacts"] = {"S3ModelArtifacts": self.artifacts}
         if self.status in ENDED and self.started is not None:

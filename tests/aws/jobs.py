@@ -7,6 +7,8 @@ from typing import Any
 from tests.aws.answers import Refusal, invalid
 from tests.aws.job import ENDED, Job
 
+HELD = ("InUse", "Available")  # states of a warm pool in which it counts
+
 
 class Jobs:
     """Every training job of the account, by region and name: names are never free again."""
@@ -24,10 +26,20 @@ class Jobs:
         arn = f"arn:aws:sagemaker:{region}:{account}:training-job/{request['TrainingJobName']}"
         job = Job(copy.deepcopy(request), arn, region)
         job.step("Starting")
+        if (pool := self._warm_pool_for(job)) is not None:
+            pool.reused_by = job.name
         self._jobs[region, job.name] = job
         self.requests.append(request)
         self.on_created(job)
         return {"TrainingJobArn": arn}
+
+    def _warm_pool_for(self, job: Job) -> Job | None:
+        """The ended job whose machines this one takes over, if they are kept and it matches."""
+        for other in self:
+            pool = other.warm_pool()
+            if pool and pool["Status"] == "Available" and _pool_key(other) == _pool_key(job):
+                return other
+        return None
 
     def check_free(self, name: str, region: str) -> None:
         """ResourceInUse if a job of this name was ever made."""
@@ -70,10 +82,24 @@ class Jobs:
             job.on_look()
         return answer | ({"NextToken": str(start + count)} if start + count < len(jobs) else {})
 
+    def in_warm_pools(self, instance_type: str, region: str) -> int:
+        """Machines of this type that jobs keep, or will keep at their end."""
+        pools = [job for job in self if job.region == region and (job.warm_pool() or {}).get("Status") in HELD]
+        return sum(job.instances for job in pools if job.request["ResourceConfig"]["InstanceType"] == instance_type)
+
     def in_use(self, instance_type: str, is_spot: bool, region: str) -> int:
         """Machines of this type that jobs hold now."""
         holding = [job for job in self if job.region == region and job.status not in ENDED and job.is_spot == is_spot]
         return sum(job.instances for job in holding if job.request["ResourceConfig"]["InstanceType"] == instance_type)
+
+
+def _pool_key(job: Job) -> tuple[str, ...]:
+    """What two jobs must have in common for the second to take over the first one's machines."""
+    resources = {
+        key: job.request["ResourceConfig"].get(key) for key in ("InstanceType", "InstanceCount", "VolumeKmsKeyId")
+    }
+    alike = ("RoleArn", "VpcConfig", "EnableNetworkIsolation", "EnableInterContainerTrafficEncryption")
+    return (job.region, str(resources), *(str(job.request.get(key)) for key in alike))
 
 
 def _wanted(job: Job, request: dict[str, Any]) -> bool:

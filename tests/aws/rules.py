@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from tests.aws.account import Account
 from tests.aws.answers import Refusal, invalid, over_limit
 
+LONGEST_WARM_S = 3600  # the service's model says six hours, its user guide one
 LONGEST_RUN_S = 5 * 24 * 3600  # the quota of a new account
 OWN_DISKS = re.compile(r"ml\.(g4dn|g5|g6|g6e|g7|g7e|p3dn|p4d|p4de|p5|p5e|p5en|p6\S*|trn1|trn1n|trn2|r5d)\.")  # NVMe
 IMAGE = re.compile(r"(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com/([a-z0-9._/-]+?)(?::([\w.-]+)|@(sha256:\w+))?")
@@ -21,6 +22,7 @@ def check_training_job(request: dict[str, Any], account: Account, region: str) -
     check_tags(request.get("Tags", []))
     _check_role(request["RoleArn"], account)
     _check_resources(request["ResourceConfig"])
+    _check_warm_pool(request)
     _check_stopping(request)
     _check_algorithm(request, account, region)
     _check_channels(request, account, region)
@@ -93,6 +95,16 @@ def _check_resources(resources: dict[str, Any]) -> None:
         raise invalid("ResourceConfig must have an InstanceType and an InstanceCount of at least 1.")
     if not OWN_DISKS.match(instance_type) and resources.get("VolumeSizeInGB", 0) < 1:
         raise invalid(f"VolumeSizeInGB must be at least 1 for {instance_type}.")
+    if OWN_DISKS.match(instance_type) and resources.get("VolumeKmsKeyId"):
+        raise invalid(f"KMS key is not supported for NVMe instance storage: {instance_type} takes no VolumeKmsKeyId.")
+
+
+def _check_warm_pool(request: dict[str, Any]) -> None:
+    keep_s = request["ResourceConfig"].get("KeepAlivePeriodInSeconds", 0)
+    if keep_s > LONGEST_WARM_S:
+        raise invalid(f"KeepAlivePeriodInSeconds must be between 0 and {LONGEST_WARM_S}, and is {keep_s}.")
+    if keep_s and request.get("EnableManagedSpotTraining", False):
+        raise invalid("KeepAlivePeriodInSeconds is not supported when EnableManagedSpotTraining is set to true.")
 
 
 def _check_stopping(request: dict[str, Any]) -> None:
@@ -185,6 +197,11 @@ def _check_quota(request: dict[str, Any], account: Account, region: str) -> None
     if allowed is not None and used + more > allowed:
         usage = "spot training job usage" if is_spot else "training job usage"
         raise over_limit(f"{instance_type} for {usage}", allowed, used, more)
+    if resources.get("KeepAlivePeriodInSeconds"):
+        allowed = account.warm_quotas.get(instance_type)
+        used = account.jobs.in_warm_pools(instance_type, region)
+        if allowed is not None and used + more > allowed:
+            raise over_limit(f"{instance_type} for training warm pool usage", allowed, used, more)
 
 
 def split(uri: str) -> tuple[str, str]:

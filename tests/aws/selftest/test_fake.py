@@ -1,9 +1,13 @@
 """The fake SageMaker keeps jobs, algorithms and tags as AWS does."""
 
+from datetime import timedelta
+from typing import Any
+
 import pytest
 
 from tests.aws.asking import algorithm, client, refusal, request
 from tests.aws.front import service_model
+from tests.aws.job import now
 from tests.aws.shapes import check_request
 from tests.sagemaker import SageMaker
 
@@ -155,3 +159,61 @@ def test_the_sdk_makes_an_algorithm_and_waits_for_it(sagemaker: SageMaker) -> No
     assert resources.Algorithm.get("snowcover-0-1-0").algorithm_status == "Completed"
     made.delete()
     assert list(resources.Algorithm.get_all()) == []
+
+
+def test_machines_are_billed_by_whoever_multiplies(sagemaker: SageMaker) -> None:
+    resources = {"InstanceType": "ml.p2.xlarge", "InstanceCount": 4, "VolumeSizeInGB": 50}
+    client().create_training_job(**request(sagemaker, ResourceConfig=resources))
+    sagemaker.finish("snowcover-unet-001", seconds=90)
+    assert client().describe_training_job(TrainingJobName="snowcover-unet-001")["BillableTimeInSeconds"] == 90
+
+
+def test_where_no_machine_is_free_a_job_fails_and_is_not_billed(sagemaker: SageMaker) -> None:
+    sagemaker.faults.no_capacity("ml.p2.xlarge", times=2)
+    wait = {"MaxRuntimeInSeconds": 60, "MaxWaitTimeInSeconds": 60}
+    client().create_training_job(**request(sagemaker, "on-demand"))
+    client().create_training_job(**request(sagemaker, "spot", EnableManagedSpotTraining=True, StoppingCondition=wait))
+    client().create_training_job(**request(sagemaker, "later"))
+    api = client()
+    first = [api.describe_training_job(TrainingJobName=name) for name in ("on-demand", "spot", "later")]
+    assert {seen["TrainingJobStatus"] for seen in first} == {"InProgress"}
+    assert first[1]["SecondaryStatusTransitions"][-1]["StatusMessage"].startswith(
+        "Insufficient capacity error from EC2"
+    )
+    failed, stopped, running = (api.describe_training_job(TrainingJobName=each["TrainingJobName"]) for each in first)
+    assert failed["TrainingJobStatus"] == "Failed"
+    assert failed["FailureReason"].startswith("CapacityError: Unable to provision requested ML compute capacity.")
+    assert (stopped["TrainingJobStatus"], stopped["SecondaryStatus"]) == ("Stopped", "MaxWaitTimeExceeded")
+    assert running["TrainingJobStatus"] == "InProgress"
+    assert not {"BillableTimeInSeconds", "TrainingStartTime"} & (failed.keys() | stopped.keys())
+
+
+def test_a_warm_pool_goes_to_the_next_job_that_matches(sagemaker: SageMaker) -> None:
+    resources = {"InstanceType": "ml.p2.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 50}
+    warm = {"ResourceConfig": resources | {"KeepAlivePeriodInSeconds": 600}}
+    api = client()
+
+    def pool(name: str) -> dict[str, Any] | None:
+        told: dict[str, Any] | None = api.describe_training_job(TrainingJobName=name).get("WarmPoolStatus")
+        return told
+
+    api.create_training_job(**request(sagemaker, "job-1", **warm))
+    assert pool("job-1") == {"Status": "InUse"}
+    sagemaker.finish("job-1")
+    assert pool("job-1") == {"Status": "Available", "ResourceRetainedBillableTimeInSeconds": 0}
+    api.create_training_job(**request(sagemaker, "job-2", EnableInterContainerTrafficEncryption=True))
+    api.create_training_job(**request(sagemaker, "job-3"))
+    assert pool("job-1") == {"Status": "Reused", "ReusedByJob": "job-3"}
+    assert pool("job-3") is None
+    api.create_training_job(**request(sagemaker, "job-4", **warm))
+    sagemaker.finish("job-4")
+    sagemaker.job("job-4").ended = now() - timedelta(minutes=11)
+    assert pool("job-4") == {"Status": "Terminated", "ResourceRetainedBillableTimeInSeconds": 600}
+
+
+def test_a_failure_of_awss_own_is_tried_again(sagemaker: SageMaker) -> None:
+    api = client()
+    api.create_training_job(**request(sagemaker, RetryStrategy={"MaximumRetryAttempts": 1}))
+    for secondary in ("Starting", "Failed"):
+        sagemaker.finish("snowcover-unet-001", "Failed", "InternalServerError: We encountered an internal error.")
+        assert api.describe_training_job(TrainingJobName="snowcover-unet-001")["SecondaryStatus"] == secondary

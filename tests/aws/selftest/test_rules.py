@@ -26,6 +26,11 @@ BAD_SHAPES = {
     "an unknown machine": ({"ResourceConfig": {"InstanceType": "ml.x9.large", "InstanceCount": 1}}, "enum value set"),
     "no run time at all": ({"StoppingCondition": {"MaxRuntimeInSeconds": 0}}, "greater than or equal to 1"),
     "a role that is none": ({"RoleArn": "arn:aws:iam::123456789012:user/me"}, "at 'roleArn' failed"),
+    "31 retries": ({"RetryStrategy": {"MaximumRetryAttempts": 31}}, "value less than or equal to 30"),
+    "pending for a minute": (
+        {"StoppingCondition": {"MaxPendingTimeInSeconds": 60}},
+        "value greater than or equal to 1800",
+    ),
     "an output that is no uri": ({"OutputDataConfig": {"S3OutputPath": "out"}}, "at 'outputDataConfig.s3OutputPath'"),
 }
 
@@ -61,6 +66,16 @@ BAD_SENSE = {
     "a repository that is not there": (image(f"{ECR}/nothing:x"), "Cannot find repository: nothing"),
     "a tag that is not there": (image(f"{ECR}/snowcover:x"), "Requested image"),
     "no disk": (machine(VolumeSizeInGB=0), "VolumeSizeInGB must be at least 1"),
+    "a key for NVMe disks": (
+        machine(InstanceType="ml.g5.xlarge", VolumeKmsKeyId="alias/snow"),
+        "KMS key is not supported for NVMe instance storage",
+    ),
+    "a warm pool of two hours": (machine(KeepAlivePeriodInSeconds=7200), "must be between 0 and 3600"),
+    "a warm pool of spot machines": (
+        SPOT | machine(KeepAlivePeriodInSeconds=600)
+        | {"StoppingCondition": {"MaxRuntimeInSeconds": 60, "MaxWaitTimeInSeconds": 60}},
+        "KeepAlivePeriodInSeconds is not supported when EnableManagedSpotTraining",
+    ),
     "no machine": (machine(InstanceCount=0), "InstanceCount of at least 1"),
     "a wait without spot": (
         {"StoppingCondition": {"MaxRuntimeInSeconds": 60, "MaxWaitTimeInSeconds": 60}},
@@ -149,3 +164,17 @@ def test_an_algorithm_takes_only_what_it_was_made_for(
         api.describe_algorithm(AlgorithmName="snowcover-0-1-0")
     by_name = {"AlgorithmSpecification": {"AlgorithmName": "snowcover-0-1-0", "TrainingInputMode": "File"}}
     assert sentence in refusal(api.create_training_job, **request(sagemaker, **by_name, **changes))
+
+
+def test_a_disk_may_have_a_key_where_it_is_not_the_machines_own(sagemaker: SageMaker) -> None:
+    client().create_training_job(**request(sagemaker, **machine(VolumeKmsKeyId="alias/snow")))
+
+
+def test_a_warm_pool_has_a_quota_of_its_own(sagemaker: SageMaker) -> None:
+    sagemaker.quota("ml.p2.xlarge", 1, warm=True)
+    warm = machine(KeepAlivePeriodInSeconds=600)
+    client().create_training_job(**request(sagemaker, "job-1", **warm))
+    said = refusal(client().create_training_job, **request(sagemaker, "job-2", **warm))
+    assert said.startswith("ResourceLimitExceeded: ")
+    assert "'ml.p2.xlarge for training warm pool usage' is 1 Instances" in said
+    client().create_training_job(**request(sagemaker, "job-2"))
