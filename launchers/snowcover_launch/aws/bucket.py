@@ -75,10 +75,14 @@ def folders(account: Account, uri: str) -> list[str]:
 
 def objects(account: Account, uri: str) -> Iterator[StoredObject]:
     """Every object below the folder s3://bucket/folder, by name: one request for each 1,000."""
-    bucket, key = _split(uri)
-    prefix = f"{key.rstrip('/')}/" if key else ""
-    with named(f"list {uri}", account):
-        for page in account.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+    return objects_beginning(account, f"{uri.rstrip('/')}/")
+
+
+def objects_beginning(account: Account, prefix: str) -> Iterator[StoredObject]:
+    """Every object whose uri begins with s3://bucket/prefix, which may end in the middle of a name."""
+    bucket, key = _split(prefix)
+    with named(f"list {prefix}", account):
+        for page in account.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key):
             for entry in page.get("Contents", []):
                 yield StoredObject(
                     f"s3://{bucket}/{entry['Key']}", entry["Size"], entry["ETag"].strip('"'), entry["LastModified"]
