@@ -5,13 +5,13 @@ import hashlib
 from typing import Any
 
 import hydra
-from omegaconf import OmegaConf
 
 from snowcover.checking import check
 from snowcover.command import conf_dir
 from snowcover.errors import UserError
 from snowcover.overrides import texts_quoted
 from snowcover_launch.backends.sagemaker.limits import check_limits
+from snowcover_launch.backends.sagemaker.machines import instance_types
 from snowcover_launch.backends.sagemaker.request import INPUT_CHANNEL, PROJECT, metric_definitions
 from snowcover_launch.config import AwsConfig, JobConfig
 
@@ -33,14 +33,14 @@ def main(arguments: list[str] | None = None) -> None:
         _show(account, given.name or aws.algorithm_arn or _name(aws, None))
 
 
-def algorithm_request(name: str, image: str, instance_types: list[str]) -> dict[str, Any]:
+def algorithm_request(name: str, image: str, machines: list[str]) -> dict[str, Any]:
     """CreateAlgorithm's request: one input channel, `config`, as File; the scores of each epoch as metrics."""
     return {
         "AlgorithmName": name,
         "AlgorithmDescription": "Trains snow-mask networks from the one config of its input channel",
         "TrainingSpecification": {
             "TrainingImage": image,
-            "SupportedTrainingInstanceTypes": instance_types,
+            "SupportedTrainingInstanceTypes": machines,
             "SupportsDistributedTraining": True,
             "MetricDefinitions": metric_definitions(),
             "TrainingChannels": [
@@ -54,17 +54,6 @@ def algorithm_request(name: str, image: str, instance_types: list[str]) -> dict[
             ],
         },
     }
-
-
-def instance_types(variant: str) -> list[str]:
-    """Of every machine of conf/hw that takes this variant of the image."""
-    found = set()
-    for file in sorted((conf_dir() / "hw").glob("*.yaml")):
-        hw = OmegaConf.to_container(_composed([f"hw={file.stem}"]).hw)
-        assert isinstance(hw, dict)
-        if hw.get("place") == "sagemaker" and hw.get("image", "current") == variant:
-            found.add(str(hw["instance_type"]))
-    return sorted(found)
 
 
 def _register(account: Any, aws: AwsConfig, given: str | None) -> None:

@@ -15,8 +15,9 @@ from pathlib import Path
 from snowcover import __version__
 from snowcover.checkout import PACKAGE, commit
 from snowcover.errors import UserError
-from snowcover_launch.backends.sagemaker.request import PROJECT, VARIANTS
+from snowcover_launch.backends.sagemaker.request import PROJECT
 from snowcover_launch.images import engine
+from snowcover_launch.images.variants import VARIANTS
 
 CHECKOUT = PACKAGE.parent
 SOURCES = ("pyproject.toml", "README.md", "LICENSE", ".dockerignore", "conf", "snowcover", "container")
@@ -68,7 +69,7 @@ def main(arguments: list[str] | None = None) -> None:
     source = _source()
     engine.refuse_without_engine()
     run: Callable[[Source, Sequence[str], argparse.Namespace], None] = given.run
-    run(source, [given.variant] if given.variant else VARIANTS, given)
+    run(source, [given.variant] if given.variant else list(VARIANTS), given)
 
 
 def _build(source: Source, variants: Sequence[str], given: argparse.Namespace) -> None:

@@ -18,6 +18,7 @@ from snowcover_launch.cli.image import pip_settings
 from snowcover_launch.config import SECRET, JobConfig
 from snowcover_launch.images import engine
 from snowcover_launch.images.labels import COMMIT, VARIANT, VERSION
+from snowcover_launch.images.variants import VARIANTS, compiled_for
 from snowcover_launch.plan import OWN_STORE
 
 TINY = (
@@ -48,6 +49,9 @@ def tried(image: str, revision: str, variant: str) -> Iterator[str]:
     _refuse_secrets(image, about["Config"].get("Env") or [])
     yield "no secret and no registry's address in its environment and history"
     yield _inside(image, "-m", "pip", "check").strip()
+    flags = _inside(image, "-c", "import torch; print(torch._C._cuda_getArchFlags() or '')")  # without a GPU, too
+    refuse_other_gpus(image, variant, flags)
+    yield f"its torch is compiled for the GPUs of {variant}: {flags.strip()}"
     objective = _trained(image)
     yield f"trained without a network: val_iou {objective:.3f}, with model, output and MLflow store where they belong"
 
@@ -56,6 +60,16 @@ def _check_labels(image: str, labels: Mapping[str, str], wanted: Mapping[str, st
     for name, value in wanted.items():
         if labels.get(name) != value:
             raise BrokenImage(f"{image}: the label {name} is {labels.get(name)} and should be {value}: build it again.")
+
+
+def refuse_other_gpus(image: str, variant: str, flags: str) -> None:
+    """Raises: BrokenImage: torch's architecture flags are not those that jobs of this variant are sent for."""
+    lacking = set(VARIANTS[variant].compute_capabilities) - set(compiled_for(flags))
+    if lacking:
+        raise BrokenImage(
+            f"{image}: its torch is compiled for {flags.strip() or 'no GPU'}, and {variant} jobs need also "
+            f"{', '.join(f'sm_{major}{minor}' for major, minor in sorted(lacking))}: correct images/variants.py."
+        )
 
 
 def _refuse_secrets(image: str, environment: list[str]) -> None:
