@@ -183,7 +183,7 @@ class HwConfig(Section):
     data_workers: Annotated[int, Field(ge=1)]
     """processor cores given to reading tiles; each keeps four pairs on the way"""
     image: Literal["current", "kepler"] = "current"
-    """variant of the container image: current, or kepler for the K80 of the p2 machines"""
+    """variant of the container image: current; kepler, with an older torch, for the K80 of p2 and the V100 of p3"""
     instance_type: Annotated[str, Field(pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9]+$")] | None = None
     """SageMaker's name of the machine, for example ml.g5.xlarge"""
     instance_count: Annotated[int, Field(ge=1, le=100)] = 1
@@ -196,6 +196,16 @@ class HwConfig(Section):
     """spare capacity: cheaper, may be interrupted and goes on from its last epoch"""
     max_wait_hours: Annotated[float, Field(gt=0, le=28 * 24)] | None = None
     """with spot: hours to wait for capacity and train, at least max_hours; null: twice max_hours"""
+    keep_alive_minutes: Annotated[int, Field(ge=1, le=60)] | None = None
+    """minutes that the machine waits for the next job after this one, which then starts at once; they cost as running
+    does; null: it goes"""
+    retries: Annotated[int, Field(ge=0, le=30)] = 0
+    """times that SageMaker starts the job again, from its last epoch, after a fault of its own; all within max_hours"""
+    fallback: list[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]] = Field(default_factory=list)
+    """what to take, in this order, where the machine is not to be had: files of hw or instance types, for example
+    [g6, ml.g4dn.2xlarge]"""
+    max_silent_minutes: Annotated[int, Field(ge=5)] | None = None
+    """a job that trains and logs nothing for that long is stopped; longer than an epoch; null: never"""
 
     @model_validator(mode="after")
     def _a_rented_machine_has_a_type(self) -> "HwConfig":
@@ -203,8 +213,18 @@ class HwConfig(Section):
             raise ValueError("backend=sagemaker needs instance_type, for example instance_type=ml.g5.xlarge")
         if self.backend != "local" and self.devices == "auto":
             raise ValueError("devices=auto is for this machine: give the number of GPUs, or 1 for a CPU")
-        if self.backend != "sagemaker" and self.instance_count > 1:
-            raise ValueError(f"instance_count={self.instance_count} needs backend=sagemaker")
+        for_instances: dict[str, Any] = {"instance_count": 1, "keep_alive_minutes": None, "retries": 0, "fallback": []}
+        for key, default in for_instances.items():
+            if self.backend != "sagemaker" and getattr(self, key) != default:
+                raise ValueError(f"{key}={getattr(self, key)} needs backend=sagemaker")
+        return self
+
+    @model_validator(mode="after")
+    def _keeps_no_spot_instance(self) -> "HwConfig":
+        if self.spot and self.keep_alive_minutes is not None:
+            raise ValueError(
+                f"keep_alive_minutes={self.keep_alive_minutes} is for spot=false: SageMaker keeps no spot instance"
+            )
         return self
 
     @model_validator(mode="after")

@@ -69,6 +69,10 @@ TABLE: Mapping[str, Decides] = {
     "hw.max_hours": NOTHING,
     "hw.spot": NOTHING,
     "hw.max_wait_hours": NOTHING,
+    "hw.keep_alive_minutes": NOTHING,
+    "hw.retries": NOTHING,
+    "hw.fallback": NOTHING,  # the machine that was taken decides, as hw.instance_type does
+    "hw.max_silent_minutes": NOTHING,
     "tracking": NOTHING,
     "checkpoint.dir": NOTHING,
     "checkpoint.resume": JOB,

@@ -10,11 +10,15 @@ from botocore.session import Session
 from omegaconf import DictConfig
 
 from snowcover.command import conf_dir
+from snowcover.errors import UserError
+from snowcover_launch.backends.sagemaker.machine_check import machine_warnings, refuse_unfit_machine
+from snowcover_launch.backends.sagemaker.machines import machines
+from snowcover_launch.config import JobConfig
 from snowcover_launch.cost import read_prices
 from tests.making import config
 
-FILES = {file.stem: file for file in (conf_dir() / "hw").glob("*.yaml")}
-RENTED = sorted(name for name, file in FILES.items() if "backend: sagemaker" in file.read_text())
+FILES = {file.stem: file for file in (conf_dir() / "hw").glob("[!_]*.yaml")}
+RENTED = sorted(name for name, file in FILES.items() if "_sagemaker" in file.read_text())
 PROMISED = [
     "p2",
     "p2_8x",
@@ -27,19 +31,14 @@ PROMISED = [
     "g6",
     "g6_12x",
     "g6e",
+    "g6e_12x",
+    "g6e_48x",
     "p4d",
     "p5",
+    "p5_4x",
+    "p5en",
     "cpu_m5",
 ]
-# GPUs of a machine by its size, in AWS's own lists.
-GPUS = {
-    "p2.xlarge": 1, "p2.8xlarge": 8, "p3.2xlarge": 1, "p3.8xlarge": 4, "p4d.24xlarge": 8, "p5.48xlarge": 8,
-    "g4dn.xlarge": 1, "g4dn.12xlarge": 4, "g5.xlarge": 1, "g5.12xlarge": 4, "g6.xlarge": 1, "g6.12xlarge": 4,
-    "g6e.xlarge": 1, "m5.2xlarge": 0,
-}  # fmt: skip
-# Kepler has neither fast half precision nor a torch of today; Volta and Turing have no bfloat16.
-PRECISION = {"p2": "32-true", "p3": "16-mixed", "g4dn": "16-mixed", "m5": "32-true"}
-CORES = {"xlarge": 4, "2xlarge": 8, "8xlarge": 32, "12xlarge": 48, "24xlarge": 96, "48xlarge": 192}
 
 
 @cache
@@ -60,21 +59,27 @@ def test_a_rented_machine_is_one_of_sagemakers(name: str) -> None:
     assert config(f"hw={name}").hw.instance_type in training_machines()
 
 
+def test_there_is_a_file_for_each_promised_machine_and_for_no_other() -> None:
+    assert sorted(PROMISED) == RENTED
+
+
 @pytest.mark.parametrize("name", PROMISED)
 def test_a_promised_machine_is_used_as_its_gpus_and_cores_can_be(name: str) -> None:
     hw = config(f"hw={name}").hw
-    family, size = str(hw.instance_type).removeprefix("ml.").split(".")
-    gpus = GPUS[f"{family}.{size}"]
-    assert hw.accelerator == ("gpu" if gpus else "cpu")
-    assert hw.devices == max(gpus, 1)
-    assert hw.precision == PRECISION.get(family, "bf16-mixed")
-    assert hw.image == ("kepler" if family == "p2" else "current")
-    assert hw.data_workers * max(gpus, 1) == CORES[size]
+    best = machines()[str(hw.instance_type)].best_use
+    assert {key: getattr(hw, key) for key in best} == best
+    job = JobConfig.model_construct(hw=hw)
+    refuse_unfit_machine(job)
+    assert not list(machine_warnings(job))
+    told = FILES[name].read_text().splitlines()[1]
+    gpu = machines()[str(hw.instance_type)].gpu
+    assert gpu is None or (f"{gpu.name} GPU" in told and f"of {gpu.memory_gb} GB" in told)
 
 
 @pytest.mark.parametrize("name", RENTED)
 def test_a_rented_machine_goes_through_the_launcher_and_takes_every_key(name: str) -> None:
-    changed = ("max_hours=2", "spot=true", "max_wait_hours=3", "volume_gb=60", "instance_count=2", "devices=1")
+    changed = ("max_hours=2", "spot=true", "max_wait_hours=3", "volume_gb=60", "instance_count=2", "devices=1",
+               "retries=2", "fallback=[g6]", "keep_alive_minutes=null", "max_silent_minutes=9")  # fmt: skip
     whole = composed(f"hw={name}", *(f"hw.{change}" for change in changed))
     assert whole.hydra.mode.name == "MULTIRUN"
     assert (whole.hw.max_hours, whole.hw.spot, whole.hw.instance_count) == (2, True, 2)
@@ -89,7 +94,7 @@ def test_a_file_says_first_what_the_machine_is(name: str) -> None:
     package, told, *rest = FILES[name].read_text().splitlines()
     assert package == "# @package _global_"
     assert re.match(r"# .*(GPU|cores).*memory", told)
-    assert len(rest) <= 15
+    assert len(rest) <= 8
 
 
 def test_our_price_table_is_right_in_form_and_names_machines_that_there_are() -> None:
@@ -98,3 +103,34 @@ def test_our_price_table_is_right_in_form_and_names_machines_that_there_are() ->
     assert {machine for table in prices.usd_per_hour.values() for machine in table} <= training_machines()
     assert all(re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d", region) for region in prices.usd_per_hour)
     assert prices.of("us-west-2", "ml.g5.xlarge") is not None
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (("hw=g5", "hw.spot=true", "hw.keep_alive_minutes=30"), "keep_alive_minutes=30 is for spot=false"),
+        (("hw=docker", "+hw.keep_alive_minutes=30"), "keep_alive_minutes=30 needs backend=sagemaker"),
+        (("hw=docker", "+hw.retries=2"), "retries=2 needs backend=sagemaker"),
+        (("hw=local", "+hw.fallback=[g6]"), r"fallback=\['g6'\] needs backend=sagemaker"),
+        (("hw=g5", "hw.retries=31"), r"hw\.retries"),
+        (("hw=g5", "hw.keep_alive_minutes=61"), r"hw\.keep_alive_minutes"),
+        (("hw=g5", "hw.max_silent_minutes=1"), r"hw\.max_silent_minutes"),
+        (("hw=g5", "hw.fallback=['a b']"), r"hw\.fallback"),
+    ],
+)
+def test_keys_of_cloud_instances_are_refused_where_sagemaker_does_not_have_them(
+    overrides: tuple[str, ...], told: str
+) -> None:
+    with pytest.raises(UserError, match=told):
+        config(*overrides)
+
+
+def test_the_limits_of_keys_are_those_of_sagemakers_own_api() -> None:
+    model = Session().get_service_model("sagemaker")
+    members: Any = model.operation_model("CreateTrainingJob").input_shape.members
+    attempts = members["RetryStrategy"].members["MaximumRetryAttempts"].metadata
+    alive = members["ResourceConfig"].members["KeepAlivePeriodInSeconds"].metadata
+    g5 = composed("hw=g5").hw
+    config("hw=g5", f"hw.retries={attempts['max']}", "hw.keep_alive_minutes=60")
+    assert alive["max"] >= 60 * 60
+    assert (g5.retries, g5.keep_alive_minutes, list(g5.fallback), g5.max_silent_minutes) == (0, None, [], None)

@@ -53,25 +53,41 @@ def read_prices(path: str | None) -> Prices:
 
 @dataclass(frozen=True)
 class Cost:
-    """The highest possible cost of one job: as if it ran on demand to its limit."""
+    """The highest possible cost of one job: as if it ran on demand to its limit, and nobody took its machines after.
+
+    hw.retries cost nothing more: AWS counts all attempts together against the limit.
+    """
 
     usd_per_hour: float | None
     """of one machine"""
     machines: int
     max_hours: float
+    keep_alive_hours: float = 0
+    """that the machines wait for a next job, at the same price"""
 
     @property
     def highest_usd(self) -> float | None:
-        return None if self.usd_per_hour is None else self.usd_per_hour * self.machines * self.max_hours
+        if self.usd_per_hour is None:
+            return None
+        return self.usd_per_hour * self.machines * (self.max_hours + self.keep_alive_hours)
 
     def of_seconds(self, billable_s: float) -> float | None:
-        """US dollars for billed seconds; those of spot machines are already the fewer for their lower price."""
+        """US dollars for a job's BillableTimeInSeconds, which AWS tells of one machine and bills for each.
+
+        Those of spot machines are already the fewer for their lower price.
+        """
         return None if self.usd_per_hour is None else self.usd_per_hour * self.machines * billable_s / 3600
 
 
 def cost(job: Job, prices: Prices, region: str | None) -> Cost:
     hw = job.config.hw
-    return Cost(prices.of(region, hw.instance_type), hw.instance_count, hw.max_hours)
+    keep_alive_hours = (hw.keep_alive_minutes or 0) / 60
+    return Cost(prices.of(region, hw.instance_type), hw.instance_count, hw.max_hours, keep_alive_hours)
+
+
+def dearest(costs: Sequence[Cost]) -> Cost:
+    """Of a job that may run on several kinds of machine: the highest, or the first that nobody knows."""
+    return max(costs, key=lambda cost: float("inf") if cost.highest_usd is None else cost.highest_usd)
 
 
 def total(costs: Sequence[Cost]) -> float | None:

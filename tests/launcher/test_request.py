@@ -76,7 +76,7 @@ def test_the_digest_follows_what_is_learned_and_not_where_or_how_long() -> None:
     assert digest("aws.tags={owner: ana}", "launch.max_parallel=2", "checkpoint.keep_last=true") == same
     others = [
         digest(change)
-        for change in ("optimizer.lr=1e-3", "seed=1", "hw=g4dn", "model=unet", "hw.devices=2",
+        for change in ("optimizer.lr=1e-3", "seed=1", "hw=g4dn", "model=unet", "hw.precision=32-true",
                        "aws.image_uri=123456789012.dkr.ecr.us-west-2.amazonaws.com/snowcover:0.2.0-current")
     ]  # fmt: skip
     assert len({same, *others}) == 7
@@ -99,14 +99,35 @@ def test_the_request_says_all_of_what_the_config_says() -> None:
     assert sent["OutputDataConfig"] == {"S3OutputPath": f"{prefix}/output", "KmsKeyId": "alias/snow"}
     assert sent["CheckpointConfig"] == {"S3Uri": f"{prefix}/checkpoints", "LocalPath": "/opt/ml/checkpoints"}
     assert sent["ResourceConfig"] == {
-        "InstanceType": "ml.g5.xlarge", "InstanceCount": 2, "VolumeSizeInGB": 70, "VolumeKmsKeyId": "alias/snow",
+        "InstanceType": "ml.g5.xlarge", "InstanceCount": 2, "VolumeSizeInGB": 70,
     }  # fmt: skip
+    assert sent["EnableInterContainerTrafficEncryption"] is True
+    assert "RetryStrategy" not in sent
     assert sent["StoppingCondition"] == {"MaxRuntimeInSeconds": 7200, "MaxWaitTimeInSeconds": 14400}
     assert sent["EnableManagedSpotTraining"] is True
     assert sent["VpcConfig"] == {"Subnets": ["subnet-0a1b2c3d"], "SecurityGroupIds": ["sg-0a1b2c3d"]}
     assert sent["Environment"] == {"GDAL_CACHEMAX": "512"}
     assert {"Key": "owner", "Value": "ana"} in sent["Tags"]
     assert {"Key": "sweep", "Value": "a1b2c3"} in sent["Tags"]
+
+
+def test_a_key_for_a_disk_is_sent_only_where_the_disk_takes_one() -> None:
+    for machine, takes_one in (("p2", True), ("cpu_m5", True), ("p3", True), ("g4dn", False), ("g5", False),
+                               ("g6e", False), ("p4d", False), ("p5_4x", False)):  # fmt: skip
+        made = job(f"hw={machine}", "aws.kms_key=alias/snow")
+        sent = request.training_job_request(made, "snowcover-x", {})
+        assert ("VolumeKmsKeyId" in sent["ResourceConfig"]) == takes_one, machine
+        assert sent["OutputDataConfig"]["KmsKeyId"] == "alias/snow"
+
+
+def test_the_request_keeps_machines_and_retries_as_the_config_says() -> None:
+    made = job("hw.keep_alive_minutes=30", "hw.retries=3", "hw.fallback=[g6]", "hw.max_silent_minutes=90")
+    sent = request.training_job_request(made, "snowcover-x", {})
+    check_limits(sent)
+    assert sent["ResourceConfig"]["KeepAlivePeriodInSeconds"] == 1800
+    assert sent["RetryStrategy"] == {"MaximumRetryAttempts": 3}
+    assert sent["EnableInterContainerTrafficEncryption"] is False
+    assert request.config_digest(made.config) == request.config_digest(job().config)  # decides nothing that is learned
 
 
 def test_an_algorithm_replaces_the_image() -> None:
@@ -120,6 +141,7 @@ def test_a_machine_gets_the_image_that_it_can_run() -> None:
         return request.image_uri(job(*overrides).config)
 
     assert str(image("hw=p2")).endswith("/snowcover:0.1.0-0a1b2c3-kepler")
+    assert str(image("hw=p3")).endswith("/snowcover:0.1.0-0a1b2c3-kepler")
     assert str(image()).endswith("/snowcover:0.1.0-0a1b2c3-current")
     own = "123456789012.dkr.ecr.us-west-2.amazonaws.com/mine:latest"
     assert image("hw=p2", f"aws.image_uri={own}") == own
@@ -172,7 +194,7 @@ def test_what_aws_would_refuse_is_refused_before_it_is_sent(override: str, told:
 
 
 @pytest.mark.parametrize("machine", ["p2", "p2_8x", "p3", "p3_8x", "g4dn", "g4dn_12x", "g5", "g5_12x", "g6", "g6_12x",
-                                     "g6e", "p4d", "p5", "cpu_m5"])  # fmt: skip
+                                     "g6e", "g6e_12x", "g6e_48x", "p4d", "p5", "p5_4x", "p5en", "cpu_m5"])  # fmt: skip
 def test_every_machine_makes_a_request_that_aws_takes(machine: str) -> None:
     check_limits(request.training_job_request(job(f"hw={machine}"), "snowcover-x", {}))
 

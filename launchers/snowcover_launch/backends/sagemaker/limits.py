@@ -29,6 +29,8 @@ KEYS = {
     "ResourceConfig.InstanceCount": "hw.instance_count",
     "ResourceConfig.VolumeSizeInGB": "hw.volume_gb",
     "ResourceConfig.VolumeKmsKeyId": "aws.kms_key",
+    "ResourceConfig.KeepAlivePeriodInSeconds": "hw.keep_alive_minutes",
+    "RetryStrategy": "hw.retries",
     "StoppingCondition": "hw.max_hours or hw.max_wait_hours",
     "Environment": "aws.environment",
     "Tags": "aws.tags",

@@ -10,14 +10,15 @@ from snowcover import __version__
 from snowcover.config import HwConfig
 from snowcover.identity import job_digest
 from snowcover.paths import home_as_tilde
+from snowcover_launch.backends.sagemaker.machines import has_local_disk
 from snowcover_launch.config import AwsConfig, JobConfig
+from snowcover_launch.images.variants import VARIANTS
 from snowcover_launch.plan import OWN_STORE, Job
 
 PROJECT = "snowcover"  # every job's name begins with it: the account's policies name no other jobs
 NAME_LENGTH = 63  # CreateTrainingJob's TrainingJobName
 INPUT_CHANNEL = "config"
 CHECKPOINTS = "/opt/ml/checkpoints"
-VARIANTS = ("current", "kepler")
 # Of the line that training prints at the end of each epoch.
 METRICS = ("train_loss", "train_iou", "val_loss", "val_iou", "tiles_per_second")
 
@@ -94,18 +95,18 @@ def training_job_request(job: Job, name: str, tags: Mapping[str, str]) -> dict[s
         "InputDataConfig": [_input_channel(f"{prefix}/config/")],
         "OutputDataConfig": {"S3OutputPath": f"{prefix}/output"},
         "CheckpointConfig": {"S3Uri": f"{prefix}/checkpoints", "LocalPath": CHECKPOINTS},
-        "ResourceConfig": {
-            "InstanceType": hw.instance_type,
-            "InstanceCount": hw.instance_count,
-            "VolumeSizeInGB": hw.volume_gb,
-        },
+        "ResourceConfig": _resources(config),
         "StoppingCondition": _stopping_condition(hw),
         "EnableManagedSpotTraining": hw.spot,
+        # What several machines tell each other is gradients and weights: encrypted, an epoch may take a little longer.
+        "EnableInterContainerTrafficEncryption": hw.instance_count > 1,
         "Environment": dict(aws.environment),
         "Tags": [{"Key": key, "Value": value} for key, value in {**aws.tags, **tags}.items()],
     }
     if aws.kms_key:
-        request["ResourceConfig"]["VolumeKmsKeyId"] = request["OutputDataConfig"]["KmsKeyId"] = aws.kms_key
+        request["OutputDataConfig"]["KmsKeyId"] = aws.kms_key
+    if hw.retries:
+        request["RetryStrategy"] = {"MaximumRetryAttempts": hw.retries}
     if aws.subnets or aws.security_group_ids:
         request["VpcConfig"] = {"Subnets": aws.subnets, "SecurityGroupIds": aws.security_group_ids}
     return request
@@ -143,6 +144,21 @@ def _algorithm(config: JobConfig) -> dict[str, Any]:
         "TrainingInputMode": "File",
         "MetricDefinitions": metric_definitions(),
     }
+
+
+def _resources(config: JobConfig) -> dict[str, Any]:
+    hw = config.hw
+    resources = {
+        "InstanceType": hw.instance_type,
+        "InstanceCount": hw.instance_count,
+        "VolumeSizeInGB": hw.volume_gb,
+    }
+    # AWS refuses a key for a disk inside the machine, which its hardware encrypts.
+    if config.aws.kms_key and not has_local_disk(hw.instance_type):
+        resources["VolumeKmsKeyId"] = config.aws.kms_key
+    if hw.keep_alive_minutes:
+        resources["KeepAlivePeriodInSeconds"] = hw.keep_alive_minutes * 60
+    return resources
 
 
 def _input_channel(uri: str) -> dict[str, Any]:
