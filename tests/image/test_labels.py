@@ -11,6 +11,7 @@ from snowcover.config import HwConfig
 from snowcover_launch.aws.errors import NotFound
 from snowcover_launch.aws.registry import Unreadable, labels
 from snowcover_launch.aws.session import Account
+from snowcover_launch.images import labels as images_labels
 from snowcover_launch.images.labels import UnfitImage, check_image, refuse_unfit
 from tests.sagemaker import SageMaker
 
@@ -73,3 +74,21 @@ def test_an_image_of_another_variant_version_or_project_is_refused() -> None:
     ):
         with pytest.raises(UnfitImage, match=told):
             refuse_unfit("an:image", given, hw(wanted))
+
+
+def test_an_image_of_other_code_than_is_here_is_refused_and_the_way_back_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(images_labels, "code_digest", lambda: "of what is here")
+    made = {**KEPLER, "snowcover.code": "of what is here", "org.opencontainers.image.revision": "0a1b2c3d4e5f6"}
+    refuse_unfit("an:image", made, hw("kepler"))
+    other = {**made, "snowcover.code": "of another commit"}
+    with pytest.raises(UnfitImage, match=r"of commit 0a1b2c3d4e5f\).*image push.*git checkout 0a1b2c3d4e5f"):
+        refuse_unfit("an:image", other, hw("kepler"))
+    changed = {**other, "org.opencontainers.image.revision": "0a1b2c3d4e5f6-dirty-11112222"}
+    with pytest.raises(UnfitImage, match=r"of commit 0a1b2c3d4e5f, changed\)(?!.*git checkout)"):
+        refuse_unfit("an:image", changed, hw("kepler"))
+    monkeypatch.setattr(images_labels, "code_digest", lambda: None)  # installed without git
+    with caplog.at_level(logging.INFO):
+        refuse_unfit("an:image", other, hw("kepler"))
+    assert "not compared: this snowcover is no git checkout" in caplog.text

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from snowcover import __version__
-from snowcover.checkout import PACKAGE, commit
+from snowcover.checkout import PACKAGE, code_digest, commit
 from snowcover.errors import UserError
 from snowcover_launch.backends.sagemaker.request import PROJECT
 from snowcover_launch.images import engine
@@ -23,7 +23,7 @@ CHECKOUT = PACKAGE.parent
 SOURCES = ("pyproject.toml", "README.md", "LICENSE", ".dockerignore", "conf", "snowcover", "container")
 RECORD = Path("outputs/images.json")
 PIP_SETTINGS = ("index-url", "extra-index-url", "trusted-host")
-COMMIT_LENGTH = 12
+COMMIT_LENGTH, CONTENTS_LENGTH = 12, 8
 
 log = logging.getLogger(__name__)
 
@@ -44,21 +44,26 @@ class Source:
     """of the commit"""
     is_dirty: bool
     """files that an image is made of were changed since"""
+    contents: str
+    """digest of these files as they are now"""
+    code: str
+    """digest of those among them that a job runs"""
 
     @property
     def revision(self) -> str:
-        return self.sha + self._mark
+        return self.sha + self.mark
 
     def tag(self, variant: str) -> str:
-        return f"{__version__}-{self.sha[:COMMIT_LENGTH]}{self._mark}-{variant}"
+        return f"{__version__}-{self.sha[:COMMIT_LENGTH]}{self.mark}-{variant}"
 
     def image(self, variant: str) -> str:
         """The image's name on this machine."""
         return f"{PROJECT}:{self.tag(variant)}"
 
     @property
-    def _mark(self) -> str:
-        return "-dirty" if self.is_dirty else ""
+    def mark(self) -> str:
+        """Other changes are another image, and have another name."""
+        return f"-dirty-{self.contents[:CONTENTS_LENGTH]}" if self.is_dirty else ""
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -83,7 +88,13 @@ def _build(source: Source, variants: Sequence[str], given: argparse.Namespace) -
 
 
 def _build_command(source: Source, variant: str) -> list[str]:
-    arguments = {"VARIANT": variant, "VERSION": __version__, "COMMIT": source.revision, **pip_settings()}
+    arguments = {
+        "VARIANT": variant,
+        "VERSION": __version__,
+        "COMMIT": source.revision,
+        "CODE": source.code,
+        **pip_settings(),
+    }
     # SageMaker's machines are of this kind, whatever this one is.
     foreign = [] if platform.machine().lower() in ("x86_64", "amd64") else ["--platform", "linux/amd64"]
     return [
@@ -112,7 +123,11 @@ def _try(source: Source, variants: Sequence[str], given: argparse.Namespace) -> 
     from snowcover_launch.images.check import tried
 
     for variant in variants:
-        print(f"  {source.image(variant)}", *tried(_built(source, variant), source.revision, variant), sep="\n    ")
+        print(
+            f"  {source.image(variant)}",
+            *tried(_built(source, variant), source.revision, source.code, variant),
+            sep="\n    ",
+        )
 
 
 def _push(source: Source, variants: Sequence[str], given: argparse.Namespace) -> None:
@@ -121,7 +136,7 @@ def _push(source: Source, variants: Sequence[str], given: argparse.Namespace) ->
     if source.is_dirty and not given.force:
         raise Dirty(
             f"Files that the image is made of were changed since {source.sha[:COMMIT_LENGTH]}: commit them "
-            "and build again, or push with --force, as `-dirty`."
+            f"and build again, or push with --force, as `{source.mark}`."
         )
     images = {source.tag(variant): _built(source, variant) for variant in variants}
     pushed = push(images, given.overrides)
@@ -141,12 +156,12 @@ def _built(source: Source, variant: str) -> str:
 
 
 def _source() -> Source:
-    found = commit()
-    if found is None or not (CHECKOUT / "container" / "Dockerfile").is_file():
+    found, contents, code = commit(), code_digest(SOURCES), code_digest()
+    if found is None or contents is None or code is None or not (CHECKOUT / "container" / "Dockerfile").is_file():
         raise NoCheckout("Images are made from a git checkout of snowcover, and this is none: clone it.")
     command = ["git", "-C", str(CHECKOUT), "status", "--porcelain", "--", *SOURCES]
     changed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    return Source(found.sha, bool(changed))
+    return Source(found.sha, bool(changed), contents, code)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -17,7 +17,7 @@ from snowcover_launch.backends.docker import lay_out, own_user
 from snowcover_launch.cli.image import pip_settings
 from snowcover_launch.config import SECRET, JobConfig
 from snowcover_launch.images import engine
-from snowcover_launch.images.labels import COMMIT, VARIANT, VERSION
+from snowcover_launch.images.labels import CODE, COMMIT, VARIANT, VERSION
 from snowcover_launch.images.variants import VARIANTS, compiled_for
 from snowcover_launch.plan import OWN_STORE
 
@@ -34,7 +34,7 @@ class BrokenImage(UserError):
     """The image is not what it should be."""
 
 
-def tried(image: str, revision: str, variant: str) -> Iterator[str]:
+def tried(image: str, revision: str, code: str, variant: str) -> Iterator[str]:
     """What was found right, line by line.
 
     Raises:
@@ -42,9 +42,8 @@ def tried(image: str, revision: str, variant: str) -> Iterator[str]:
     """
     (about,) = json.loads(engine.asked("image", "inspect", image))
     yield f"{about['Size'] / 1e9:.2f} GB"
-    _check_labels(
-        image, about["Config"].get("Labels") or {}, {VERSION: __version__, COMMIT: revision, VARIANT: variant}
-    )
+    wanted = {VERSION: __version__, COMMIT: revision, CODE: code, VARIANT: variant}
+    _check_labels(image, about["Config"].get("Labels") or {}, wanted)
     yield f"labels: {__version__}, {revision}, {variant}"
     _refuse_secrets(image, about["Config"].get("Env") or [])
     yield "no secret and no registry's address in its environment and history"

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from snowcover import __version__
+from snowcover.checkout import code_digest
 from snowcover.config import HwConfig
 from snowcover.errors import UserError
 
@@ -13,7 +14,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-VARIANT, VERSION, COMMIT = "snowcover.variant", "org.opencontainers.image.version", "org.opencontainers.image.revision"
+VARIANT, CODE = "snowcover.variant", "snowcover.code"
+VERSION, COMMIT = "org.opencontainers.image.version", "org.opencontainers.image.revision"
+COMMIT_LENGTH = 12
 
 
 class UnfitImage(UserError):
@@ -54,4 +57,21 @@ def refuse_unfit(uri: str, labels: Mapping[str, str], hw: HwConfig) -> None:
         raise UnfitImage(
             f"{uri} holds snowcover {labels.get(VERSION)} and this is {__version__}, whose configs it would refuse: "
             "build and push it from this checkout."
+        )
+    _refuse_other_code(uri, labels)
+
+
+def _refuse_other_code(uri: str, labels: Mapping[str, str]) -> None:
+    here, there = code_digest(), labels.get(CODE)
+    if here is None or there is None:
+        why = "this snowcover is no git checkout" if here is None else f"the image has no label {CODE}"
+        log.info("Whether %s holds the code that is here was not compared: %s.", uri, why)
+    elif here != there:
+        sha, dirty, _ = labels.get(COMMIT, "unknown").partition("-dirty")
+        sha = sha[:COMMIT_LENGTH]
+        back = "" if dirty else f", or go back to its code with `git checkout {sha}`"
+        raise UnfitImage(
+            f"{uri} was made from other code than is here (of commit {sha}{', changed' if dirty else ''}), and its "
+            "results would be taken for those of the code here: make and push an image of it with `make image` and "
+            f"`python -m snowcover.image push`, and set aws.image_uri to what that prints{back}."
         )
