@@ -45,9 +45,9 @@ def copy_store(work: Path, target: Path) -> None:
     for path in (work / ARTIFACTS).rglob("*"):
         copy = target / path.relative_to(work)
         if path.is_file() and not _same(path, copy):
-            with _whole(copy) as part:
+            with whole_file(copy) as part:
                 shutil.copy2(path, part)
-    with _whole(target / DATABASE) as part:
+    with whole_file(target / DATABASE) as part:
         _back_up(work / DATABASE, part)
 
 
@@ -73,7 +73,7 @@ def _same(path: Path, copy: Path) -> bool:
 
 
 @contextlib.contextmanager
-def _whole(path: Path) -> Iterator[Path]:
+def whole_file(path: Path) -> Iterator[Path]:
     """A path to write to that takes the given name once the block has ended well."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}{PART}")

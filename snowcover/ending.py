@@ -43,7 +43,7 @@ def load_best(task: SnowTask, start: Beginning) -> None:
     """Put the best weights into the network, and into their checkpoint all that there is to say of the run."""
     best = checkpoints.load(str(start.best))
     checkpoints.load_network(task.mapper.network, best, str(start.best))
-    if machine.rank() == 0 and best["snowcover"]["history"] != task.about["history"]:
+    if machine.rank() == 0 and any(best["snowcover"][key] != task.about[key] for key in ("history", "run_id")):
         with uninterrupted():
             checkpoints.save(checkpoints.weights_of(best) | {"snowcover": task.about}, start.best)
 

@@ -88,6 +88,8 @@ class Epochs(lightning.Callback):
         if not task.about["history"]:
             with uninterrupted():
                 trainer.save_checkpoint(self._folder / checkpoints.LAST)  # killed in its first epoch, it goes on, too
+        else:
+            self.record(task)  # what is known of it so far, for a store that has lost it, or never had it
 
     def on_test_start(self, trainer: lightning.Trainer, task: SnowTask) -> None:  # type: ignore[override]
         retake_signals()

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from snowcover import checkpoints, records, storage
+from snowcover import checkpoints, machine, records, storage
 from snowcover.addresses import without_password
 from snowcover.config import Config, TrainerConfig
 from snowcover.errors import UserError
@@ -106,6 +106,19 @@ def fetch_best(start: Beginning) -> None:
         raise CannotResume(f"{found} has no {checkpoints.BEST} beside it, which going on needs: copy both.") from error
 
 
+def keep_last(start: Beginning, run_id: str) -> None:
+    """Have the checkpoint that is gone on from in the run's own folder, so that a stop in the next epoch loses nothing.
+
+    Args:
+        run_id: of the run in MLflow, which is another where the store of the first is out of reach.
+    """
+    if start.resumed_from is None or start.last.is_file():
+        return
+    checkpoint = checkpoints.load(start.resumed_from)
+    about = {**checkpoint["snowcover"], "run_id": run_id}
+    checkpoints.save({**checkpoint, "snowcover": about}, start.last)
+
+
 def write_record(start: Beginning, config: Config, run_id: str) -> None:
     now, uri = datetime.now(UTC).isoformat(), without_password(config.tracking.uri)
     records.write(start.folder, Record(run_digest(config.model_dump()), run_id, uri, now))
@@ -169,11 +182,25 @@ def _place(new: Beginning, config: Config, found: str, run_id: str | None) -> Be
 
 def _refuse_anothers(start: Beginning) -> None:
     """Nothing that another run saved is written over."""
-    if (taken := _last_or_best(start.checkpoint_dir)) is not None:
+    if machine.rank() > 0:
+        return  # the first process writes there, and may have begun to
+    if (taken := _last_or_best(start.checkpoint_dir)) is not None and not _brought_along(start, taken):
         raise CannotResume(
             f"{start.checkpoint_dir} holds another run's {Path(taken).name}: go on with checkpoint.resume=auto, "
             "or give another checkpoint.dir."
         )
+
+
+def _brought_along(start: Beginning, taken: str) -> bool:
+    """Whether it is only the best checkpoint of the same run, copied by a start that was broken off: see fetch_best."""
+    if start.about is None or Path(taken).name != checkpoints.BEST:
+        return False
+    about = checkpoints.load(taken).get("snowcover")
+    return about is not None and _run_of(about) == _run_of(start.about)
+
+
+def _run_of(about: Mapping[str, Any]) -> tuple[str, str | None]:
+    return run_digest(about["config"]), about["run_id"]
 
 
 def _refuse_other(config: Config, about: Mapping[str, Any], last: str) -> None:

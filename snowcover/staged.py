@@ -1,9 +1,11 @@
-"""`python -m snowcover.staged`: trains a config that was composed elsewhere. Nothing heavy before it is right."""
+"""`python -m snowcover.staged`: runs a command on a config that was composed elsewhere. Nothing heavy before it is
+right."""
 
 import logging
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from yaml import YAMLError
 
 from snowcover import __version__
 from snowcover.checking import ConfigError, Section, checked
-from snowcover.command import ending_in_a_sentence
+from snowcover.command import ending_in_a_sentence, nearest
 from snowcover.config import Config
 from snowcover.errors import UserError, first_line
 
@@ -25,11 +27,17 @@ class OtherVersion(UserError):
     """The config was composed by another version of this package."""
 
 
+class UnknownCommand(UserError):
+    """The config is for a command that this package does not run as a job."""
+
+
 class Job(Section):
-    """What a staged config says of the job that trains it, beside the config itself."""
+    """What a staged config says of the job that runs it, beside the config itself."""
 
     version: str
     """version of snowcover that composed the config"""
+    command: str = "train"
+    """what runs, as in `python -m snowcover.train`"""
     name: str
     """name of the job"""
     result: str | None = None
@@ -38,15 +46,26 @@ class Job(Section):
     """what the user changed, as key=value: names the run and tags it"""
 
 
+@dataclass(frozen=True)
+class StagedCommand:
+    """A command that can be a job."""
+
+    schema: type[Section]
+    """which keys its config has"""
+    run: Callable[[Any, Job, Path, Path], Any]
+    """runs a config of that schema, with the job's folders for the run and for checkpoints"""
+
+
 class _Extra(Section):
     job: Job
 
 
-def staged(path: Path) -> tuple[Config, Job]:
-    """The config and job of a staged file.
+def staged(path: Path) -> tuple[Any, Job]:
+    """The config, by the schema of its command, and the job of a staged file.
 
     Raises:
         OtherVersion: another version of snowcover wrote it.
+        UnknownCommand: no job runs its command.
         ConfigError: it is no YAML, or a key of it is unknown, missing, of the wrong type or out of range.
     """
     values = _values(path)
@@ -59,7 +78,16 @@ def staged(path: Path) -> tuple[Config, Job]:
             "from the checkout that launches, or launch with that version."
         )
     job = checked(_Extra, {} if node is None else {"job": node}).job
-    return checked(Config, values), job
+    return checked(_command(job.command, path).schema, values), job
+
+
+def _command(name: str, path: Path) -> StagedCommand:
+    if name not in COMMANDS:
+        raise UnknownCommand(
+            f"{path.name} asks for the command {name}{nearest(name, COMMANDS)}, which is none of those that run as "
+            f"jobs ({', '.join(COMMANDS)}): set job.command to one of them."
+        )
+    return COMMANDS[name]
 
 
 def _values(path: Path) -> dict[str, Any]:
@@ -73,19 +101,35 @@ def _values(path: Path) -> dict[str, Any]:
     return {str(key): value for key, value in values.items()}
 
 
-def train(config_file: Path, folder: Path, checkpoint_dir: Path) -> float:
-    """Begins the run of a staged file, or goes on with it where its checkpoint directory holds a checkpoint.
+def run(config_file: Path, folder: Path, checkpoint_dir: Path) -> Any:
+    """Run the command of a staged file.
 
-    Of a run that was trained to its end that is best.ckpt alone: there is nothing to train then, only to hand over.
+    Args:
+        folder: where the run keeps its files.
+        checkpoint_dir: where it keeps what it needs to go on if it is started again.
     """
     config, job = staged(config_file)
-    there = (str(path) for path in (checkpoint_dir / LAST, checkpoint_dir / BEST) if path.is_file())
-    place = {"dir": str(checkpoint_dir), "resume": next(there, config.checkpoint.resume)}
+    return _command(job.command, config_file).run(config, job, folder, checkpoint_dir)
+
+
+def _train(config: Config, job: Job, folder: Path, checkpoint_dir: Path) -> float:
+    """Begin a run, or go on with the one whose checkpoint is in the job's folder, or else with the given one.
+
+    Of a run that was trained to its end best.ckpt alone is there: it has nothing to train then, only to be handed over.
+    """
+    given, last, best = config.checkpoint.resume, checkpoint_dir / LAST, checkpoint_dir / BEST
+    # Beside a given checkpoint, best.ckpt alone is what a start on that one, broken off since, had copied.
+    there = (str(path) for path in ((last,) if given else (last, best)) if path.is_file())
+    place = {"dir": str(checkpoint_dir), "resume": next(there, given)}
     config = config.model_copy(update={"checkpoint": config.checkpoint.model_copy(update=place)})
 
     from snowcover.train import fit
 
-    return fit(config, folder, job.overrides)
+    # A database of this machine holds what this job's own earlier starts recorded, or nothing at all.
+    return fit(config, folder, job.overrides, own_store=config.tracking.uri.startswith("sqlite:"))
+
+
+COMMANDS = {"train": StagedCommand(Config, _train)}
 
 
 def main() -> None:
@@ -97,7 +141,7 @@ def main() -> None:
     logging.basicConfig(stream=sys.stdout, format="%(message)s", level=level)
     logging.getLogger("matplotlib").setLevel(logging.WARNING)  # tells of each cache that a new machine has not got
     with ending_in_a_sentence("config", failure_file):
-        train(config_file, folder, checkpoint_dir)
+        run(config_file, folder, checkpoint_dir)
 
 
 if __name__ == "__main__":

@@ -56,12 +56,12 @@ def train(composed: DictConfig) -> float:
     return fit(config, folder, [as_typed(one) for one in hydra_config.overrides.task])
 
 
-def fit(config: "Config", folder: Path, overrides: list[str]) -> float:
+def fit(config: "Config", folder: Path, overrides: list[str], own_store: bool = False) -> float:
     """`snowcover.training.fit`, imported only now that the config is right."""
     load_quietly()
     from snowcover import training
 
-    return training.fit(config, folder, overrides)
+    return training.fit(config, folder, overrides, own_store)
 
 
 COMMAND = Command("config", schema, check, places, train)

@@ -36,12 +36,13 @@ from snowcover.tracking import Recorder, recorded
 log = logging.getLogger(__name__)
 
 
-def fit(config: Config, folder: Path, overrides: Sequence[str]) -> float:
+def fit(config: Config, folder: Path, overrides: Sequence[str], own_store: bool = False) -> float:
     """Train, choose the best epoch, test it, and record all of it.
 
     Args:
         folder: where the run keeps its files.
         overrides: what the user changed, as `key=value`; they name the run and tag it.
+        own_store: MLflow's store is a job's own: a run that it does not hold goes on there as a new one.
 
     Returns:
         The best val_iou, between 0 and 1; NaN where no validation pixel could be scored.
@@ -64,14 +65,14 @@ def fit(config: Config, folder: Path, overrides: Sequence[str]) -> float:
                 return done
             if first:
                 runs.fetch_best(start)
-            return _run(config, start, overrides, device)
+            return _run(config, start, overrides, device, own_store)
 
 
-def _run(config: Config, start: Beginning, overrides: Sequence[str], device: Device) -> float:
+def _run(config: Config, start: Beginning, overrides: Sequence[str], device: Device, own_store: bool) -> float:
     """The story itself: what there is of it yet to come."""
     net, loss, weights_about = _parts(config, start)
     result = None if _training_left(config, start) else ending.kept_outcome(start)
-    with ending.safe_without_mlflow(start) as kept, _recorder(config, start, overrides) as recorder:
+    with ending.safe_without_mlflow(start) as kept, _recorder(config, start, overrides, own_store) as recorder:
         if recorder is not None:
             disk.check_room(net, config.optimizer, start.checkpoint_dir, recorder.local_artifacts())
         tiles = gather(config)
@@ -118,12 +119,14 @@ def _parts(config: Config, start: Beginning) -> tuple[nn.Module, nn.Module, Mapp
     return net, make_loss(config.loss), about
 
 
-def _recorder(config: Config, start: Beginning, overrides: Sequence[str]) -> AbstractContextManager[Recorder | None]:
+def _recorder(
+    config: Config, start: Beginning, overrides: Sequence[str], own_store: bool
+) -> AbstractContextManager[Recorder | None]:
     if machine.rank() > 0:
         return contextlib.nullcontext()
     name, tracking = report.run_name(config, overrides), config.tracking
     return recorded(
-        tracking.uri, config.experiment_name, name, tracking.system_metrics, start.run_id, tags=tracking.tags
+        tracking.uri, config.experiment_name, name, tracking.system_metrics, start.run_id, tracking.tags, own_store
     )
 
 
@@ -221,13 +224,14 @@ def _announce(
     if start.resumed_from:
         log.info("Going on from %s after %d epochs.", start.resumed_from, len(task.about["history"]))
         recorder.tags({"resumed_from": start.resumed_from})
-        _write_inputs(config, start, tiles)  # where the folder is a new one; MLflow has them
-        return
+    inputs = _write_inputs(config, start, tiles)  # also for a run that goes on: its folder may be a new one
+    if recorder.run_id == start.run_id:
+        return  # MLflow has them
     params = {key: value for key, value in flat(runs.public(config)) if not key.startswith("tracking.tags")}
     recorder.params(params)
     collects = sorted({pair.collect for pair in tiles.manifest.pairs})
     recorder.dataset(", ".join(collects), tiles.manifest.digest)
-    for path in _write_inputs(config, start, tiles):
+    for path in inputs:
         recorder.artifact(path, "pictures" if path.suffix == ".png" else None)
 
 
@@ -297,6 +301,8 @@ def _trainer(
 
 def _train(trainer: lightning.Trainer, task: SnowTask, tiles: Tiles, config: Config, start: Beginning) -> None:
     data = _Batches(tiles, config)
+    if trainer.is_global_zero:  # which alone writes
+        runs.keep_last(start, task.about["run_id"])
     try:
         trainer.fit(task, datamodule=data, ckpt_path=start.resumed_from)
     except torch.cuda.OutOfMemoryError as error:

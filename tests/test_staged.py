@@ -11,10 +11,10 @@ import yaml
 from snowcover import __version__
 from snowcover.checking import ConfigError
 from snowcover.config import Config
-from snowcover.staged import OtherVersion, staged, train
+from snowcover.staged import OtherVersion, UnknownCommand, run, staged
 from tests.making import config
 
-JOB = {"version": __version__, "name": "job-1", "result": None, "overrides": ["model=unet"]}
+JOB = {"version": __version__, "command": "train", "name": "job-1", "result": None, "overrides": ["model=unet"]}
 
 
 def write(folder: Path, **changes: object) -> Path:
@@ -57,23 +57,49 @@ def test_what_is_wrong_with_it_is_told_by_its_key(tmp_path: Path, changes: dict[
         staged(write(tmp_path, **changes))
 
 
+LAST, BEST, GIVEN = "last.ckpt", "best.ckpt", "s3://bucket/last.ckpt"
+
+
 @pytest.mark.parametrize(
-    ("there", "resumed"),
-    [(["last.ckpt", "best.ckpt"], "last.ckpt"), (["best.ckpt"], "best.ckpt"), ([], None)],
+    ("there", "given", "resumed"),
+    [
+        ([LAST, BEST], GIVEN, LAST),
+        ([LAST, BEST], None, LAST),
+        ([LAST], GIVEN, LAST),
+        ([BEST], None, BEST),  # trained to its end: only to be handed over
+        ([BEST], GIVEN, GIVEN),  # copied by a start on the given one that was broken off
+        ([], GIVEN, GIVEN),
+        ([], None, None),
+    ],
 )
-def test_a_job_started_again_goes_on_also_where_only_its_best_checkpoint_is_left(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: list[str], resumed: str | None
+def test_a_job_goes_on_from_its_own_checkpoint_and_without_one_from_the_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: list[str], given: str | None, resumed: str | None
 ) -> None:
-    given: list[Config] = []
-    monkeypatch.setattr("snowcover.train.fit", lambda config, *_: given.append(config))
+    fitted: list[Config] = []
+    monkeypatch.setattr("snowcover.train.fit", lambda config, *_, own_store: fitted.append(config))
     for name in there:
         (tmp_path / name).touch()
-    users = {"dir": None, "resume": "s3://bucket/last.ckpt", "init_from": None}
-    train(write(tmp_path, checkpoint=users), tmp_path / "run", tmp_path)
-    assert given[0].checkpoint.resume == (str(tmp_path / resumed) if resumed else users["resume"])
+    run(write(tmp_path, checkpoint={"dir": None, "resume": given, "init_from": None}), tmp_path / "run", tmp_path)
+    assert fitted[0].checkpoint.resume == (str(tmp_path / resumed) if resumed in there else resumed)
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+@pytest.mark.parametrize(("uri", "own"), [("sqlite:///mlflow.db", True), ("https://mlflow.example.org", False)])
+def test_a_database_of_the_machine_is_the_jobs_own_and_a_server_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uri: str, own: bool
+) -> None:
+    told: list[bool] = []
+    monkeypatch.setattr("snowcover.train.fit", lambda *_, own_store: told.append(own_store))
+    tracking = config("model=unet", f"tracking.uri={uri}").model_dump()["tracking"]
+    run(write(tmp_path, tracking=tracking), tmp_path / "run", tmp_path)
+    assert told == [own]
+
+
+def test_a_command_that_no_job_runs_is_refused_by_its_name(tmp_path: Path) -> None:
+    with pytest.raises(UnknownCommand, match=r"asks for the command trian \(did you mean train\?\), .* run as jobs \("):
+        staged(write(tmp_path, job=JOB | {"command": "trian"}, a_key_of_that_command=1))
+
+
+def start(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "snowcover.staged", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ)
 
@@ -81,15 +107,15 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_the_sentence_of_a_wrong_config_goes_where_it_was_asked_for_and_stays(tmp_path: Path) -> None:
     path = write(tmp_path, seed=-1)
     arguments = (str(path), str(tmp_path / "run"), str(tmp_path / "checkpoints"), str(tmp_path / "sentence"))
-    done = run(*arguments)
+    done = start(*arguments)
     assert done.returncode == 1
     told = (tmp_path / "sentence").read_text()
     assert told.startswith("seed=-1: input should be greater than or equal to 0")
     assert done.stderr.strip() == told
     write(tmp_path, seed=-2)
-    assert run(*arguments).returncode == 1
+    assert start(*arguments).returncode == 1
     assert (tmp_path / "sentence").read_text() == told  # that of the first process to fail
-    assert "usage: python -m snowcover.staged" in run("config.yaml").stderr
+    assert "usage: python -m snowcover.staged" in start("config.yaml").stderr
 
 
 def test_reading_a_staged_file_loads_nothing_heavy(tmp_path: Path) -> None:

@@ -137,6 +137,7 @@ def recorded(
     system_metrics: bool,
     run_id: str | None = None,
     tags: Mapping[str, str] | None = None,
+    own_store: bool = False,
 ) -> Iterator[Recorder]:
     """A run that ends FINISHED, FAILED (with the error as a tag) or KILLED as the block does.
 
@@ -145,6 +146,7 @@ def recorded(
 
     Args:
         run_id: go on with this run instead of beginning one.
+        own_store: the store is this job's own; a run that was recorded elsewhere goes on in a new one.
         tags: on the run from its first moment; those that MLflow sets itself, such as its user, give way to them.
 
     Raises:
@@ -152,8 +154,8 @@ def recorded(
     """
     uri = absolute(uri, Path.cwd())
     with store.addressed(uri):
-        recorder = _begin(uri, experiment, name, run_id, tags or {})
-        monitor = _monitor(uri, recorder, run_id is not None) if system_metrics else None
+        recorder = _begin(uri, experiment, name, run_id, tags or {}, own_store)
+        monitor = _monitor(uri, recorder, recorder.run_id == run_id) if system_metrics else None
         try:
             yield recorder
         except BaseException as error:
@@ -163,7 +165,9 @@ def recorded(
         _finish(recorder, monitor, "FINISHED")
 
 
-def _begin(uri: str, experiment: str, name: str, run_id: str | None, tags: Mapping[str, str]) -> Recorder:
+def _begin(
+    uri: str, experiment: str, name: str, run_id: str | None, tags: Mapping[str, str], own_store: bool
+) -> Recorder:
     refuse_other_run(run_id)
     store.refuse_wrong_tags(tags)
     patience = Patience(uri)
@@ -173,7 +177,7 @@ def _begin(uri: str, experiment: str, name: str, run_id: str | None, tags: Mappi
             client = store.client(uri)
             place = store.experiment(client, uri, experiment)
             refuse_other_experiment(experiment, place.experiment_id)
-            if run_id is not None:
+            if run_id is not None and not (own_store and not store.has_run(client, run_id)):
                 return client, _going_on(client, uri, experiment, run_id, tags)
             artifacts.check_place(uri, experiment, place.artifact_location)
             given = {tag.key: tag.value for tag in run_tags(tags)}

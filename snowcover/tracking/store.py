@@ -138,6 +138,17 @@ def experiment(client: MlflowClient, uri: str, name: str) -> Experiment:
     return found
 
 
+def has_run(client: MlflowClient, run_id: str) -> bool:
+    """Whether a store knows a run, deleted or not."""
+    try:
+        client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return False
+    return True
+
+
 def refuse_wrong_tags(tags: Iterable[str]) -> None:
     """MLflow takes a tag of any name when a run is created, but not when the run is gone on with.
 

@@ -25,6 +25,7 @@ SMALL = (
     "hw=cpu", "tracking.uri=sqlite:///mlflow.db", "tracking.system_metrics=false", "model=unet",
     "model.encoder_name=resnet18", "optimizer.lr=1e-3", "trainer.batch_size=6",
 )  # fmt: skip
+FETCHABLE = {"best.ckpt", "manifest.csv", "split.csv", "config.yaml"}
 DEMO = ("data=demo", "+data.generate.tiles_per_side=4", "+data.generate.tile_size=64")
 
 
@@ -69,7 +70,9 @@ def test_a_job_stopped_on_one_machine_and_killed_on_another_ends_on_a_third_as_o
     first.stop()
     assert first.end() == 0, first.said
     assert first.failure is None
-    assert not list((first.ml / "model").iterdir())
+    best = checkpoints.load(str(first.ml / "model/best.ckpt"))["snowcover"]
+    assert best["history"]
+    assert {path.name for path in (first.ml / "model").iterdir()} == FETCHABLE
     assert the_run(first.ml / "checkpoints/mlflow")[1].info.status == "KILLED"
 
     second = first.replace(tmp_path / "second")
@@ -96,7 +99,7 @@ def test_a_job_stopped_on_one_machine_and_killed_on_another_ends_on_a_third_as_o
     assert {"train.log", "result.json", "split.png", "tiles.png"} <= {path.name for path in output.iterdir()}
     assert "epoch=5/5" in (output / "train.log").read_text()
     model = third.ml / "model"
-    assert {path.name for path in model.iterdir()} == {"best.ckpt", "manifest.csv", "split.csv", "config.yaml"}
+    assert {path.name for path in model.iterdir()} == FETCHABLE
     begun_with = checkpoints.load(str(model / "best.ckpt"))["snowcover"]["config"]
     ended_with = yaml.safe_load((model / "config.yaml").read_text())
     assert [key for key in begun_with if begun_with[key] != ended_with[key]] == ["checkpoint"]
@@ -126,6 +129,10 @@ def wrong_value(host: Host) -> None:
     staged.write_text(staged.read_text().replace("max_epochs: 12", "max_epochs: none"))
 
 
+def another_command(host: Host) -> None:
+    host.stage(demo(), command="predikt")
+
+
 def half_a_file(host: Host) -> None:
     (host.ml / "input/data/config/config.yaml").write_text("model: {_target_: [")
 
@@ -148,6 +155,7 @@ def no_hosts(host: Host) -> None:
         (two_configs, "must hold one .yaml file and holds 2 of them (config.yaml, other.yaml)"),
         (another_version, "config.yaml was composed by snowcover 9.9 and this is snowcover 0.1.0: rebuild the image"),
         (wrong_value, "trainer.max_epochs='none': input should be a valid integer"),
+        (another_command, "config.yaml asks for the command predikt, which is none of those that run as jobs (train"),
         (half_a_file, "config.yaml cannot be read as a config"),
         (more_hosts_than_wanted, "hw.instance_count=1, but the job has 2 hosts (algo-1, algo-2), of which this is"),
         (no_hosts, "resourceconfig.json does not name the hosts (FileNotFoundError"),
