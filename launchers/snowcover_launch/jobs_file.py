@@ -54,6 +54,14 @@ class JobRecord(BaseModel):
     run_id: str | None = None
     """of its run in the user's MLflow store, once it is there"""
 
+    @property
+    def machine(self) -> str:
+        return self.instance_type
+
+    @property
+    def checkpoints(self) -> str:
+        return f"{self.prefix}/checkpoints"
+
 
 class SweepRecord(BaseModel):
     """The jobs of one sweep, and the account that they run in."""

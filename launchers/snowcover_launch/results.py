@@ -1,136 +1,208 @@
-"""What a job left in S3, brought to this machine: its MLflow run, its model, its files."""
+"""What a job left in S3, brought to this machine: its result, its MLflow run, its model, its files."""
 
 import contextlib
+import json
 import logging
 import shutil
-import tarfile
-import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Protocol
 
-from snowcover.errors import UserError
+from snowcover_launch.archive import unpack
 from snowcover_launch.aws import bucket
 from snowcover_launch.aws.session import Account
 from snowcover_launch.aws.training_jobs import JobState
 from snowcover_launch.cost import Cost
-from snowcover_launch.jobs_file import JobRecord
+from snowcover_launch.job_files import new_files, put_files
 
 log = logging.getLogger(__name__)
 
 STORE = "mlflow"  # in a job's output: its own MLflow store
+KINDS = ("model", "output")
+BEST = "best.ckpt"
 
 
-class BadArchive(UserError):
-    """What a job left cannot be unpacked safely."""
+class JobLike(Protocol):
+    """What is to be known of a job to find what it left."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def experiment(self) -> str: ...
+    @property
+    def prefix(self) -> str: ...
+    @property
+    def checkpoints(self) -> str: ...
+    @property
+    def machine(self) -> str: ...
+    @property
+    def machines(self) -> int: ...
+    @property
+    def spot(self) -> bool: ...
+    @property
+    def usd_per_hour(self) -> float | None: ...
+    @property
+    def tracking_uri(self) -> str: ...
+    @property
+    def own_store(self) -> bool: ...
+    @property
+    def tags(self) -> dict[str, str]: ...
 
 
-def console_link(record: JobRecord, region: str) -> str:
-    return f"https://{region}.console.aws.amazon.com/sagemaker/home?region={region}#/jobs/{record.name}"
+class ReportLike(Protocol):
+    """What SageMaker says of a job."""
+
+    @property
+    def state(self) -> str: ...
+    @property
+    def tags(self) -> dict[str, str]: ...
+    @property
+    def metrics(self) -> dict[str, float]: ...
 
 
-def bring_run_home(account: Account, record: JobRecord, state: JobState) -> str | None:
-    """See that the job's run is in the user's MLflow store, with what the job cost.
+def console_link(job: JobLike, region: str) -> str:
+    return f"https://{region}.console.aws.amazon.com/sagemaker/home?region={region}#/jobs/{job.name}"
+
+
+def read_result(account: Account, uri: str) -> Mapping[str, Any] | None:
+    """A job's result.json; None where there is none, or none that can be read.
+
+    Raises:
+        Unreachable: S3 does not answer; the result may be there.
+        AwsError
+    """
+    content = bucket.read(account, uri)
+    try:
+        result = json.loads(content or b"null")
+        return {**result, "objective": float(result["objective"])}
+    except (ValueError, TypeError, KeyError):
+        if content is not None:
+            log.warning("%s cannot be read as a result.", uri)
+        return None
+
+
+def import_run(account: Account, job: JobLike, report: ReportLike, folder: Path) -> str | None:
+    """See that an ended job's run is in the user's MLflow store, with what the job cost.
+
+    Args:
+        folder: the job's on this machine; its disk is used, for a job's output may be gigabytes.
 
     Returns:
         The run's id there; None where the job ended before it had one.
     """
     from snowcover import tracking
 
-    run_id = tracking.run_of_job(record.tracking_uri, record.name)
-    if run_id is None and record.own_store:
+    run_id = tracking.run_of_job(job.tracking_uri, job.name)
+    if run_id is None and job.own_store:
         try:
-            run_id = _brought(account, record)
+            run_id = _imported(account, job, folder)
         except tracking.CannotBring:
-            if state.status == "Completed":
+            if report.state == "completed":
                 raise
             # else it ended before its run began, and its store is empty
-    if run_id is None:
-        return None
-    tags, metrics = facts(record, state, account.region)
-    # The sweep's tags once more: the run of a job that was found complete moves under the sweep that found it.
-    tracking.note(record.tracking_uri, run_id, {**record.tags, **tags}, metrics)
-    return run_id
+    if run_id is not None and run_id == tracking.run_of_job(job.tracking_uri, job.name):
+        # The sweep's tags once more: the run of a job that was found complete moves under the sweep that found it.
+        tracking.note(job.tracking_uri, run_id, {**job.tags, **report.tags}, report.metrics)
+    return run_id  # of which a later job, that went on with it, may have told more
 
 
-def _brought(account: Account, record: JobRecord) -> str | None:
+@dataclass
+class _Seen:
+    state: str
+    tags: dict[str, str] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+def bring_run_home(account: Account, record: Any, state: JobState) -> str | None:
+    return import_run(
+        account, record, _Seen(state.status.lower(), *facts(record, state, account.region)), Path(record.folder)
+    )
+
+
+def _imported(account: Account, job: JobLike, folder: Path) -> str | None:
     from snowcover import tracking
 
-    here = Path(record.folder)  # on the disk that the user chose for results: it may be gigabytes
-    here.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=here, prefix=".home-") as folder:
-        store = Path(folder) / "output" / STORE
-        if not fetch_archive(account, _archive(record, "output"), store.parent) or not store.is_dir():
+    with new_files(folder) as work:
+        if not fetch_archive(account, _archive(job, "output"), work / "output"):
             return None
-        return tracking.bring_run(store, record.tracking_uri, record.experiment, record.tags)
+        store = work / "output" / STORE
+        if not store.is_dir():
+            return None
+        return tracking.bring_run(store, job.tracking_uri, job.experiment, job.tags)
 
 
-def facts(record: JobRecord, state: JobState, region: str) -> tuple[dict[str, str], dict[str, float]]:
+def facts(job: JobLike, state: JobState, region: str) -> tuple[dict[str, str], dict[str, float]]:
     """Tags and metrics that say where a run ran and what it cost."""
     tags = {
-        "job": record.name,
+        "job": job.name,
         "job.arn": state.arn,
-        "job.console": console_link(record, region),
-        "job.instance_type": record.instance_type,
-        "job.instance_count": str(record.machines),
-        "job.spot": str(record.spot).lower(),
+        "job.console": console_link(job, region),
+        "job.instance_type": job.machine,
+        "job.instance_count": str(job.machines),
+        "job.spot": str(job.spot).lower(),
     }
     metrics: dict[str, float] = {}
     if state.billable_s is not None:
-        metrics["job_billable_seconds"] = state.billable_s * record.machines
-        cost = Cost(record.usd_per_hour, record.machines, 0).of_seconds(state.billable_s)
+        metrics["job_billable_seconds"] = state.billable_s * job.machines
+        cost = Cost(job.usd_per_hour, job.machines, 0).of_seconds(state.billable_s)
         if cost is not None:
             metrics["job_cost_usd"] = cost
-    if record.spot and state.billable_s is not None and state.training_s:
+    if job.spot and state.billable_s is not None and state.training_s:
         metrics["job_spot_saving"] = 1 - state.billable_s / state.training_s  # DescribeTrainingJob's own formula
     return tags, metrics
 
 
-def fetch(account: Account, record: JobRecord, into: Path) -> list[Path]:
-    """Bring a job's model and output to folders of this machine.
+def fetch(account: Account, job: JobLike, folder: Path) -> list[Path]:
+    """Bring a job's model and output to its folder on this machine, beside what the user has there.
+
+    The model of a job that left no archive, for it runs yet or failed, is its best checkpoint so far.
 
     Returns:
         The folders that are there now: `model` (best.ckpt, manifest, config) and `output`.
 
     Raises:
-        BadArchive
+        BadArchive, CannotWriteFiles, AwsError
     """
-    found = [into / kind for kind in ("model", "output") if fetch_archive(account, _archive(record, kind), into / kind)]
-    if _is_home(record):
-        shutil.rmtree(into / "output" / STORE, ignore_errors=True)  # the network's weights are in it once more
-    return found
+    with new_files(folder) as work:
+        for kind in KINDS:
+            fetch_archive(account, _archive(job, kind), work / kind)
+        best = work / "model" / BEST
+        if not best.is_file():
+            bucket.download(account, f"{job.checkpoints}/{BEST}", best)
+        if _is_imported(job):
+            shutil.rmtree(work / "output" / STORE, ignore_errors=True)  # the network's weights are in it once more
+        fetched = [folder / kind for kind in KINDS if any((work / kind).glob("*"))]
+        for path in put_files(work, folder):
+            log.warning("%s is not as it was fetched, so it stays: rename it and fetch again for the job's own.", path)
+    return fetched
 
 
-def _is_home(record: JobRecord) -> bool:
+def _is_imported(job: JobLike) -> bool:
     """Whether the run of a job's own store is in the user's."""
     from snowcover import tracking
 
     with contextlib.suppress(tracking.CannotRecord):  # then nobody knows
-        return record.own_store and tracking.run_of_job(record.tracking_uri, record.name) is not None
+        return job.own_store and tracking.run_of_job(job.tracking_uri, job.name) is not None
     return False
 
 
-def fetch_archive(account: Account, uri: str, into: Path) -> bool:
-    """Unpack a tar.gz of S3 into a folder, which appears whole or not at all; False where there is none.
+def fetch_archive(account: Account, uri: str, folder: Path) -> bool:
+    """Unpack a tar.gz of S3 into a new folder; False where there is none.
 
     Raises:
         BadArchive: it is damaged, or names files outside the folder.
     """
-    into.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=into.parent, prefix=".fetch-") as work:
-        archive, unpacked = Path(work) / "archive.tar.gz", Path(work) / "unpacked"
+    archive = folder.with_name(f"{folder.name}.tar.gz")
+    try:
         if not bucket.download(account, uri, archive):
             return False
-        try:
-            with tarfile.open(archive) as tar:
-                tar.extractall(unpacked, filter="data")  # refuses absolute paths, links and names that lead outside
-        except (tarfile.TarError, EOFError, OSError) as error:
-            raise BadArchive(f"{uri} cannot be unpacked ({error}): nothing of it was kept.") from error
-        unpacked.mkdir(exist_ok=True)
-        if into.exists():
-            shutil.rmtree(into)
-        unpacked.rename(into)
+        unpack(archive, folder, uri)
+    finally:
+        archive.unlink(missing_ok=True)
     return True
 
 
-def _archive(record: JobRecord, kind: str) -> str:
+def _archive(job: JobLike, kind: str) -> str:
     # SageMaker puts both under the job's name
-    return f"{record.prefix}/output/{record.name}/output/{kind}.tar.gz"
+    return f"{job.prefix}/output/{job.name}/output/{kind}.tar.gz"

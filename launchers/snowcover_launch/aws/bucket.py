@@ -7,8 +7,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from boto3.exceptions import Boto3Error
 from botocore.exceptions import ClientError
 
+from snowcover.errors import first_line
 from snowcover_launch.aws.errors import NotFound, ObjectExists, OtherRegion, Unreachable, named
 from snowcover_launch.aws.session import Account
 
@@ -109,6 +111,8 @@ def download(account: Account, uri: str, path: Path) -> bool:
             account.client("s3").download_file(bucket, key, str(path))  # to a temporary name, then renames
     except NotFound:
         return False
+    except Boto3Error as error:  # the connection broke again and again in the middle of the file
+        raise Unreachable(f"{uri} cannot be fetched ({first_line(error)}): start the command again.") from error
     return True
 
 

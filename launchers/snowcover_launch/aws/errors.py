@@ -87,7 +87,7 @@ def named(doing: str, account: HasClients | None = None) -> Iterator[None]:
 def _named(error: Exception, doing: str, account: HasClients | None) -> AwsError:
     if isinstance(error, boto.ClientError):
         return _of_answer(error if account is None else with_reason(error, account), doing)
-    if isinstance(error, boto.HTTPClientError | boto.ConnectionError):
+    if isinstance(error, boto.HTTPClientError | boto.ConnectionError | boto.IncompleteReadError):
         return Unreachable(f"AWS cannot be reached to {doing} ({_words(error)}): check the network and AWS_REGION.")
     if isinstance(error, boto.ParamValidationError):
         return AwsError(f"AWS would not take the request to {doing}: {_words(error)}.")

@@ -1,0 +1,272 @@
+"""What a job left in S3 and how it comes into the user's folders, which are the user's."""
+
+import gzip
+import io
+import json
+import os
+import tarfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from snowcover import tracking
+from snowcover_launch import results
+from snowcover_launch.archive import BadArchive, unpack
+from snowcover_launch.aws.errors import Unreachable
+from snowcover_launch.aws.session import Account
+from snowcover_launch.job_files import CannotWriteFiles, new_files, put_files
+from tests.sagemaker import SageMaker
+from tests.servers import Bucket
+
+NAME = "snowcover-unet-000-abc"
+
+
+@dataclass
+class AJob:
+    """A job as jobs.json has it."""
+
+    prefix: str
+    checkpoints: str
+    name: str = NAME
+    experiment: str = "e"
+    machine: str = "ml.m5.large"
+    machines: int = 1
+    spot: bool = False
+    usd_per_hour: float | None = None
+    tracking_uri: str = "sqlite:///mlflow.db"
+    own_store: bool = False
+    tags: dict[str, str] = field(default_factory=dict)
+
+
+def archive(members: Mapping[str, bytes | tarfile.TarInfo]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        for name, content in members.items():
+            info = content if isinstance(content, tarfile.TarInfo) else tarfile.TarInfo(name)
+            data = b"" if isinstance(content, tarfile.TarInfo) else content
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def files(folder: Path) -> dict[str, str]:
+    """Of what the user sees there."""
+    found = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    return {path.relative_to(folder).as_posix(): path.read_text() for path in found}
+
+
+# Archives
+
+
+def test_an_archive_comes_out_as_it_was_packed(tmp_path: Path) -> None:
+    (tmp_path / "a.tar.gz").write_bytes(archive({"best.ckpt": b"weights", "pictures/a.png": b"a", "empty": b""}))
+    unpack(tmp_path / "a.tar.gz", tmp_path / "out", "s3://b/a.tar.gz")
+    assert files(tmp_path / "out") == {"best.ckpt": "weights", "pictures/a.png": "a", "empty": ""}
+
+
+def flipped_content(packed: bytes) -> bytes:
+    """Bytes of a file, under the checksum of those before: as stored blocks of deflate, which find nothing wrong."""
+    plain = gzip.decompress(packed)
+    stored = gzip.compress(plain, compresslevel=0)
+    return stored.replace(b"weights", b"WEIGHTS")
+
+
+def flipped_checksum(packed: bytes) -> bytes:
+    return packed[:-5] + bytes([packed[-5] ^ 1]) + packed[-4:]
+
+
+def cut_short(packed: bytes) -> bytes:
+    return packed[: len(packed) // 2]
+
+
+def broken_in_the_middle(packed: bytes) -> bytes:
+    at = len(packed) // 2
+    return packed[:at] + bytes(byte ^ 255 for byte in packed[at : at + 8]) + packed[at + 8 :]
+
+
+def not_an_archive(packed: bytes) -> bytes:
+    return b"<html>"
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [flipped_content, flipped_checksum, cut_short, broken_in_the_middle, not_an_archive],
+    ids=lambda f: f.__name__,
+)
+def test_a_damaged_archive_is_refused_whatever_of_it_can_be_read(
+    tmp_path: Path, harm: Callable[[bytes], bytes]
+) -> None:
+    packed = archive({"best.ckpt": b"weights", "noise": os.urandom(500)})
+    (tmp_path / "a.tar.gz").write_bytes(harm(packed))
+    with pytest.raises(BadArchive, match=r"s3://b/a\.tar\.gz cannot be unpacked \(.+\): nothing of it was kept"):
+        unpack(tmp_path / "a.tar.gz", tmp_path / "out", "s3://b/a.tar.gz")
+
+
+def special(name: str, kind: bytes, target: str = "") -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, target
+    return info
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        {"../x": b"out"},
+        {"link": special("link", tarfile.SYMTYPE, "/etc")}, {"hard": special("hard", tarfile.LNKTYPE, "a")},
+        {"pipe": special("pipe", tarfile.FIFOTYPE)},
+    ],
+    ids=["above", "link", "hard link", "pipe"],
+)  # fmt: skip
+def test_an_archive_that_is_no_jobs_is_refused(tmp_path: Path, hostile: Mapping[str, Any]) -> None:
+    (tmp_path / "a.tar.gz").write_bytes(archive(hostile))
+    with pytest.raises(BadArchive):
+        unpack(tmp_path / "a.tar.gz", tmp_path / "out", "s3://b/a.tar.gz")
+    assert not (tmp_path / "x").exists()
+
+
+# Files
+
+
+def put(folder: Path, contents: Mapping[str, str]) -> list[str]:
+    with new_files(folder) as new:
+        for name, content in contents.items():
+            (new / name).parent.mkdir(parents=True, exist_ok=True)
+            (new / name).write_text(content)
+        return [path.relative_to(folder).as_posix() for path in put_files(new, folder)]
+
+
+def test_files_put_again_replace_their_own_and_nothing_of_the_users(tmp_path: Path) -> None:
+    first = {"model/best.ckpt": "epoch 1", "model/config.yaml": "lr: 1", "output/result.json": "{}"}
+    assert put(tmp_path, first) == []
+    (tmp_path / "model/notes.txt").write_text("mine")
+    (tmp_path / "model/config.yaml").write_text("lr: 2  # mine")
+    (tmp_path / "output/result.json").unlink()
+    second = first | {"model/best.ckpt": "epoch 2", "output/train.log": "said"}
+    assert put(tmp_path, second) == ["model/config.yaml"]
+    assert files(tmp_path) == second | {"model/notes.txt": "mine", "model/config.yaml": "lr: 2  # mine"}
+    (tmp_path / "model/config.yaml").rename(tmp_path / "model/mine.yaml")
+    assert put(tmp_path, second) == []
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".fetch-")]
+
+
+def test_whatever_else_the_user_has_in_a_files_place_stays(tmp_path: Path) -> None:
+    (tmp_path / "model/best.ckpt").mkdir(parents=True)
+    (tmp_path / "output").write_text("a file of this name")
+    (tmp_path / "model/config.yaml").symlink_to("nowhere")
+    (tmp_path / "model/split.csv").write_text("mine")
+    (tmp_path / ".fetched.json").write_text("damaged")
+    names = ["model/best.ckpt", "model/config.yaml", "model/split.csv", "output/result.json"]
+    assert put(tmp_path, dict.fromkeys([*names, "model/manifest.csv"], "the job's")) == names
+    assert (tmp_path / "model/best.ckpt").is_dir()
+    assert (tmp_path / "model/manifest.csv").read_text() == "the job's"
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(CannotWriteFiles, match=r"cannot be written to .*file/job \(Not a directory\): make room"):
+        put(tmp_path / "file/job", {"model/best.ckpt": ""})
+
+
+# S3
+
+
+@pytest.fixture
+def account(sagemaker: SageMaker) -> Account:
+    return Account(sagemaker.region, None)
+
+
+@pytest.fixture
+def job(sagemaker: SageMaker) -> AJob:
+    prefix = f"{sagemaker.bucket.uri}/snowcover/e/{NAME}"
+    return AJob(prefix, f"{prefix}/checkpoints")
+
+
+def key(job: AJob, kind: str) -> str:
+    return f"{job.prefix.split('/', 3)[3]}/output/{job.name}/output/{kind}.tar.gz"
+
+
+def test_fetching_goes_to_the_folder_that_is_named_and_again_leaves_what_the_user_put_there(
+    account: Account, job: AJob, s3: Bucket, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    s3.put(key(job, "model"), archive({"best.ckpt": b"weights", "config.yaml": b"seed: 0"}))
+    s3.put(key(job, "output"), archive({"result.json": b"{}", "mlflow/mlflow.db": b"db"}))
+    folder = tmp_path / "copied" / "0"
+    for _ in range(2):
+        assert results.fetch(account, job, folder) == [folder / "model", folder / "output"]
+        (folder / "model/mine.png").write_text("mine")
+    assert not caplog.messages
+    names = {"model/best.ckpt", "model/config.yaml", "model/mine.png", "output/result.json", "output/mlflow/mlflow.db"}
+    assert set(files(folder)) == names
+    (folder / "model/config.yaml").write_text("seed: 1")
+    results.fetch(account, job, folder)
+    assert files(folder)["model/config.yaml"] == "seed: 1"
+    assert "model/config.yaml is not as it was fetched, so it stays: rename it and fetch again" in caplog.messages[0]
+
+
+@pytest.mark.parametrize("left", [{}, {"train.log": b""}], ids=["no archive", "an archive without a network"])
+def test_the_model_of_a_job_without_one_is_its_best_checkpoint_so_far(
+    account: Account, job: AJob, s3: Bucket, tmp_path: Path, left: Mapping[str, bytes]
+) -> None:
+    job.checkpoints = f"{s3.uri}/snowcover/e/an-earlier-job/checkpoints"
+    if left:
+        s3.put(key(job, "model"), archive(left))
+    assert results.fetch(account, AJob(job.prefix, f"{s3.uri}/nothing"), tmp_path / "x") == [
+        tmp_path / "x/model"
+    ] * len(left)
+    for content in (b"epoch 1", b"epoch 2"):
+        s3.put("snowcover/e/an-earlier-job/checkpoints/best.ckpt", content)
+        assert results.fetch(account, job, tmp_path / "0") == [tmp_path / "0/model"]
+        assert (tmp_path / "0/model/best.ckpt").read_bytes() == content
+
+
+def test_a_damaged_archive_leaves_the_folder_as_it_was(account: Account, job: AJob, s3: Bucket, tmp_path: Path) -> None:
+    s3.put(key(job, "model"), archive({"best.ckpt": b"weights"}))
+    s3.put(key(job, "output"), flipped_checksum(archive({"result.json": b"{}"})))
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/mine").touch()
+    with pytest.raises(BadArchive, match=r"output\.tar\.gz cannot be unpacked"):
+        results.fetch(account, job, tmp_path)
+    assert list(files(tmp_path)) == ["model/mine"]
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"{}", b'{"objective": "x"}', b"\xff\xfe"])
+def test_a_result_that_cannot_be_read_is_none(account: Account, s3: Bucket, content: bytes) -> None:
+    s3.put("job/result.json", content)
+    assert results.read_result(account, f"{s3.uri}/job/result.json") is None
+    assert results.read_result(account, f"{s3.uri}/no/result.json") is None
+
+
+def test_a_result_that_is_broken_off_while_it_is_read_is_asked_for_again_and_not_lost(
+    account: Account, s3: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    s3.put("job/result.json", json.dumps({"objective": 0.5, "run_id": "r"}).encode())
+    from botocore.exceptions import IncompleteReadError
+    from botocore.response import StreamingBody
+
+    def broken(*_: Any, **__: Any) -> bytes:
+        raise IncompleteReadError(actual_bytes=1, expected_bytes=40)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StreamingBody, "read", broken)
+        with pytest.raises(Unreachable):
+            results.read_result(account, f"{s3.uri}/job/result.json")
+    assert results.read_result(account, f"{s3.uri}/job/result.json") == {"objective": 0.5, "run_id": "r"}
+
+
+def test_what_a_job_cost_is_noted_on_its_run_but_not_over_what_a_later_job_told_of_it(
+    job: AJob, tmp_path: Path, empty_database: Path
+) -> None:
+    home = f"sqlite:///{tmp_path}/mlflow.db"
+    (tmp_path / "mlflow.db").write_bytes(empty_database.read_bytes())
+    job.tracking_uri, job.own_store = home, False
+    with tracking.recorded(home, "e", "n", False, tags={"job": NAME}) as recorder:
+        pass
+    report: Any = SimpleNamespace(state="stopped", tags={"job.spot": "true"}, metrics={"job_cost_usd": 1.0})
+    nobody: Any = None
+    assert results.import_run(nobody, job, report, tmp_path) == recorder.run_id
+    tracking.note(home, recorder.run_id, {"job": "the-next", "job.spot": "false"}, {})
+    assert results.import_run(nobody, job, report, tmp_path) is None
