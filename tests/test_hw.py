@@ -14,7 +14,7 @@ from snowcover.errors import UserError
 from snowcover_launch.backends.sagemaker.machine_check import machine_warnings, refuse_unfit_machine
 from snowcover_launch.backends.sagemaker.machines import machines
 from snowcover_launch.config import JobConfig
-from snowcover_launch.cost import read_prices
+from snowcover_launch.cost import OURS, read_prices
 from tests.making import config
 
 FILES = {file.stem: file for file in (conf_dir() / "hw").glob("[!_]*.yaml")}
@@ -103,6 +103,11 @@ def test_our_price_table_is_right_in_form_and_names_machines_that_there_are() ->
     assert {machine for table in prices.usd_per_hour.values() for machine in table} <= training_machines()
     assert all(re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d", region) for region in prices.usd_per_hour)
     assert prices.of("us-west-2", "ml.g5.xlarge") is not None
+    # What has no price anywhere is named, so that nobody takes its absence for an oversight.
+    offered = {str(config(f"hw={name}").hw.instance_type) for name in PROMISED}
+    unpriced = offered - {machine for table in prices.usd_per_hour.values() for machine in table}
+    comment = " ".join(line for line in OURS.read_text().splitlines() if line.startswith("#"))
+    assert set(re.findall(r"ml\.[a-z0-9]+\.[a-z0-9]+", comment.partition("left out")[2])) == unpriced
 
 
 @pytest.mark.parametrize(
