@@ -78,7 +78,8 @@ class Account:
         digest = f"sha256:{hashlib.sha256(blob).hexdigest()}"
         self.layers[digest] = blob
         config = {"digest": digest, "size": len(blob)}
-        whole = {"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": []}
+        # moto tells images apart by their layers
+        whole = {"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [config]}
         ecr.put_image(repository, json.dumps(whole), tag)
         return f"{self.id}.dkr.ecr.{REGION}.amazonaws.com/{repository}:{tag}"
 

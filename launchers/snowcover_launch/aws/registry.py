@@ -82,6 +82,20 @@ def pushed_digest(account: Account, name: str, tag: str) -> str | None:
     return digest
 
 
+def image_digest(account: Account, uri: str) -> str | None:
+    """The digest of an image in ECR by its tag or digest; None where that cannot be told."""
+    place = ECR_URI.fullmatch(uri)
+    if place is None:
+        return None
+    name, image = _parts(place["name"])
+    try:
+        ecr = account.session.client("ecr", region_name=place["region"], config=IMPATIENT)
+        found = ecr.batch_get_image(registryId=place["registry"], repositoryName=name, imageIds=[image])["images"]
+    except (BotoCoreError, ClientError):
+        return None
+    return found[0]["imageId"]["imageDigest"] if found else None
+
+
 def labels(account: Account, uri: str) -> Mapping[str, str]:
     """What is written on an image in ECR.
 
