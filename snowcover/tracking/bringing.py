@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 # Tags whose value is the run's id in the job's store: of a copy that is whole, and of one that is not yet.
 BROUGHT, BRINGING = "brought_from", "bringing"
 RUN_NAME = "mlflow.runName"
+ERROR = "error"  # tag of a run that failed, which is gone when it goes on: see recording.py
 DESCRIPTION = "MLmodel"
 LOCK_SECONDS = 1800  # other runs may be on their way into the same store
 
@@ -31,7 +32,8 @@ LOCK_SECONDS = 1800  # other runs may be on their way into the same store
 def bring_run(store: Path, uri: str, experiment: str, tags: Mapping[str, str]) -> str:
     """Copy a job's run whole: parameters, tags, metrics with steps and times, dataset, artifacts, models, its end.
 
-    Done twice, it is there once; a copy that was broken off is removed and made again.
+    Done twice, it is there once; a copy that was broken off is removed and made again. A run that has gone on since, in
+    another job, is told what is new of it.
 
     Args:
         store: folder with `mlflow.db` and `mlruns`, as the job left it; nothing outside of it is read.
@@ -50,7 +52,7 @@ def bring_run(store: Path, uri: str, experiment: str, tags: Mapping[str, str]) -
         for run in _runs_with(client, home, BROUGHT, origin):
             if BRINGING in run.data.tags:  # broken off at the very last
                 client.delete_tag(run.info.run_id, BRINGING)
-            client.log_batch(run.info.run_id, tags=run_tags(tags), synchronous=True)
+            _extend(source, client, run, tags)
             return run.info.run_id
         for run in _runs_with(client, home, BRINGING, origin):
             log.info("An earlier copy of the job's run was broken off: it is made again.")
@@ -71,9 +73,13 @@ def _runs_with(client: MlflowClient, experiment: str, tag: str, value: str) -> S
 
 
 def _remove(client: MlflowClient, run: Run) -> None:
-    for model in client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run.info.run_id}'"):
+    for model in _models_of(client, run.info):
         client.delete_logged_model(model.model_id)
     client.delete_run(run.info.run_id)
+
+
+def _models_of(client: MlflowClient, run: RunInfo) -> Sequence[LoggedModel]:
+    return client.search_logged_models([run.experiment_id], f"source_run_id = '{run.run_id}'")
 
 
 def _bring(source: JobStore, client: MlflowClient, experiment: str, tags: Mapping[str, str]) -> str:
@@ -91,36 +97,75 @@ def _bring(source: JobStore, client: MlflowClient, experiment: str, tags: Mappin
     return run.info.run_id
 
 
+def _extend(source: JobStore, client: MlflowClient, run: Run, tags: Mapping[str, str]) -> None:
+    """Let a copy know what the run has told since; of an older state of it, from which it went on, nothing is new."""
+    (status, end_ms), known_ms = source.end(), run.info.end_time or 0
+    if end_ms < known_ms:
+        return
+    run_id = run.info.run_id
+    if end_ms > known_ms:
+        gone = [tag for tag in (ERROR,) if tag in run.data.tags and tag not in source.run.data.tags]
+        for tag in gone:
+            client.delete_tag(run_id, tag)
+        client.log_batch(run_id, tags=run_tags({**source.run.data.tags, **tags}), synchronous=True)
+        _copy_metrics(source, client, run_id)
+        _copy_artifacts(source, client, run.info)
+        _replace_models(source, client, run.info)
+        client.set_terminated(run_id, status, end_ms)  # last: until then it is older, and would be told all of it again
+    else:
+        client.log_batch(run_id, tags=run_tags(tags), synchronous=True)
+
+
 def _copy(source: JobStore, client: MlflowClient, run: RunInfo) -> None:
-    origin = source.run.info
     params = [Param(key, value) for key, value in source.run.data.params.items()]
     for start in range(0, len(params), PARAMS):
         client.log_batch(run.run_id, params=params[start : start + PARAMS], synchronous=True)
     if source.run.inputs:
         client.log_inputs(run.run_id, source.run.inputs.dataset_inputs)
-    last_ms = _copy_metrics(source, client, run.run_id)
-    if (artifacts := source.artifacts(origin.artifact_uri)) is not None:
-        _keep(artifacts, run.artifact_uri, lambda: client.log_artifacts(run.run_id, str(artifacts)))
+    _copy_metrics(source, client, run.run_id)
+    _copy_artifacts(source, client, run)
     for model, step in source.models():
         _copy_model(source, client, model, step, run)
-    if origin.status in ("FINISHED", "FAILED", "KILLED"):
-        client.set_terminated(run.run_id, origin.status, origin.end_time)
-    else:  # its process was killed before it could say so
-        client.set_terminated(run.run_id, "KILLED", last_ms or origin.start_time)
+    client.set_terminated(run.run_id, *source.end())
 
 
-def _copy_metrics(source: JobStore, client: MlflowClient, run_id: str) -> int:
-    """Returns the time of the last one in milliseconds, 0 where there is none."""
-    last_ms = 0
+def _copy_artifacts(source: JobStore, client: MlflowClient, run: RunInfo) -> None:
+    if (artifacts := source.artifacts(source.run.info.artifact_uri)) is not None:
+        _keep(artifacts, run.artifact_uri, lambda: client.log_artifacts(run.run_id, str(artifacts)))
+
+
+def _replace_models(source: JobStore, client: MlflowClient, run: RunInfo) -> None:
+    """Of the models that the copy has keep those that the run has yet, and copy the others of the run."""
+    kept = {_described(model): model for model in _models_of(client, run)}
+    new = [(model, step) for model, step in source.models() if kept.pop(_described(model), None) is None]
+    for model in kept.values():
+        client.delete_logged_model(model.model_id)
+    for model, step in new:
+        _copy_model(source, client, model, step, run)
+
+
+def _described(model: LoggedModel) -> str:
+    """All that one of other weights has otherwise: their digest is among the tags."""
+    return repr((model.name, sorted(model.tags.items()), sorted(model.params.items())))
+
+
+def _copy_metrics(source: JobStore, client: MlflowClient, run_id: str) -> None:
+    """All values of all metrics that the copy has not got yet."""
+    known = {
+        _value(found) for key in client.get_run(run_id).data.metrics for found in client.get_metric_history(run_id, key)
+    }
     waiting: list[Metric] = []
     for page in source.metrics():
-        waiting += [Metric(found.key, found.value, found.timestamp, found.step) for found in page]
-        last_ms = max([last_ms, *(found.timestamp for found in page)])
+        new = (found for found in page if _value(found) not in known)
+        waiting += [Metric(found.key, found.value, found.timestamp, found.step) for found in new]
         while len(waiting) >= BATCH:
             client.log_batch(run_id, metrics=waiting[:BATCH], synchronous=True)
             del waiting[:BATCH]
     client.log_batch(run_id, metrics=waiting, synchronous=True)
-    return last_ms
+
+
+def _value(metric: Metric) -> tuple[str, int, int, str]:
+    return metric.key, metric.step, metric.timestamp, repr(metric.value)  # of which nan is not equal to itself
 
 
 def _copy_model(source: JobStore, client: MlflowClient, model: LoggedModel, step: int, run: RunInfo) -> None:

@@ -20,6 +20,7 @@ from snowcover.tracking.store import keep_quiet
 
 DATABASE, ARTIFACTS = "mlflow.db", "mlruns"
 COMPANIONS = ("", "-wal", "-journal")  # what SQLite has beside a database that was not closed
+ENDED = ("FINISHED", "FAILED", "KILLED")
 PAGE = 5000  # values of a metric at a time
 
 
@@ -47,6 +48,13 @@ class JobStore:
                 token = page.token
                 if not token:
                     break
+
+    def end(self) -> tuple[str, int]:
+        """How the run ended, and when in milliseconds; one whose process was killed when it told its last metric."""
+        info = self.run.info
+        if info.status in ENDED:
+            return info.status, info.end_time or info.start_time
+        return "KILLED", max((found.timestamp for page in self.metrics() for found in page), default=info.start_time)
 
     def models(self) -> Iterator[tuple[LoggedModel, int]]:
         """The models that came out of the run, each with its step; without those that were deleted since."""

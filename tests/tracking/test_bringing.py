@@ -114,6 +114,32 @@ def test_runs_of_two_jobs_do_not_stand_in_for_each_other(left: Left, home: str, 
     assert len(runs(home)) == 2
 
 
+def test_a_run_that_has_gone_on_in_another_job_is_told_what_is_new_of_it_and_an_older_state_takes_nothing_away(
+    left: Left, home: str, tmp_path: Path
+) -> None:
+    later = shutil.copytree(left.folder, tmp_path / "later")
+    stopped = "UPDATE runs SET status = 'RUNNING', end_time = NULL"
+    execute(
+        left.folder / "mlflow.db",
+        stopped,
+        "DELETE FROM metrics WHERE step > 1",
+        "INSERT INTO tags SELECT 'error', 'lost', run_uuid FROM runs",
+    )
+    run_id = bring_run(left.folder, home, "home", {"job": "job-1"})
+    assert [run.info.status for run in runs(home)] == ["KILLED"]
+    MlflowClient(home).set_tag(run_id, "mine", "kept")
+
+    for _ in range(2):  # told twice, it is there once
+        assert bring_run(later, home, "home", {"job": "job-2"}) == run_id
+    assert bring_run(left.folder, home, "home", {"job": "job-1"}) == run_id
+    whole = everything(home, run_id)
+    assert whole["tags"].pop("mine") == "kept"
+    assert whole["tags"]["job"] == "job-2"
+    assert whole | {"tags": {}} == left.whole | {"tags": {}}
+    assert "error" not in whole["tags"]
+    assert len(MlflowClient(home).search_logged_models([runs(home)[0].info.experiment_id])) == 1
+
+
 def test_long_histories_come_in_pages(left: Left, home: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(job_store, "PAGE", 7)
     monkeypatch.setattr(bringing, "BATCH", 5)
