@@ -35,13 +35,16 @@ ConfigStore.instance().store(
 
 
 class HigherIsBetter(Callback):
-    """Tells an Optuna sweeper, which by itself looks for the lowest value, that the objective is an IoU."""
+    """Tells an Optuna sweeper, which by itself looks for the lowest value, that the objective is an IoU, and to go on
+    after a failed trial."""
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        """Before the sweeper is made; whoever gives a direction of their own keeps it."""
+        """Before the sweeper is made; whoever gives a direction or a rate of their own keeps it."""
         sweeper, given = config.hydra.sweeper, config.hydra.overrides.hydra
-        if "direction" in sweeper and not any("sweeper.direction" in override for override in given):
-            sweeper.direction = "maximize"
+        ours = {"direction": "maximize", "max_failure_rate": 1.0}  # a failed trial is a failed trial, and no more
+        for key, value in ours.items():
+            if key in sweeper and not any(f"sweeper.{key}" in override for override in given):
+                sweeper[key] = value
 
 
 class SnowcoverLauncher(Launcher):
@@ -84,19 +87,19 @@ class SnowcoverLauncher(Launcher):
         if command is None:  # another application that chose this launcher
             return [self.run_here(config) for config in composed]
 
-        from snowcover_launch.plan import in_its_job, planned, refuse_shared_folders
+        from snowcover_launch.plan import naming_job, refuse_shared_folders
 
         refuse_shared_folders(composed, self._folders)
         if not all("launch" in config for config in composed):  # a command that runs here only
             for config, given in zip(composed, swept, strict=True):
-                with in_its_job(config.hydra.job.num, given, len(composed)), known_to_hydra(config, None):
+                with naming_job(config.hydra.job.num, given, len(composed)), known_to_hydra(config, None):
                     command.check(config)
             return [self.run_here(config) for config in composed]
 
         from snowcover_launch.sweep import Sweep
 
         self._sweep = self._sweep or Sweep(self.config, self.run_here)
-        returns: list[JobReturn] = self._sweep.run(planned(composed, swept))
+        returns: list[JobReturn] = self._sweep.run(composed, swept)
         return returns
 
     def _leave_no_empty_folder(self) -> None:

@@ -1,6 +1,6 @@
 """What a job may cost at most, from a price table that the user can edit."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -9,18 +9,14 @@ import yaml
 from pydantic import Field, ValidationError
 
 from snowcover.checking import Section
+from snowcover.config import HwConfig
 from snowcover.errors import UserError
-from snowcover_launch.plan import Job
 
 OURS = Path(__file__).with_name("prices.yaml")
 
 
 class BadPrices(UserError):
     """The price table cannot be read."""
-
-
-class TooExpensive(UserError):
-    """The jobs together may cost more than the user allows."""
 
 
 class Prices(Section):
@@ -79,8 +75,7 @@ class Cost:
         return None if self.usd_per_hour is None else self.usd_per_hour * self.machines * billable_s / 3600
 
 
-def cost(job: Job, prices: Prices, region: str | None) -> Cost:
-    hw = job.config.hw
+def cost(hw: HwConfig, prices: Prices, region: str | None) -> Cost:
     keep_alive_hours = (hw.keep_alive_minutes or 0) / 60
     return Cost(prices.of(region, hw.instance_type), hw.instance_count, hw.max_hours, keep_alive_hours)
 
@@ -88,27 +83,3 @@ def cost(job: Job, prices: Prices, region: str | None) -> Cost:
 def dearest(costs: Sequence[Cost]) -> Cost:
     """Of a job that may run on several kinds of machine: the highest, or the first that nobody knows."""
     return max(costs, key=lambda cost: float("inf") if cost.highest_usd is None else cost.highest_usd)
-
-
-def total(costs: Sequence[Cost]) -> float | None:
-    """The sum; None where any is unknown."""
-    known = [cost.highest_usd for cost in costs if cost.highest_usd is not None]
-    return sum(known) if len(known) == len(costs) else None
-
-
-def refuse_beyond(limit_usd: float | None, jobs: Mapping[Job, Cost]) -> None:
-    """Raises: TooExpensive: the jobs may cost more than the limit, or nobody knows what."""
-    if limit_usd is None:
-        return
-    unknown = sorted({str(job.config.hw.instance_type) for job, cost in jobs.items() if cost.highest_usd is None})
-    if unknown:
-        raise TooExpensive(
-            f"launch.max_cost_usd={limit_usd:g} cannot be kept: the price table lacks {', '.join(unknown)} in "
-            "this region; add it to a table of your own and give launch.prices=FILE."
-        )
-    whole = total(list(jobs.values())) or 0
-    if whole > limit_usd:
-        raise TooExpensive(
-            f"These {len(jobs)} jobs may cost up to {whole:.2f} USD, more than launch.max_cost_usd={limit_usd:g}: "
-            "lower hw.max_hours, start fewer jobs, or raise the limit."
-        )

@@ -1,102 +1,120 @@
 """jobs.json of a sweep's folder: all that is needed to find its jobs again."""
 
 import json
+import logging
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from snowcover.errors import UserError
+from snowcover_launch.job import Job, Report, State
+
+log = logging.getLogger(__name__)
 
 NAME = "jobs.json"
+VERSION: Literal[2] = 2
 
 
 class NoJobs(UserError):
     """There is no record of such jobs here."""
 
 
-class JobRecord(BaseModel):
-    """One job on a rented machine."""
+class JobsFile(BaseModel):
+    """The jobs of one sweep, and the account that they run in. Every change of a job's state goes through here."""
 
     model_config = ConfigDict(extra="ignore")
 
-    number: int
-    name: str
-    """in SageMaker"""
-    title: str
-    """what the sweep sets for it"""
-    experiment: str
-    folder: str
-    """what this machine keeps of it"""
-    prefix: str
-    """s3:// folder of the job"""
-    instance_type: str
-    machines: int
-    spot: bool
-    usd_per_hour: float | None
-    """of one machine, as the price table had it"""
-    tracking_uri: str
-    """the user's MLflow store"""
-    own_store: bool
-    """the job records in a store of its own, which comes home with its output"""
-    tags: dict[str, str]
-    """of its MLflow run"""
-    stage: Literal["planned", "starting", "running", "ended"] = "planned"
-    """starting: asked for, not yet answered: it may run"""
-    status: str = ""
-    """SageMaker's, when it was last seen"""
-    reason: str | None = None
-    arn: str | None = None
-    objective: float | None = None
-    run_id: str | None = None
-    """of its run in the user's MLflow store, once it is there"""
-
-    @property
-    def machine(self) -> str:
-        return self.instance_type
-
-    @property
-    def checkpoints(self) -> str:
-        return f"{self.prefix}/checkpoints"
-
-
-class SweepRecord(BaseModel):
-    """The jobs of one sweep, and the account that they run in."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    version: Literal[1] = 1
+    version: Literal[2] = VERSION
     sweep: str
-    region: str
-    profile: str | None
-    jobs: list[JobRecord]
+    region: str | None = None
+    profile: str | None = None
+    jobs: list[Job]
+    folder: Path = Field(exclude=True)
 
-    def save(self, folder: Path) -> None:
-        """Write it whole, in place of the one before."""
-        folder.mkdir(parents=True, exist_ok=True)
-        part = folder / f".{NAME}.{secrets.token_hex(4)}.part"
+    def move(self, job: Job, state: State, report: Report | None = None, reason: str | None = None) -> None:
+        """Let a job enter its next state, and keep that."""
+        job.move(state, report, reason)
+        self.save()
+
+    def save(self) -> None:
+        """Write it whole, in place of the one before; nothing where all jobs run in the launching process."""
+        named = self.model_copy(update={"jobs": [job for job in self.jobs if job.name]})
+        if not named.jobs:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        part = self.folder / f".{NAME}.{secrets.token_hex(4)}.part"
         try:
-            part.write_text(self.model_dump_json(indent=2))
-            os.replace(part, folder / NAME)
+            part.write_text(named.model_dump_json(indent=2))
+            os.replace(part, self.folder / NAME)
         finally:
             part.unlink(missing_ok=True)
 
+    def folder_of(self, job: Job) -> Path:
+        return job.folder_below(self.folder)
 
-def read_record(folder: Path) -> SweepRecord:
+    def add(self, jobs: Sequence[Job]) -> None:
+        """Take in the jobs of a batch; those of earlier batches stay."""
+        new = {job.number for job in jobs}
+        self.jobs = [job for job in self.jobs if job.number not in new] + list(jobs)
+        self.save()
+
+
+def read_jobs(folder: Path) -> JobsFile:
     """Raises: NoJobs: it is not there, or damaged."""
     path = folder / NAME
     try:
-        return SweepRecord.model_validate_json(path.read_text())
-    except FileNotFoundError as error:
+        values = json.loads(path.read_text())
+        if isinstance(values, dict) and values.get("version") == 1:
+            values = _of_version_1(values, folder)
+        return JobsFile.model_validate({**values, "folder": folder})
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise NoJobs(f"{folder} is no sweep's folder: it has no {NAME}.") from error
-    except (ValidationError, json.JSONDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise NoJobs(f"{path} cannot be read ({error.strerror}): make it readable.") from error
+    except (ValidationError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise NoJobs(f"{path} is damaged and cannot be read: its jobs are in SageMaker's console.") from error
 
 
-def all_records(root: Path) -> Iterator[tuple[Path, SweepRecord]]:
-    """The sweeps below a folder, the oldest first."""
+def all_jobs(root: Path) -> Iterator[JobsFile]:
+    """The sweeps below a folder, the oldest first; a damaged one is told and left out."""
     for path in sorted(root.rglob(NAME), key=lambda path: path.stat().st_mtime):
-        yield path.parent, read_record(path.parent)
+        try:
+            yield read_jobs(path.parent)
+        except NoJobs as error:
+            log.warning("  %s", error)
+
+
+STATES_OF_1 = {
+    "Completed": State.COMPLETED, "Failed": State.FAILED, "Stopped": State.STOPPED, "NotStarted": State.NOT_STARTED,
+}  # fmt: skip
+STAGES_OF_1 = {"planned": State.PLANNED, "starting": State.SUBMITTING, "running": State.RUNNING}
+
+
+def _of_version_1(values: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The record as it was before jobs had backends: all ran on SageMaker, folders were absolute."""
+    jobs = []
+    for old in values["jobs"]:
+        ended = STATES_OF_1.get(old.get("status", ""), State.FAILED)
+        jobs.append(
+            old
+            | {
+                "backend": "sagemaker",
+                "state": STAGES_OF_1.get(old.get("stage", "planned"), ended),
+                "folder": _below(old["folder"], folder),
+                "machine": old["instance_type"],
+                "checkpoints": f"{old['prefix']}/checkpoints",
+                "id": old.get("arn") or "",
+            }
+        )
+    return values | {"version": VERSION, "jobs": jobs}
+
+
+def _below(job: str, sweep: Path) -> str:
+    """A job's folder as seen from the sweep's, wherever that was moved since."""
+    parts = Path(job).parts
+    at = max((i for i, part in enumerate(parts[:-1]) if part == sweep.resolve().name), default=len(parts) - 2)
+    return str(Path(*parts[at + 1 :]))

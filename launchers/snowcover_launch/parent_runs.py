@@ -1,17 +1,17 @@
 """The parent runs of a sweep in MLflow, under which its jobs' runs are found."""
 
 import getpass
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal
 
 from snowcover.errors import Stopped
-from snowcover_launch.plan import Job
+from snowcover_launch.job import Job
 
 TagsOf = Callable[[Job], dict[str, str]]
 
 
-class Parents:
+class ParentRuns:
     """One parent run for each MLflow store and experiment that the sweep's jobs record in.
 
     An optimizing sweeper launches batch after batch: all of them get the same parents.
@@ -34,12 +34,12 @@ class Parents:
             raise
         self._close("FINISHED")
 
-    def best(self, objectives: Mapping[Job, float]) -> None:
+    def best(self, jobs: Sequence[Job]) -> None:
         """Keep the best objective of each parent's jobs on it."""
         from snowcover import tracking
 
         for place, run_id in self._runs.items():
-            known = [value for job, value in objectives.items() if _place(job) == place and value == value]
+            known = [job.objective for job in jobs if job.objective is not None and _place(job) == place]
             if known:
                 tracking.note(place[0], run_id, {}, {"best_val_iou": max(known)})
 
@@ -64,4 +64,4 @@ class Parents:
 
 
 def _place(job: Job) -> tuple[str, str]:
-    return job.config.tracking.uri, job.config.experiment_name
+    return job.planned_config.tracking.uri, job.experiment

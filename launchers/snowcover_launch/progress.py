@@ -1,4 +1,4 @@
-"""What the terminal shows of jobs on rented machines."""
+"""What the terminal shows of jobs that run elsewhere."""
 
 import logging
 import sys
@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from snowcover_launch.job import State
 from snowcover_launch.poller import Watcher
-from snowcover_launch.tracked_job import Followed
+from snowcover_launch.tracked_job import TrackedJob
 
 log = logging.getLogger(__name__)
 
@@ -19,15 +20,15 @@ class Lines:
     def __init__(self, single: bool) -> None:
         self._single = single
 
-    def changed(self, job: Followed) -> None:
-        log.info(_line(job))
+    def changed(self, one: TrackedJob) -> None:
+        log.info(_line(one))
 
-    def printed(self, job: Followed, lines: Sequence[str]) -> None:
+    def printed(self, one: TrackedJob, lines: Sequence[str]) -> None:
         for line in lines:
             if self._single:
                 log.info("  | %s", line)
             elif line.startswith("epoch="):
-                log.info("  %d  %s", job.record.number, line)
+                log.info("  %d  %s", one.job.number, line)
 
     def trouble(self, sentence: str | None) -> None:
         log.warning(sentence or "AWS answers again.")
@@ -39,15 +40,15 @@ class Lines:
 class LiveTable:
     """One line for each job, written over again and again."""
 
-    def __init__(self, followed: Sequence[Followed], print_line: Callable[[str], None]) -> None:
-        self._followed = followed
+    def __init__(self, tracked: Sequence[TrackedJob], print_line: Callable[[str], None]) -> None:
+        self._tracked = tracked
         self._print = print_line
         self._trouble: str | None = None
 
-    def changed(self, job: Followed) -> None:
+    def changed(self, one: TrackedJob) -> None:
         """The table is drawn anew anyway."""
 
-    def printed(self, job: Followed, lines: Sequence[str]) -> None:
+    def printed(self, one: TrackedJob, lines: Sequence[str]) -> None:
         """The lines are in the job's folder."""
 
     def trouble(self, sentence: str | None) -> None:
@@ -65,38 +66,39 @@ class LiveTable:
         table.add_column(overflow="ellipsis", no_wrap=True)
         for _ in range(3):
             table.add_column(no_wrap=True)
-        for job in self._followed:
-            table.add_row(f"  {job.record.number}", job.record.title, _status(job), _elapsed(job), job.epoch)
+        for one in self._tracked:
+            table.add_row(f"  {one.job.number}", one.job.title, _status(one), _elapsed(one), one.epoch)
         return Group(table, self._trouble) if self._trouble else table
 
 
 @contextmanager
-def watching(followed: Sequence[Followed], alone: bool) -> Iterator[Watcher]:
+def watching(tracked: Sequence[TrackedJob], alone: bool) -> Iterator[Watcher]:
     """A live table where somebody watches and nothing else prints, else lines."""
-    if len(followed) > 1 and alone and sys.stdout.isatty():
+    if len(tracked) > 1 and alone and sys.stdout.isatty():
         from rich.console import Console
         from rich.live import Live
 
         console = Console(markup=False, highlight=False)
-        table = LiveTable(followed, console.print)
+        table = LiveTable(tracked, console.print)
         with Live(table, console=console, refresh_per_second=2):
             yield table
     else:
-        yield Lines(single=len(followed) == 1)
+        yield Lines(single=len(tracked) == 1)
 
 
-def _line(job: Followed) -> str:
-    return f"  {job.record.number}  {job.record.name}  {_status(job)}  {_elapsed(job)}".rstrip()
+def _line(one: TrackedJob) -> str:
+    return f"  {one.job.number}  {one.job.name}  {_status(one)}  {_elapsed(one)}".rstrip()
 
 
-def _status(job: Followed) -> str:
-    """SageMaker's finer word for what a job does, where there is one."""
-    status = job.record.status or "waiting"
-    return job.state.secondary if job.state and status == "InProgress" and job.state.secondary else status
+def _status(one: TrackedJob) -> str:
+    """The backend's finer word for what a job does, where there is one."""
+    status = one.job.status or ("waiting" if one.job.state is State.PLANNED else str(one.job.state))
+    is_running = one.job.state is State.RUNNING
+    return one.report.detail if is_running and one.report and one.report.detail else status
 
 
-def _elapsed(job: Followed) -> str:
-    if job.record.stage == "planned":
+def _elapsed(one: TrackedJob) -> str:
+    if one.job.state is State.PLANNED:
         return ""
-    minutes, seconds = divmod(int((job.ended_at or time.monotonic()) - job.began), 60)
+    minutes, seconds = divmod(int((one.ended_at or time.monotonic()) - one.began), 60)
     return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}" if minutes >= 60 else f"{minutes}:{seconds:02d}"

@@ -5,15 +5,15 @@ import json
 import logging
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from snowcover_launch.archive import unpack
 from snowcover_launch.aws import bucket
 from snowcover_launch.aws.session import Account
 from snowcover_launch.aws.training_jobs import JobState
 from snowcover_launch.cost import Cost
+from snowcover_launch.job import Job, Report
 from snowcover_launch.job_files import new_files, put_files
 
 log = logging.getLogger(__name__)
@@ -23,45 +23,7 @@ KINDS = ("model", "output")
 BEST = "best.ckpt"
 
 
-class JobLike(Protocol):
-    """What is to be known of a job to find what it left."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def experiment(self) -> str: ...
-    @property
-    def prefix(self) -> str: ...
-    @property
-    def checkpoints(self) -> str: ...
-    @property
-    def machine(self) -> str: ...
-    @property
-    def machines(self) -> int: ...
-    @property
-    def spot(self) -> bool: ...
-    @property
-    def usd_per_hour(self) -> float | None: ...
-    @property
-    def tracking_uri(self) -> str: ...
-    @property
-    def own_store(self) -> bool: ...
-    @property
-    def tags(self) -> dict[str, str]: ...
-
-
-class ReportLike(Protocol):
-    """What SageMaker says of a job."""
-
-    @property
-    def state(self) -> str: ...
-    @property
-    def tags(self) -> dict[str, str]: ...
-    @property
-    def metrics(self) -> dict[str, float]: ...
-
-
-def console_link(job: JobLike, region: str) -> str:
+def console_link(job: Job, region: str) -> str:
     return f"https://{region}.console.aws.amazon.com/sagemaker/home?region={region}#/jobs/{job.name}"
 
 
@@ -82,7 +44,7 @@ def read_result(account: Account, uri: str) -> Mapping[str, Any] | None:
         return None
 
 
-def import_run(account: Account, job: JobLike, report: ReportLike, folder: Path) -> str | None:
+def import_run(account: Account, job: Job, report: Report, folder: Path) -> str | None:
     """See that an ended job's run is in the user's MLflow store, with what the job cost.
 
     Args:
@@ -107,20 +69,7 @@ def import_run(account: Account, job: JobLike, report: ReportLike, folder: Path)
     return run_id  # of which a later job, that went on with it, may have told more
 
 
-@dataclass
-class _Seen:
-    state: str
-    tags: dict[str, str] = field(default_factory=dict)
-    metrics: dict[str, float] = field(default_factory=dict)
-
-
-def bring_run_home(account: Account, record: Any, state: JobState) -> str | None:
-    return import_run(
-        account, record, _Seen(state.status.lower(), *facts(record, state, account.region)), Path(record.folder)
-    )
-
-
-def _imported(account: Account, job: JobLike, folder: Path) -> str | None:
+def _imported(account: Account, job: Job, folder: Path) -> str | None:
     from snowcover import tracking
 
     with new_files(folder) as work:
@@ -132,7 +81,7 @@ def _imported(account: Account, job: JobLike, folder: Path) -> str | None:
         return tracking.bring_run(store, job.tracking_uri, job.experiment, job.tags)
 
 
-def facts(job: JobLike, state: JobState, region: str) -> tuple[dict[str, str], dict[str, float]]:
+def facts(job: Job, state: JobState, region: str) -> tuple[dict[str, str], dict[str, float]]:
     """Tags and metrics that say where a run ran and what it cost."""
     tags = {
         "job": job.name,
@@ -153,7 +102,7 @@ def facts(job: JobLike, state: JobState, region: str) -> tuple[dict[str, str], d
     return tags, metrics
 
 
-def fetch(account: Account, job: JobLike, folder: Path) -> list[Path]:
+def fetch(account: Account, job: Job, folder: Path) -> list[Path]:
     """Bring a job's model and output to its folder on this machine, beside what the user has there.
 
     The model of a job that left no archive, for it runs yet or failed, is its best checkpoint so far.
@@ -178,7 +127,7 @@ def fetch(account: Account, job: JobLike, folder: Path) -> list[Path]:
     return fetched
 
 
-def _is_imported(job: JobLike) -> bool:
+def _is_imported(job: Job) -> bool:
     """Whether the run of a job's own store is in the user's."""
     from snowcover import tracking
 
@@ -203,6 +152,6 @@ def fetch_archive(account: Account, uri: str, folder: Path) -> bool:
     return True
 
 
-def _archive(job: JobLike, kind: str) -> str:
+def _archive(job: Job, kind: str) -> str:
     # SageMaker puts both under the job's name
     return f"{job.prefix}/output/{job.name}/output/{kind}.tar.gz"

@@ -1,34 +1,39 @@
 """A sweep's jobs, batch by batch, from their check to their results."""
 
-import json
 import logging
 import math
 import os
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from snowcover.addresses import where_to_look, without_password
-from snowcover.command import sentence
 from snowcover.errors import UserError
-from snowcover_launch.parent_runs import Parents, TagsOf
-from snowcover_launch.plan import Job, without_hydra
-from snowcover_launch.result import Outcome
+from snowcover_launch.backends import Backends
+from snowcover_launch.backends.base import Found, SweepContext
+from snowcover_launch.cost import read_prices
+from snowcover_launch.job import Job
+from snowcover_launch.jobs_file import NAME, JobsFile, read_jobs
+from snowcover_launch.parent_runs import ParentRuns
+from snowcover_launch.plan import plan, without_hydra
+from snowcover_launch.preflight import format_plan, refuse_conflicting_keys
+from snowcover_launch.runner import Errors, JobRunner
+from snowcover_launch.spending import Spending
 
 log = logging.getLogger(__name__)
 
 BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
 
-class CannotLaunch(UserError):
-    """What was asked of the launcher does not go together."""
+class NoObjective(UserError):
+    """A job that a sweeper learns from has ended without a value."""
 
 
 class Sweep:
-    """Jobs that belong together: some run here, one after another, while others run on rented machines."""
+    """Jobs that belong together, on whatever backends: this code knows none of them."""
 
     def __init__(self, config: DictConfig, run_here: Callable[[DictConfig], JobReturn]) -> None:
         """`config` is the sweep's own, before any of its jobs is composed."""
@@ -37,124 +42,111 @@ class Sweep:
         self._folder = Path(config.hydra.sweep.dir)
         self._optimizes = config.hydra.sweeper._target_ != BASIC_SWEEPER
         self._title = " ".join(config.hydra.overrides.task)
-        self._parents: Parents | None = None
+        self._parents: ParentRuns | None = None
+        self._backends: Backends | None = None
+        self._spending = Spending()
 
-    def run(self, batch: Sequence[Job]) -> list[JobReturn]:
-        """What came of each job of a batch, in order.
+    def run(self, composed: Sequence[DictConfig], swept: Sequence[Sequence[str]]) -> list[JobReturn]:
+        """What came of each job of a batch, in order; `swept` is what the sweep sets for each.
 
         Raises:
             UserError: nothing was started.
             Stopped: Ctrl-C or SIGTERM.
         """
-        self._refuse_what_does_not_go_together(batch)
-        elsewhere = [job for job in batch if job.backend == "sagemaker"]
-        here = [job for job in batch if job.backend != "sagemaker"]
-        launch = batch[0].config.launch
+        batch = plan(composed, swept, lambda name: self._backends_for(composed[0])[name])
+        backends = self._backends_for(composed[0])
+        refuse_conflicting_keys(batch, backends, self._optimizes)
+        launch = batch[0].planned_config.launch
         if launch.dry_run:
-            self._show(here, elsewhere)
-            return [_returned(job, Outcome(), "continue") for job in batch]
-        if elsewhere:
-            from snowcover_launch.preflight import rent
-
-            rented = rent(elsewhere, self._name)
-        self._parents = self._parents or Parents(self._name, self._title, self._optimizes or len(batch) > 1)
+            self._show(batch, backends)
+            return [self._returned(job, None) for job in batch]
+        self._admit(batch, backends)
+        self._parents = self._parents or ParentRuns(self._name, self._title, self._optimizes or len(batch) > 1)
         with self._parents.open() as tags_of:
-            done: dict[Job, Outcome] = {}
+            for job in batch:
+                job.tags = tags_of(job)
+            runner = JobRunner(self._file(batch), batch, backends)
+            errors = runner.run(launch.max_parallel, launch.on_interrupt) if launch.wait else runner.start()
+            self._parents.best(batch)
+        if launch.wait and len(batch) > 1:
+            log.info(_format_ranking(batch))
+        return [self._returned(job, errors) for job in batch]
 
-            def all_here() -> None:
-                done.update({job: self._here(job, tags_of) for job in here})
+    def _backends_for(self, composed: DictConfig) -> Backends:
+        if self._backends is None:
+            prices = read_prices(OmegaConf.select(composed, "launch.prices"))
+            self._backends = Backends(SweepContext(self._name, self._folder, prices), self._run_here)
+        return self._backends
 
-            if not elsewhere:
-                all_here()
-            else:
-                away = rented.away(self._folder, tags_of)
-                if launch.wait:
-                    done |= away.run(launch.max_parallel, launch.on_interrupt, all_here if here else None)
-                else:
-                    away.send()
-                    all_here()
-            self._parents.best({job: outcome.objective for job, outcome in done.items()})
-        if len(done) > 1:
-            log.info(_told(done))
-        return [_returned(job, done.get(job, Outcome()), launch.on_failure) for job in batch]
+    def _file(self, batch: Sequence[Job]) -> JobsFile:
+        """jobs.json with this batch's jobs added to those of earlier ones."""
+        aws = batch[0].planned_config.aws
+        there = (self._folder / NAME).exists()
+        file = read_jobs(self._folder) if there else JobsFile(sweep=self._name, jobs=[], folder=self._folder)
+        file.region, file.profile = aws.region, aws.profile
+        file.add(batch)
+        return file
 
-    def _refuse_what_does_not_go_together(self, batch: Sequence[Job]) -> None:
-        launch = batch[0].config.launch
-        if any(job.config.launch != launch for job in batch):
-            raise CannotLaunch("The jobs of one sweep are launched alike: do not sweep keys of launch.")
-        if self._optimizes and launch.dry_run:
-            raise CannotLaunch("launch.dry_run=true learns nothing that an optimizing sweeper could go on from.")
-        if not launch.wait and self._optimizes:
-            raise CannotLaunch("An optimizing sweeper needs each job's result: leave launch.wait=true.")
-        if not launch.wait and launch.max_parallel is not None:
-            raise CannotLaunch("launch.max_parallel starts the next job when one ends: leave launch.wait=true.")
-        if several := [job for job in batch if job.backend == "local" and job.config.hw.devices != 1]:
-            raise CannotLaunch(f"Job {several[0].number}: a sweep trains each run here on one device: hw.devices=1.")
+    def _admit(self, batch: Sequence[Job], backends: Backends) -> None:
+        """Ask all that can be asked for nothing, and say what the batch may cost.
 
-    def _here(self, job: Job, tags_of: TagsOf) -> Outcome:
-        """One job on this machine; a failure is told at once, for others may run for hours yet."""
-        if job.backend == "docker":
-            return self._in_docker(job, tags_of(job))
-        log.info("  %d  %s  on this machine", job.number, job.title)
+        Raises:
+            UserError: nothing was started.
+        """
+        found: dict[Job, Found] = {}
+        for name in sorted({job.backend for job in batch}):
+            jobs = [job for job in batch if job.backend == name]
+            backends[name].validate(jobs)
+            found |= backends[name].find(jobs)
+        for job, earlier in found.items():
+            job.adopt(earlier.name, earlier.report, earlier.facts)
+        self._name_twins(batch)
+        if table := format_plan(batch, backends.context.prices):
+            log.info(table)
+        self._spending.admit(batch, batch[0].planned_config.launch.max_cost_usd)
+
+    def _name_twins(self, batch: Sequence[Job]) -> None:
+        """Of jobs that are the same, the first runs for all."""
+        first: dict[str, Job] = {}
+        for job in batch:
+            if job.digest and not job.adopted and (leader := first.setdefault(job.digest, job)) is not job:
+                job.twin_of, job.name = leader.number, leader.name
+
+    def _show(self, batch: Sequence[Job], backends: Backends) -> None:
+        """Print all that would be sent. Sends nothing."""
+        for job in batch:
+            print(f"# job {job.number}: {job.title}: {backends[job.backend].describe(job)}\n")
+        if table := format_plan(batch, backends.context.prices):
+            print(table)
+        print("\nNothing was sent (launch.dry_run=true).")
+
+    def _returned(self, job: Job, errors: Errors | None) -> JobReturn:
+        """As Hydra's sweepers take it. FAILED raises there, after all jobs of the batch have ended."""
+        assert job.composed is not None
         with open_dict(job.composed):
-            job.composed.tracking.tags = {**job.config.tracking.tags, **tags_of(job)}
-        done = self._run_here(job.composed)
-        if done.status is JobStatus.COMPLETED:
-            return Outcome(done.return_value)
-        error: Exception = done._return_value
-        log.warning("  %d  %s", job.number, sentence(error, "config"))
-        return Outcome(error=error)
-
-    def _in_docker(self, job: Job, tags: dict[str, str]) -> Outcome:
-        from snowcover_launch.backends.docker import run_in_docker
-
-        try:
-            return run_in_docker(job, self._name, tags)
-        except UserError as error:
-            log.warning("  %d  %s", job.number, error)
-            return Outcome(error=error)
-
-    def _show(self, here: Sequence[Job], elsewhere: Sequence[Job]) -> None:
-        """Print each job's config and, for rented machines, the exact request. Sends nothing."""
-        for job in here:
-            print(f"# job {job.number}: {job.title}: runs on this machine\n")
-            print(OmegaConf.to_yaml(without_hydra(job.composed), resolve=True))
-        if not elsewhere:
-            return
-        from snowcover_launch.preflight import priced, told
-
-        ready, prices = priced(elsewhere, self._name)
-        for one in ready:
-            print(f"# job {one.job.number}: {one.job.title}\n# CreateTrainingJob")
-            print(json.dumps(one.request(), indent=2))
-            print(f"# {one.prefix}/config/config.yaml\n{one.staged({'sweep': self._name, 'job': one.name})}")
-        print(told(ready, {}, prices), "\nNothing was sent (launch.dry_run=true).", sep="\n")
+            done = JobReturn(
+                overrides=list(job.composed.hydra.overrides.task),
+                cfg=without_hydra(job.composed),
+                hydra_cfg=OmegaConf.masked_copy(job.composed, "hydra"),
+                working_dir=os.getcwd(),
+                task_name=job.composed.hydra.job.name,
+            )
+        error = (errors or {}).get(job.number)
+        objective = math.nan if job.objective is None else job.objective
+        if self._optimizes and error is None and not math.isfinite(objective):
+            error = NoObjective(f"Job {job.number} ended with val_iou {objective}: a failed trial.")
+        # A sweeper that optimizes is told of each failed trial, and goes on; it takes no NaN.
+        failed = error is not None and (self._optimizes or job.planned_config.launch.on_failure == "raise")
+        done.status = JobStatus.FAILED if failed else JobStatus.COMPLETED
+        done.return_value = error if failed else objective
+        return done
 
 
-def _told(done: Mapping[Job, Outcome]) -> str:
+def _format_ranking(batch: Sequence[Job]) -> str:
     """What came of several jobs, the best first."""
-    ranked = sorted(done.items(), key=lambda item: (math.isnan(item[1].objective), -item[1].objective))
+    ranked = sorted(batch, key=lambda job: (job.objective is None, -(job.objective or 0)))
     lines = [
-        f"  {'-' if math.isnan(outcome.objective) else f'{outcome.objective:.4f}':<7}  {job.number}  {job.title}"
-        for job, outcome in ranked
+        f"  {'-' if job.objective is None else f'{job.objective:.4f}':<7}  {job.number}  {job.title}" for job in ranked
     ]
-    stores = sorted({without_password(job.config.tracking.uri) for job in done})
-    look = [f"  look     {where_to_look(uri)}" for uri in stores]
-    return "\n".join(["  val_iou  job", *lines, *look])
-
-
-def _returned(job: Job, outcome: Outcome, on_failure: str) -> JobReturn:
-    """As Hydra's sweepers take it. FAILED raises there, after all jobs of the batch have ended."""
-    with open_dict(job.composed):
-        done = JobReturn(
-            overrides=list(job.composed.hydra.overrides.task),
-            cfg=without_hydra(job.composed),
-            hydra_cfg=OmegaConf.masked_copy(job.composed, "hydra"),
-            working_dir=os.getcwd(),
-            task_name=job.composed.hydra.job.name,
-        )
-    failed = outcome.error is not None and on_failure == "raise"
-    done.status = JobStatus.FAILED if failed else JobStatus.COMPLETED
-    # A sweeper that optimises takes NaN for a trial without a result.
-    done.return_value = outcome.error if failed else math.nan if outcome.error else outcome.objective
-    return done
+    stores = sorted({without_password(job.tracking_uri) for job in batch})
+    return "\n".join(["  val_iou  job", *lines, *(f"  look     {where_to_look(uri)}" for uri in stores)])

@@ -1,113 +1,85 @@
-"""One job while it is followed: what is known of it, what it printed, what came of it."""
+"""One job while a command waits for it: when it is looked at next, and what it has printed."""
 
-import json
-import logging
 import re
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from snowcover.errors import UserError
-from snowcover_launch.aws import bucket
-from snowcover_launch.aws.errors import AwsError, NoCredentials, Unreachable
-from snowcover_launch.aws.logs import JobLog
-from snowcover_launch.aws.session import Account
-from snowcover_launch.aws.training_jobs import JobState
-from snowcover_launch.jobs_file import JobRecord
-
-log = logging.getLogger(__name__)
+from snowcover_launch.errors import JobFailed
+from snowcover_launch.job import Job, Report
 
 SOONEST_S, LATEST_S, SLOWER = 1.0, 20.0, 1.5
 LOG_FILE = "job.log"
 EPOCH = re.compile(r"epoch=(\d+)/(\d+)(?:.* val_iou=([0-9.]+))?")
 LAST_LINES = 3
+WAYS_OUT = {
+    "MaxRuntimeExceeded": "it used up hw.max_hours: the same command with a higher one goes on from its last epoch",
+    "MaxWaitTimeExceeded": "raise hw.max_wait_hours, or set hw.spot=false",
+}
 
 
-class JobFailed(UserError):
-    """A job ended without a result."""
+class TrackedJob:
+    """A job, its schedule, and the end of its log."""
 
-
-class Followed:
-    """One job while it is followed."""
-
-    def __init__(self, account: Account, record: JobRecord, start: Callable[[], JobState] | None = None) -> None:
-        """`start` is what starts it; None for one that was started before."""
-        self.record = record
-        self.start = start
-        self.state: JobState | None = None
-        self.error: UserError | None = None
-        """why it could not be started"""
-        self.epoch: str = ""
-        self.began = time.monotonic()
+    def __init__(self, job: Job, folder: Path) -> None:
+        """`folder` is what this machine keeps of it."""
+        self.job, self.folder = job, folder
+        self.report: Report | None = None
+        self.epoch = ""
+        self.began = self.heard = time.monotonic()
         self.ended_at: float | None = None
         self.due = 0.0
         self._pause_s = SOONEST_S
-        self._log: JobLog | None = JobLog(account, record.name)
         self.tail: deque[str] = deque(maxlen=LAST_LINES)
 
-    def rest(self, changed: bool, shortest_s: float) -> None:
-        """Set the next look: soon after a change, ever later while nothing happens."""
+    def schedule_next_poll(self, changed: bool, shortest_s: float) -> None:
+        """Soon after a change, ever later while nothing happens."""
         self._pause_s = SOONEST_S if changed else min(self._pause_s * SLOWER, LATEST_S)
         self.due = time.monotonic() + max(self._pause_s, shortest_s)
 
-    def new_lines(self) -> list[str]:
-        """What it printed since the last look; kept in the job's folder.
+    def saw(self, report: Report) -> bool:
+        """Take in what its backend says; whether that is new."""
+        before, self.report = self.report, report
+        if not report.works:
+            self.heard = time.monotonic()
+        if report.state.has_ended:
+            self.ended_at = time.monotonic()
+        return before is None or (before.status, before.detail) != (report.status, report.detail)
 
-        Raises: Unreachable, NoCredentials
-        """
-        lines = self._logged()
+    def printed(self, lines: Sequence[str]) -> None:
+        """Keep what it printed in its folder."""
         if not lines:
-            return []
-        folder = Path(self.record.folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / LOG_FILE).open("a") as file:
+            return
+        self.heard = time.monotonic()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / LOG_FILE).open("a") as file:
             file.writelines(f"{line}\n" for line in lines)
         self.tail.extend(line for line in lines if line.strip())
         for line in lines:
             if found := EPOCH.search(line):
                 epoch, of, iou = found.groups()
                 self.epoch = f"epoch {epoch}/{of}" + (f", val_iou {iou}" if iou else "")
-        return lines
 
-    def _logged(self) -> list[str]:
-        try:
-            return self._log.new_lines() if self._log else []
-        except (Unreachable, NoCredentials):
-            raise
-        except AwsError as error:  # no right to read logs is no reason to lose sight of the job
-            log.warning("%s Its scores will come all the same.", error)
-            self._log = None
-            return []
+    @property
+    def is_silent(self) -> bool:
+        """Whether its machine works and has printed nothing for longer than it may."""
+        limit = self.job.max_silent_minutes
+        works = self.report is not None and self.report.works
+        return limit is not None and works and time.monotonic() - self.heard > limit * 60
 
-
-def result_of(account: Account, record: JobRecord) -> dict[str, Any] | None:
-    """The result.json that a job wrote under its prefix."""
-    content = bucket.read(account, f"{record.prefix}/result.json")
-    if content is None:
-        return None
-    result: dict[str, Any] = json.loads(content)
-    return result
-
-
-def failure_of(job: Followed) -> JobFailed:
-    """Why a job has no result, with the last lines that it printed."""
-    if job.error is not None:
-        return JobFailed(str(job.error))
-    state, record = job.state, job.record
-    status = state.status if state else record.status
-    secondary = state.secondary if state and state.secondary not in ("", status) else ""
-    reason = (state.reason if state else record.reason) or ""
-    ways_out = {
-        "MaxRuntimeExceeded": "raise hw.max_hours",
-        "MaxWaitTimeExceeded": "raise hw.max_wait_hours, or set hw.spot=false",
-    }
-    said = " ".join(reason.split()) or ways_out.get(secondary, "")
-    last = " | ".join(job.tail)
-    return JobFailed(
-        f"The job {record.name} ended {status}{f' ({secondary})' if secondary else ''}"
-        + (f": {said}" if said else "")
-        + (f" [last lines: {last}]" if last and status == "Failed" else "")
-        + f"; its log: {Path(record.folder) / LOG_FILE}."
-    )
+    @property
+    def failure(self) -> JobFailed:
+        """Why it has no result, with the last lines that it printed."""
+        job, detail = self.job, self.report.detail if self.report else ""
+        if job.reason and (self.report is None or job.state == "not started"):
+            return JobFailed(job.reason)
+        detail = "" if detail == job.status else detail
+        said = " ".join((job.reason or "").split()) or WAYS_OUT.get(detail, "")
+        last = " | ".join(self.tail)
+        return JobFailed(
+            f"The job {job.name} ended {job.status or job.state}{f' ({detail})' if detail else ''}"
+            + (f": {said}" if said else "")
+            + (f" [last lines: {last}]" if last and job.state == "failed" else "")
+            + f"; its log: {self.folder / LOG_FILE}."
+        )

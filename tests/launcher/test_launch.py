@@ -138,7 +138,7 @@ def test_max_parallel_keeps_that_many_running(launching: Launching) -> None:
 def test_not_waiting_starts_all_and_leaves_them_to_be_attached_to(launching: Launching) -> None:
     done = launching.train("-m", "hw=g5", "seed=0,1", "launch.wait=false")
     assert done.status == 0, done.err
-    assert [job["stage"] for job in record(launching.folder)["jobs"]] == ["running", "running"]
+    assert [job["state"] for job in record(launching.folder)["jobs"]] == ["running", "running"]
     (folder,) = launching.folder.glob("outputs/snowcover/*")
     with launching.ending_jobs(completes()):
         attached = launching("attach", str(folder.relative_to(launching.folder)), main=jobs_command.main)

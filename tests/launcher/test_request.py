@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import hydra
@@ -14,10 +15,15 @@ from omegaconf import open_dict
 from snowcover.command import conf_dir
 from snowcover.errors import UserError
 from snowcover.staged import staged
+from snowcover_launch.backends import Backends
+from snowcover_launch.backends.base import SweepContext
 from snowcover_launch.backends.sagemaker import request
+from snowcover_launch.backends.sagemaker.job_names import parse_name
 from snowcover_launch.backends.sagemaker.limits import BeyondLimits, check_limits
 from snowcover_launch.config import JobConfig
-from snowcover_launch.plan import Job, planned
+from snowcover_launch.cost import read_prices
+from snowcover_launch.job import Job
+from snowcover_launch.plan import plan
 
 ACCOUNT = {
     "aws.region": "us-west-2",
@@ -36,7 +42,8 @@ def job(*overrides: str, number: int = 0, swept: Sequence[str] = ()) -> Job:
         composed = hydra.compose("config", overrides=given, return_hydra_config=True)
     with open_dict(composed):
         composed.hydra.job.num = number
-    (made,) = planned([composed], [list(swept)])
+    backends = Backends(SweepContext("a1b2c3", Path("outputs"), read_prices(None)))
+    (made,) = plan([composed], [list(swept)], backends.__getitem__)
     return made
 
 
@@ -45,31 +52,33 @@ def plain() -> Job:
     return job()
 
 
-def with_name(made: Job, experiment: str, number: int) -> Job:
-    values = {**made.config.model_dump(), "experiment_name": experiment}
-    return Job(number, [], made.composed, JobConfig.model_validate(values))
+def named(made: Job) -> Job:
+    made.name, made.prefix = "snowcover-x", "s3://snow-bucket/snowcover/snowcover/snowcover-x"
+    return made
 
 
 @settings(max_examples=200, deadline=None)
 @given(
     experiment=st.from_regex(r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z"),
-    number=st.integers(0, 99_999),
-    sweep=st.from_regex(r"\A[0-9a-f]{6}\Z"),
+    attempt=st.integers(1, 999),
 )
 def test_every_job_has_a_name_that_aws_takes_and_that_tells_its_digest(
-    plain: Job, experiment: str, number: int, sweep: str
+    plain: Job, experiment: str, attempt: int
 ) -> None:
-    made = with_name(plain, experiment, number)
-    name = request.job_name(made, sweep)
+    values = {**plain.planned_config.model_dump(), "experiment_name": experiment}
+    config = JobConfig.model_validate(values)
+    digest = request.config_digest(config)
+    name = request.job_name(config, digest, attempt)
     assert NAME.fullmatch(name), name
     assert name.startswith("snowcover-")
-    assert request.digest_of_name(name) == request.config_digest(made.config)
-    assert name.endswith(f"-{sweep}")
+    parts = parse_name(name)
+    assert parts is not None
+    assert (parts.digest, parts.attempt) == (digest, attempt)
 
 
 def test_the_digest_follows_what_is_learned_and_not_where_or_how_long() -> None:
     def digest(*overrides: str) -> str:
-        return request.config_digest(job(*overrides).config)
+        return request.config_digest(job(*overrides).planned_config)
 
     same = digest()
     assert digest("hw.max_hours=3", "hw.spot=true", "run_name=mine", "tracking.tags={basin: x}") == same
@@ -88,8 +97,7 @@ def test_the_request_says_all_of_what_the_config_says() -> None:
         "aws.subnets=[subnet-0a1b2c3d]", "aws.security_group_ids=[sg-0a1b2c3d]", "aws.tags={owner: ana}",
         "aws.environment={GDAL_CACHEMAX: '512'}", "experiment_name=tuolumne",
     )  # fmt: skip
-    name = request.job_name(made, "a1b2c3")
-    sent = request.training_job_request(made, name, {"sweep": "a1b2c3"})
+    sent, name = request.training_job_request(made, {"sweep": "a1b2c3"}), made.name
     check_limits(sent)
     prefix = f"s3://snow-bucket/snowcover/tuolumne/{name}"
     (channel,) = sent["InputDataConfig"]
@@ -132,13 +140,13 @@ def test_the_request_keeps_machines_and_retries_as_the_config_says() -> None:
 
 def test_an_algorithm_replaces_the_image() -> None:
     arn = "arn:aws:sagemaker:us-west-2:123456789012:algorithm/snowcover-1"
-    sent = request.training_job_request(job("aws.image_uri=null", f"aws.algorithm_arn={arn}"), "n", {})
+    sent = request.training_job_request(job("aws.image_uri=null", f"aws.algorithm_arn={arn}"), {})
     assert sent["AlgorithmSpecification"] == {"AlgorithmName": arn, "TrainingInputMode": "File"}
 
 
 def test_a_machine_gets_the_image_that_it_can_run() -> None:
     def image(*overrides: str) -> str | None:
-        return request.image_uri(job(*overrides).config)
+        return request.image_uri(job(*overrides).planned_config)
 
     assert str(image("hw=p2")).endswith("/snowcover:0.1.0-0a1b2c3-kepler")
     assert str(image("hw=p3")).endswith("/snowcover:0.1.0-0a1b2c3-kepler")
@@ -158,7 +166,7 @@ def test_the_metric_patterns_read_the_line_of_an_epoch() -> None:
 
 def test_a_job_gets_the_resolved_config_alone_and_can_read_it(tmp_path: Any) -> None:
     made = job("optimizer.lr=1e-3", "scheduler=cosine", "tracking.tags={basin: Tuolumne}")
-    text = request.staged_config(made, "snowcover-x", {"sweep": "a1b2c3"})
+    text = request.staged_config(named(made), {"sweep": "a1b2c3"})
     values = yaml.safe_load(text)
     assert not {"hydra", "aws", "launch"} & set(values)
     assert "${" not in text
@@ -190,13 +198,13 @@ def test_a_job_gets_the_resolved_config_alone_and_can_read_it(tmp_path: Any) -> 
 )
 def test_what_aws_would_refuse_is_refused_before_it_is_sent(override: str, told: str) -> None:
     with pytest.raises(BeyondLimits, match=told):
-        check_limits(request.training_job_request(job(override), "snowcover-x", {}))
+        job(override)
 
 
 @pytest.mark.parametrize("machine", ["p2", "p2_8x", "p3", "p3_8x", "g4dn", "g4dn_12x", "g5", "g5_12x", "g6", "g6_12x",
                                      "g6e", "g6e_12x", "g6e_48x", "p4d", "p5", "p5_4x", "p5en", "cpu_m5"])  # fmt: skip
 def test_every_machine_makes_a_request_that_aws_takes(machine: str) -> None:
-    check_limits(request.training_job_request(job(f"hw={machine}"), "snowcover-x", {}))
+    check_limits(request.training_job_request(job(f"hw={machine}"), {}))
 
 
 @pytest.mark.parametrize(
@@ -228,9 +236,9 @@ def test_a_job_is_told_of_no_home_and_has_the_same_digest_from_any(monkeypatch: 
     for home in ("/home/ana", "/home/bea"):
         monkeypatch.setenv("HOME", home)
         made = job("data.generate.folder='~/demo'", "data.cache='~/cache'")
-        assert made.config.data.generate["folder"] == f"{home}/demo"
-        digests.add(request.config_digest(made.config))
-        texts.add(request.staged_config(made, "snowcover-x", {}))
+        assert made.planned_config.data.generate["folder"] == f"{home}/demo"
+        digests.add(request.config_digest(made.planned_config))
+        texts.add(request.staged_config(named(made), {}))
     assert len(digests) == len(texts) == 1
     values = yaml.safe_load(texts.pop())
     assert values["data"]["cache"] == "~/cache"

@@ -5,15 +5,15 @@ from contextlib import contextmanager
 
 from botocore import exceptions as boto
 
-from snowcover.errors import UserError
+from snowcover_launch import errors
 from snowcover_launch.aws.credential_errors import SIGN_IN, HasClients, code_of, credentials_problem, with_reason
 
 
-class AwsError(UserError):
+class AwsError(errors.BackendError):
     """AWS refuses what was asked of it."""
 
 
-class NoCredentials(AwsError):
+class NoCredentials(AwsError, errors.CredentialsRefused):
     """There are no AWS credentials, or none that AWS takes."""
 
 
@@ -25,11 +25,11 @@ class QuotaExceeded(AwsError):
     """The account may not have that many machines of this type."""
 
 
-class Unreachable(AwsError):
+class Unreachable(AwsError, errors.Unreachable):
     """AWS does not answer, or asks to come again later; asking again may help."""
 
 
-class NotFound(AwsError):
+class NotFound(AwsError, errors.NotFound):
     """There is no such job, bucket, image or algorithm."""
 
 
@@ -50,7 +50,7 @@ class ObjectExists(AwsError):
         """what is there"""
 
 
-class CapacityExceeded(AwsError):
+class CapacityExceeded(AwsError, errors.NoCapacity):
     """AWS has no machine of this type free now, though the account may have one; another type may help, or later."""
 
 

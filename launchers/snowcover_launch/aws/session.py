@@ -56,7 +56,7 @@ class Account:
     def _clients(self) -> dict[str, Any]:
         return {}
 
-    def enter_anew(self) -> None:
+    def refresh_credentials(self) -> None:
         """Look for credentials again: the user may have signed in since the last ones expired."""
         for name in ("session", "_clients"):
             self.__dict__.pop(name, None)

@@ -43,6 +43,8 @@ class JobState:
     """what it was created with, whatever the config of whoever looks at it says; None where AWS was not asked"""
     instance_type: str | None = None
     instance_count: int | None = None
+    checkpoints: str | None = None
+    """s3:// folder that it keeps its checkpoints in"""
     was_there: bool = False
     """`start` found it created already: by an earlier try of ours, or by another command"""
 
@@ -118,6 +120,7 @@ def _state(job: Any) -> JobState:
         return None if isinstance(value, Unassigned) else value
 
     artifacts, resources = given(job.model_artifacts), given(job.resource_config)
+    checkpoints = given(job.checkpoint_config)
     return JobState(
         name=job.training_job_name,
         arn=given(job.training_job_arn) or "",
@@ -129,6 +132,7 @@ def _state(job: Any) -> JobState:
         training_s=given(job.training_time_in_seconds),
         billable_s=given(job.billable_time_in_seconds),
         model=given(artifacts.s3_model_artifacts) if artifacts is not None else None,
+        checkpoints=given(checkpoints.s3_uri) if checkpoints is not None else None,
         spot=bool(given(job.enable_managed_spot_training)),
         instance_type=given(resources.instance_type) if resources is not None else None,
         instance_count=given(resources.instance_count) if resources is not None else None,

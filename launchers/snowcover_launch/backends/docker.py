@@ -14,11 +14,12 @@ import yaml
 
 from snowcover.config import HwConfig
 from snowcover.errors import Stopped, UserError
-from snowcover_launch.backends.sagemaker.request import PROJECT, image_uri, job_name, staged_config
+from snowcover_launch.backends.base import Found, SweepContext
+from snowcover_launch.backends.sagemaker.request import PROJECT, image_uri, staged_config
+from snowcover_launch.errors import NotFound
 from snowcover_launch.images.engine import DockerFailed, NoDocker, asked, refuse_without_engine
 from snowcover_launch.images.labels import refuse_unfit
-from snowcover_launch.plan import Job
-from snowcover_launch.result import Outcome
+from snowcover_launch.job import Job, Report, State
 from snowcover_launch.signals import stopping_on_signals
 
 log = logging.getLogger(__name__)
@@ -32,29 +33,81 @@ class DockerJobFailed(UserError):
     """The job in the image ended without a result."""
 
 
-def run_in_docker(job: Job, sweep: str, tags: Mapping[str, str]) -> Outcome:
-    """Train one config in the image and bring its run home.
+class DockerBackend:
+    """This machine, in the image that SageMaker would run."""
 
-    Raises:
-        NoDocker, UnfitImage: nothing was started.
-        Stopped: Ctrl-C or SIGTERM; the job has saved what it had.
-    """
-    name, folder = job_name(job, sweep), job.folder.absolute()
-    refuse_without_engine()
-    image = image_uri(job.config) or _local_image(job.config.hw)
-    _refuse_unfit(image, job.config.hw)
-    ml = folder / "ml"
-    values, places = _at_absolute_paths(yaml.safe_load(staged_config(job, name, {**tags, "job": name})))
-    values["job"]["result"] = None  # it stays on this machine
-    lay_out(ml, values)
-    log.info("  %d  %s  in %s", job.number, job.title, image)
-    settings = {"TRAINING_JOB_NAME": name, **_aws_settings(job)}
-    with stopping_on_signals():
-        status = _run(_command(name, image, ml, places, settings, job.config.hw.accelerator), settings, name, folder)
-    try:
-        return _brought_home(job, ml, folder, {**tags, "job": name, "job.image": image}, status)
-    finally:
-        shutil.rmtree(ml, ignore_errors=True)
+    in_process = True
+    slots: int | None = 1
+    outlives_us = False
+
+    def __init__(self, context: SweepContext) -> None:
+        self._context = context
+
+    def check(self, job: Job) -> None:
+        checkpoint = job.planned_config.checkpoint
+        if checkpoint.resume or checkpoint.dir:
+            raise DockerJobFailed(
+                "A job in the image keeps its own checkpoints: start it with checkpoint.init_from, or hw=local."
+            )
+        job.name = f"{PROJECT}-{self._context.name}-{job.number:03d}"
+
+    def validate(self, jobs: Sequence[Job]) -> None:
+        """Raises: NoDocker, UnfitImage."""
+        refuse_without_engine()
+        for job in jobs:
+            _refuse_unfit(_image_of(job), job.planned_config.hw)
+
+    def find(self, jobs: Sequence[Job]) -> Mapping[Job, Found]:
+        return {}
+
+    def describe(self, job: Job) -> str:
+        return f"runs on this machine, in the image\n\n{staged_config(job, {})}"
+
+    def submit(self, job: Job) -> Report:
+        """Train in the image to the end, and import the run.
+
+        Raises:
+            NoDocker, UnfitImage: nothing was started.
+            Stopped: Ctrl-C or SIGTERM; the job has saved what it had.
+        """
+        name, folder = job.name, job.folder_below(self._context.folder).absolute()
+        image, config = _image_of(job), job.planned_config
+        tags = {**job.tags, "job": name, "job.image": image}
+        ml = folder / "ml"
+        values, places = _at_absolute_paths(yaml.safe_load(staged_config(job, tags)))
+        values["job"]["result"] = None  # it stays on this machine
+        lay_out(ml, values)
+        log.info("  %d  %s  in %s", job.number, job.title, image)
+        settings = {"TRAINING_JOB_NAME": name, **_aws_settings(job)}
+        with stopping_on_signals():
+            status = _run(_command(name, image, ml, places, settings, config.hw.accelerator), settings, name, folder)
+        try:
+            return _brought_home(job, ml, folder, tags, status)
+        finally:
+            shutil.rmtree(ml, ignore_errors=True)
+
+    def poll(self, job: Job) -> Report:
+        raise NotFound(f"{job.name} ran on this machine, under the command that has ended.")
+
+    def logs(self, job: Job) -> list[str]:
+        return []
+
+    def stop(self, job: Job) -> None:
+        """It ends with the command."""
+
+    def retry(self, job: Job) -> float | None:
+        return None
+
+    def collect(self, job: Job, report: Report) -> str | None:
+        return None
+
+    def fetch(self, job: Job) -> list[Path]:
+        """Its files are in its folder already."""
+        return []
+
+
+def _image_of(job: Job) -> str:
+    return image_uri(job.planned_config) or _local_image(job.planned_config.hw)
 
 
 def lay_out(ml: Path, values: Mapping[str, Any]) -> None:
@@ -120,7 +173,7 @@ def _aws_settings(job: Job) -> dict[str, str]:
 
     found = {name: os.environ[name] for name in PASSED_ON if os.environ.get(name)}
     try:
-        credentials = Session(profile=job.config.aws.profile).get_credentials()
+        credentials = Session(profile=job.planned_config.aws.profile).get_credentials()
     except BotoCoreError:
         return found
     if credentials is None:
@@ -153,7 +206,7 @@ def _run(command: Sequence[str], settings: Mapping[str, str], name: str, folder:
             raise
 
 
-def _brought_home(job: Job, ml: Path, folder: Path, tags: Mapping[str, str], status: int) -> Outcome:
+def _brought_home(job: Job, ml: Path, folder: Path, tags: Mapping[str, str], status: int) -> Report:
     from snowcover import tracking
 
     for kind, place in (("model", "model"), ("output", "output/data"), ("checkpoints", "checkpoints")):
@@ -164,16 +217,16 @@ def _brought_home(job: Job, ml: Path, folder: Path, tags: Mapping[str, str], sta
             shutil.copytree(ml / place, folder / kind, ignore=shutil.ignore_patterns("mlflow"))
     store = folder / "output" / "mlflow"
     if store.is_dir():
-        tracking.bring_run(store, job.config.tracking.uri, job.config.experiment_name, tags)
+        tracking.bring_run(store, job.planned_config.tracking.uri, job.planned_config.experiment_name, tags)
         shutil.rmtree(store)
     result = folder / "output" / "result.json"
     if status == 0 and result.is_file():
         objective = float(json.loads(result.read_text())["objective"])
         log.info("  %d  val_iou %.4f  %s", job.number, objective, job.title)
-        return Outcome(objective)
+        return Report(state=State.COMPLETED, objective=objective)
     failure = ml / "output" / "failure"
     said = failure.read_text() if failure.is_file() else f"it ended with status {status}"
-    return Outcome(error=DockerJobFailed(f"The job in the image failed: {said} (its log: {folder / LOG_FILE})"))
+    raise DockerJobFailed(f"The job in the image failed: {said} (its log: {folder / LOG_FILE})")
 
 
 def _refuse_unfit(image: str, hw: HwConfig) -> None:

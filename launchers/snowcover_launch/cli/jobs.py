@@ -4,35 +4,64 @@ import argparse
 import logging
 import math
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from snowcover.errors import UserError
-from snowcover_launch.jobs_file import JobRecord, NoJobs, SweepRecord, all_records, read_record
+from snowcover_launch.backends import Backends
+from snowcover_launch.backends.base import Backend, SweepContext
+from snowcover_launch.cost import read_prices
+from snowcover_launch.job import Job, State
+from snowcover_launch.jobs_file import JobsFile, NoJobs, all_jobs, read_jobs
 
 
 class JobsFailed(UserError):
-    """Some of the jobs that were waited for have no result."""
+    """Some of the jobs have no result, or could not be asked for."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Chosen:
     """Jobs of one sweep."""
 
-    folder: Path
-    sweep: SweepRecord
-    jobs: list[JobRecord]
+    file: JobsFile
+    jobs: list[Job]
+    backends: Backends = field(init=False)
 
-    def account(self) -> Any:
-        from snowcover_launch.aws.session import Account
+    def __post_init__(self) -> None:
+        context = SweepContext(self.file.sweep, self.file.folder, read_prices(None))
+        self.backends = Backends(context, account=(self.file.region, self.file.profile))
 
-        return Account(self.sweep.region, self.sweep.profile)
+    def backend(self, job: Job) -> Backend:
+        return self.backends[job.backend]
+
+
+class Skipped:
+    """Jobs with which something went wrong: told at once, while the others have their turn."""
+
+    def __init__(self) -> None:
+        self._names: list[str] = []
+
+    @contextmanager
+    def job(self, job: Job) -> Iterator[None]:
+        try:
+            yield
+        except UserError as error:
+            self._names.append(job.name)
+            print(f"  {job.name}  {error}")
+
+    def refuse(self) -> None:
+        """Raises: JobsFailed: some were skipped."""
+        if self._names:
+            raise JobsFailed(f"Of {len(self._names)} jobs nothing came, as is said above: {', '.join(self._names)}.")
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Raises: UserError."""
+    """Parse the command line and do what it says.
+
+    Raises: UserError
+    """
     given = _parser().parse_args(arguments)
     logging.basicConfig(stream=sys.stdout, format="%(message)s", level=logging.INFO)
     given.run(_chosen(given.jobs, given.outputs), given)
@@ -42,146 +71,148 @@ def _chosen(words: Sequence[str], outputs: Path) -> list[Chosen]:
     """Sweeps by their folder, jobs by their name or its beginning; without words all of them.
 
     Raises:
-        NoJobs: nothing is meant by a word.
+        NoJobs: nothing is meant by any word.
     """
+    files = list(all_jobs(outputs))
     if not words:
-        found = [Chosen(folder, sweep, sweep.jobs) for folder, sweep in all_records(outputs)]
-        if not found:
+        if not files:
             raise NoJobs(f"No jobs were sent from here: there is no jobs.json under {outputs}/ (--outputs DIR).")
-        return found
-    chosen = []
+        return [Chosen(file, file.jobs) for file in files]
+    chosen, unknown = [], []
     for word in words:
-        if Path(word).is_dir():
-            sweep = read_record(Path(word))
-            chosen.append(Chosen(Path(word), sweep, sweep.jobs))
-            continue
-        matching = [
-            Chosen(folder, sweep, jobs)
-            for folder, sweep in all_records(outputs)
-            if (jobs := [job for job in sweep.jobs if job.name.startswith(word) or sweep.sweep == word])
-        ]
-        if not matching:
-            raise NoJobs(
-                f"{word} is neither a sweep's folder nor the beginning of a job's name; `jobs list` shows them."
-            )
-        chosen += matching
+        found = list(_meant_by(word, files))
+        chosen += found
+        unknown += [] if found else [word]
+    if unknown:
+        said = f"{', '.join(unknown)}: no sweep's folder nor the beginning of a job's name (`jobs list` has them)"
+        if not chosen:
+            raise NoJobs(f"{said}.")
+        print(f"  {said}; the others have their turn")
     return chosen
+
+
+def _meant_by(word: str, files: Sequence[JobsFile]) -> Iterator[Chosen]:
+    if Path(word).is_dir():
+        try:
+            file = read_jobs(Path(word))
+        except NoJobs as error:
+            print(f"  {error}")
+            return
+        yield Chosen(file, file.jobs)
+        return
+    for file in files:
+        if jobs := [job for job in file.jobs if job.name.startswith(word) or file.sweep == word]:
+            yield Chosen(file, jobs)
 
 
 def _list(chosen: list[Chosen], given: argparse.Namespace) -> None:
     for one in chosen:
-        print(f"sweep {one.sweep.sweep}  {one.folder}")
+        print(f"sweep {one.file.sweep}  {one.file.folder}")
         for job in one.jobs:
             objective = "" if job.objective is None else f"  val_iou {job.objective:.4f}"
-            print(f"  {job.number}  {job.name}  {job.status or job.stage}  {job.instance_type}{objective}  {job.title}")
+            status = job.state if job.state.has_ended else job.status or job.state
+            print(f"  {job.number}  {job.name}  {status}  {job.machine or job.backend}{objective}  {job.title}")
 
 
 def _show(chosen: list[Chosen], given: argparse.Namespace) -> None:
-    from snowcover_launch.aws.training_jobs import describe
-    from snowcover_launch.results import console_link, facts
-
-    for job, account in _each_started(chosen):
-        state = describe(account, job.name)
-        _, metrics = facts(job, state, account.region)
-        rows = {
-            "job": job.name,
-            "what": job.title,
-            "status": f"{state.status} ({state.secondary})",
-            "reason": state.reason,
-            "machine": f"{job.machines} x {job.instance_type}{', spot' if job.spot else ''}",
-            "started": state.started,
-            "ended": state.ended,
-            **{name.removeprefix("job_").replace("_", " "): value for name, value in metrics.items()},
-            "val_iou": job.objective,
-            "objects": job.prefix,
-            "files": job.folder,
-            "console": console_link(job, account.region),
-        }
-        print("\n".join(f"  {name:<16} {value}" for name, value in rows.items() if value is not None), "\n")
+    skipped = Skipped()
+    for one, job in _each_started(chosen):
+        with skipped.job(job):
+            report = one.backend(job).poll(job)
+            rows = {
+                "job": job.name,
+                "what": job.title,
+                "status": f"{report.status} ({report.detail})",
+                "reason": report.reason,
+                "machine": f"{job.machines} x {job.machine}{', spot' if job.spot else ''}",
+                **report.facts,
+                **{name.removeprefix("job_").replace("_", " "): value for name, value in report.metrics.items()},
+                "val_iou": job.objective if report.objective is None else report.objective,
+                "objects": job.prefix,
+                "files": one.file.folder_of(job),
+            }
+            print("\n".join(f"  {name:<16} {value}" for name, value in rows.items() if value is not None), "\n")
+    skipped.refuse()
 
 
 def _logs(chosen: list[Chosen], given: argparse.Namespace) -> None:
-    from snowcover_launch.aws.logs import JobLog
-
-    started = list(_each_started(chosen))
-    for job, account in started:
-        for line in JobLog(account, job.name).new_lines():
-            print(f"{job.number}: {line}" if len(started) > 1 else line)
+    skipped, started = Skipped(), list(_each_started(chosen))
+    for one, job in started:
+        with skipped.job(job):
+            for line in one.backend(job).logs(job):
+                print(f"{job.number}: {line}" if len(started) > 1 else line)
+    skipped.refuse()
 
 
 def _wait(chosen: list[Chosen], given: argparse.Namespace) -> None:
-    """As the command that sent them would have: follow to the end, bring home."""
-    from snowcover_launch.job_runner import Away
-    from snowcover_launch.tracked_job import Followed
+    """As the command that sent them would have: wait for their ends, import what they left."""
+    from snowcover_launch.runner import JobRunner
 
     failed = []
     for one in chosen:
-        account = one.account()
-        if unsent := [job for job in one.jobs if job.stage == "planned"]:
+        if unsent := [job for job in one.jobs if job.state is State.PLANNED and job.twin_of is None]:
             print(
                 f"{len(unsent)} jobs were never started; the command that sent the others starts them, and only them."
             )
-        sent = {job.name: Followed(account, job) for job in one.jobs if _may_run(job)}
-        for followed in sent.values():
-            followed.record.stage = "running"  # looked at anew, whatever was known
-        outcomes = Away(account, one.sweep.sweep, one.folder, sent).run(None, given.on_interrupt)
-        failed += [name for name, outcome in outcomes.items() if outcome.error or math.isnan(outcome.objective)]
+        sent = [job for job in one.jobs if job.may_run or job.twin_of is not None]
+        errors = JobRunner(one.file, sent, one.backends).run(None, given.on_interrupt)
+        failed += [job.name for job in sent if job.number in errors or math.isnan(job.objective or math.nan)]
     if failed:
         raise JobsFailed(f"{len(failed)} jobs have no result: {', '.join(failed)}.")
 
 
 def _stop(chosen: list[Chosen], given: argparse.Namespace) -> None:
-    from snowcover_launch.aws.training_jobs import describe, stop
-
-    for job, account in _each_started(chosen):
-        if describe(account, job.name).has_ended:
-            print(f"  {job.name} has ended")
-            continue
-        stop(account, job.name)
-        print(f"  {job.name} was asked to stop; it saves its checkpoint first")
+    skipped = Skipped()
+    for one, job in _each_started(chosen):
+        with skipped.job(job):
+            backend = one.backend(job)
+            if backend.poll(job).state.has_ended:
+                print(f"  {job.name} has ended")
+                continue
+            backend.stop(job)
+            print(f"  {job.name} was asked to stop; it saves its checkpoint first")
+    skipped.refuse()
 
 
 def _fetch(chosen: list[Chosen], given: argparse.Namespace) -> None:
-    from snowcover_launch.results import fetch
-
-    for job, account in _each_started(chosen):
-        folders = fetch(account, job, Path(job.folder))
-        if not folders:
-            print(f"  {job.name} has left nothing yet")
-        for folder in folders:
-            print(f"  {folder}")
-        best = Path(job.folder) / "model" / "best.ckpt"
-        if best.is_file():
-            print(f"  start from it with checkpoint.init_from={best}")
+    skipped = Skipped()
+    for one, job in _each_started(chosen):
+        with skipped.job(job):
+            folders = one.backend(job).fetch(job)
+            print("\n".join(f"  {folder}" for folder in folders) or f"  {job.name} has left nothing yet")
+            best = one.file.folder_of(job) / "model" / "best.ckpt"
+            if best.is_file():
+                print(f"  start from it with checkpoint.init_from={best}")
+    skipped.refuse()
 
 
 def _cost(chosen: list[Chosen], given: argparse.Namespace) -> None:
-    from snowcover_launch.aws.training_jobs import describe
-    from snowcover_launch.cost import Cost
-
-    known, unknown = 0.0, 0
-    for job, account in _each_started(chosen):
-        seconds = describe(account, job.name).billable_s
-        usd = None if seconds is None else Cost(job.usd_per_hour, job.machines, 0).of_seconds(seconds)
-        told = "runs yet" if seconds is None else f"{seconds * job.machines / 3600:.2f} h"
-        print(f"  {job.name}  {told}  {'unknown' if usd is None else f'{usd:.2f} USD'}")
-        known, unknown = known + (usd or 0), unknown + (usd is None)
+    """Each job once, however many sweeps have taken its result: in the sweep that started it, where that is here."""
+    known, unknown, counted = 0.0, 0, set()
+    skipped = Skipped()
+    for one, job in sorted(_each_started(chosen), key=lambda found: found[1].adopted):
+        if job.name in counted:
+            continue
+        counted.add(job.name)
+        with skipped.job(job):
+            metrics = one.backend(job).poll(job).metrics
+            seconds, usd = metrics.get("job_billable_seconds"), metrics.get("job_cost_usd")
+            told = "runs yet" if seconds is None else f"{seconds / 3600:.2f} h"
+            print(f"  {job.name}  {told}  {'unknown' if usd is None else f'{usd:.2f} USD'}")
+            known, unknown = known + (usd or 0), unknown + (usd is None)
     print(f"  {known:.2f} USD in all" + (f", and {unknown} jobs of unknown cost" if unknown else ""))
+    skipped.refuse()
 
 
-def _each_started(chosen: list[Chosen]) -> list[tuple[JobRecord, Any]]:
-    return [(job, account) for one in chosen for account in [one.account()] for job in one.jobs if _may_run(job)]
-
-
-def _may_run(job: JobRecord) -> bool:
-    return bool(job.arn) or job.stage in ("starting", "running")
+def _each_started(chosen: list[Chosen]) -> list[tuple[Chosen, Job]]:
+    return [(one, job) for one in chosen for job in one.jobs if job.may_run]
 
 
 COMMANDS: dict[str, tuple[Callable[[list[Chosen], argparse.Namespace], None], str]] = {
     "list": (_list, "the jobs that were sent from here, as they were last seen"),
-    "show": (_show, "what SageMaker says of jobs now"),
+    "show": (_show, "what their backend says of jobs now"),
     "logs": (_logs, "what jobs have printed"),
-    "wait": (_wait, "wait until jobs have ended and bring their results home"),
+    "wait": (_wait, "wait until jobs have ended and import their results"),
     "attach": (_wait, "the same: go on where the command that sent them was interrupted"),
     "stop": (_stop, "ask jobs to stop; they save their checkpoints first"),
     "fetch": (_fetch, "bring the models and outputs of jobs to this machine"),
@@ -194,7 +225,7 @@ def _folder(given: str) -> Path:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m snowcover.jobs", description="Jobs on rented machines.")
+    parser = argparse.ArgumentParser(prog="python -m snowcover.jobs", description="Jobs that were sent from here.")
     commands = parser.add_subparsers(dest="command", required=True)
     for name, (run, what) in COMMANDS.items():
         command = commands.add_parser(name, help=what, description=what)

@@ -14,12 +14,12 @@ from snowcover.checking import check
 from snowcover.command import conf_dir
 from snowcover.errors import UserError
 from snowcover_launch.backends.docker import lay_out, own_user
+from snowcover_launch.backends.sagemaker.request import OWN_STORE
 from snowcover_launch.cli.image import pip_settings
 from snowcover_launch.config import SECRET, JobConfig
 from snowcover_launch.images import engine
 from snowcover_launch.images.labels import CODE, COMMIT, VARIANT, VERSION
 from snowcover_launch.images.variants import VARIANTS, compiled_for
-from snowcover_launch.plan import OWN_STORE
 
 TINY = (
     "hw=cpu", "model=unet", "model.encoder_name=resnet18", "trainer.max_epochs=1", "tracking.system_metrics=false",

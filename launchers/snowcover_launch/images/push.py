@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from snowcover_launch.backends.sagemaker.account_check import MissingAccount, region_of_profile
 from snowcover_launch.backends.sagemaker.request import PROJECT
 from snowcover_launch.cli.algorithm import aws_config
 from snowcover_launch.images import engine
-from snowcover_launch.plan import MissingAccount, region_of_profile
 
 
 @dataclass(frozen=True)

@@ -10,31 +10,25 @@ from snowcover import __version__
 from snowcover.config import HwConfig
 from snowcover.identity import job_digest
 from snowcover.paths import home_as_tilde
+from snowcover_launch.backends.sagemaker import job_names
 from snowcover_launch.backends.sagemaker.machines import has_local_disk
 from snowcover_launch.config import AwsConfig, JobConfig
 from snowcover_launch.images.variants import VARIANTS
-from snowcover_launch.plan import OWN_STORE, Job
+from snowcover_launch.job import Job
 
-PROJECT = "snowcover"  # every job's name begins with it: the account's policies name no other jobs
-NAME_LENGTH = 63  # CreateTrainingJob's TrainingJobName
+PROJECT = job_names.PROJECT
+OWN_STORE = "sqlite:///mlflow.db"  # in the job's working folder; it comes with the job's output
 INPUT_CHANNEL = "config"
 CHECKPOINTS = "/opt/ml/checkpoints"
 # Of the line that training prints at the end of each epoch.
 METRICS = ("train_loss", "train_iou", "val_loss", "val_iou", "tiles_per_second")
 
 
-def job_name(job: Job, sweep: str) -> str:
-    """`snowcover-<words>-<number>-<digest>-<sweep>`: readable, unique, and found again by its digest."""
-    network = job.config.model["_target_"].rsplit(".", 1)[-1]
-    words = [word for word in (job.config.experiment_name, network) if word.lower() != PROJECT]
-    end = f"-{job.number:03d}-{config_digest(job.config)}-{sweep}"
-    slug = re.sub(r"[^a-z0-9]+", "-", "-".join(words).lower()).strip("-")
-    return f"{PROJECT}-{slug}"[: NAME_LENGTH - len(end)].rstrip("-") + end
-
-
-def digest_of_name(name: str) -> str:
-    """The config's digest in a job's name."""
-    return name.split("-")[-2] if name.count("-") >= 4 else ""
+def job_name(config: JobConfig, digest: str, attempt: int) -> str:
+    """Readable, and the same in every command that wants the same job."""
+    network = config.model["_target_"].rsplit(".", 1)[-1]
+    words = [word for word in (config.experiment_name, network) if word.lower() != job_names.PROJECT]
+    return job_names.job_name(words, digest, attempt)
 
 
 def config_digest(config: JobConfig, data: str | None = None, code: str | None = None) -> str:
@@ -67,34 +61,34 @@ def experiment_prefix(config: JobConfig) -> str:
     return f"s3://{config.aws.bucket}/{config.aws.prefix}/{config.experiment_name}"
 
 
-def staged_config(job: Job, name: str, tags: Mapping[str, str]) -> str:
+def staged_config(job: Job, tags: Mapping[str, str]) -> str:
     """The YAML that the job trains from, and nothing else: resolved, without Hydra, account or secrets."""
-    values = _training_keys(job.config)
+    values = _training_keys(job.planned_config)
     values["tracking"]["tags"] = {**values["tracking"]["tags"], **tags}
     values["job"] = {
         "version": __version__,
-        "name": name,
-        "result": f"{job_prefix(job.config, name)}/result.json",
+        "name": job.name,
+        "result": f"{job.prefix}/result.json" if job.prefix else None,
         "overrides": job.overrides,
     }
     return yaml.safe_dump(values, sort_keys=False)
 
 
-def training_job_request(job: Job, name: str, tags: Mapping[str, str]) -> dict[str, Any]:
+def training_job_request(job: Job, tags: Mapping[str, str]) -> dict[str, Any]:
     """CreateTrainingJob's request, in AWS's own words.
 
     Args:
         tags: of the job in AWS, beside the user's own.
     """
-    config = job.config
-    aws, hw, prefix = config.aws, config.hw, job_prefix(config, name)
+    config, prefix = job.planned_config, job.prefix
+    aws, hw = config.aws, config.hw
     request: dict[str, Any] = {
-        "TrainingJobName": name,
+        "TrainingJobName": job.name,
         "RoleArn": aws.role_arn,
         "AlgorithmSpecification": _algorithm(config),
         "InputDataConfig": [_input_channel(f"{prefix}/config/")],
         "OutputDataConfig": {"S3OutputPath": f"{prefix}/output"},
-        "CheckpointConfig": {"S3Uri": f"{prefix}/checkpoints", "LocalPath": CHECKPOINTS},
+        "CheckpointConfig": {"S3Uri": job.checkpoints, "LocalPath": CHECKPOINTS},
         "ResourceConfig": _resources(config),
         "StoppingCondition": _stopping_condition(hw),
         "EnableManagedSpotTraining": hw.spot,
@@ -175,7 +169,7 @@ def _stopping_condition(hw: HwConfig) -> dict[str, int]:
 
 def aws_tags(job: Job, sweep: str, commit: str | None) -> dict[str, str]:
     """What the job's bill and console page can be searched by."""
-    own = {"project": PROJECT, "experiment": job.config.experiment_name, "sweep": sweep}
+    own = {"project": PROJECT, "experiment": job.experiment, "sweep": sweep}
     return own | ({"git-commit": commit} if commit else {})
 
 

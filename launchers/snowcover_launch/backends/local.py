@@ -1,0 +1,73 @@
+"""Jobs in the process that launches them, one after another."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from hydra.core.utils import JobReturn, JobStatus
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from snowcover_launch.backends.base import Found
+from snowcover_launch.errors import NotFound
+from snowcover_launch.job import Job, Report, State
+
+log = logging.getLogger(__name__)
+
+
+class LocalBackend:
+    """This machine's own Python."""
+
+    in_process = True
+    slots: int | None = 1
+    outlives_us = False
+
+    def __init__(self, run_here: Callable[[DictConfig], JobReturn]) -> None:
+        """`run_here` runs one composed config as Hydra's own launcher does."""
+        self._run_here = run_here
+
+    def check(self, job: Job) -> None:
+        """Nothing here depends on the backend alone."""
+
+    def validate(self, jobs: Sequence[Job]) -> None:
+        """There is nobody to ask."""
+
+    def find(self, jobs: Sequence[Job]) -> Mapping[Job, Found]:
+        """A run of this machine is gone on with by checkpoint.resume=auto, when the user asks for it."""
+        return {}
+
+    def describe(self, job: Job) -> str:
+        assert job.composed is not None
+        without_hydra = OmegaConf.masked_copy(job.composed, [str(key) for key in job.composed if key != "hydra"])
+        return f"runs on this machine\n\n{OmegaConf.to_yaml(without_hydra, resolve=True)}"
+
+    def submit(self, job: Job) -> Report:
+        """Train to the end; raises what the training does."""
+        assert job.composed is not None
+        log.info("  %d  %s  on this machine", job.number, job.title)
+        with open_dict(job.composed):
+            job.composed.tracking.tags = {**job.planned_config.tracking.tags, **job.tags}
+        done = self._run_here(job.composed)
+        if done.status is JobStatus.COMPLETED:
+            return Report(state=State.COMPLETED, objective=done.return_value)
+        error: Exception = done._return_value
+        raise error
+
+    def poll(self, job: Job) -> Report:
+        raise NotFound(f"Job {job.number} ran in the process that launched it, which has ended.")
+
+    def logs(self, job: Job) -> list[str]:
+        return []
+
+    def stop(self, job: Job) -> None:
+        """It ends with the process."""
+
+    def retry(self, job: Job) -> float | None:
+        return None
+
+    def collect(self, job: Job, report: Report) -> str | None:
+        """Its run is in the user's store already."""
+        return None
+
+    def fetch(self, job: Job) -> list[Path]:
+        """Its files are in its folder already."""
+        return []

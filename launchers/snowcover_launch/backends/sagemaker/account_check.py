@@ -1,0 +1,78 @@
+"""What a config must say before SageMaker can be asked for anything. Asks nobody."""
+
+from snowcover.addresses import only_here, without_password
+from snowcover.errors import UserError
+from snowcover_launch.config import AwsConfig, JobConfig
+
+
+class NotReachable(UserError):
+    """A cloud instance is to read or write something that only this machine has."""
+
+
+class MissingAccount(UserError):
+    """Values about the AWS account are missing, or contradict each other."""
+
+
+def refuse_local_only(config: JobConfig) -> None:
+    """Raises: NotReachable: the job would read or write what is on this machine."""
+    data, checkpoint, tracking = config.data, config.checkpoint, config.tracking
+    there = f"hw.instance_type={config.hw.instance_type} cannot read it; copy it with `aws s3 cp --recursive` and give"
+    named = {"data.manifest": [data.manifest] if data.manifest else []}
+    if not (data.manifest or data.generate):
+        named["data.sources"] = [place for source in data.sources for place in (*source.patterns, source.collect)]
+    named["checkpoint.init_from"] = [checkpoint.init_from] if checkpoint.init_from else []
+    named["checkpoint.resume"] = [checkpoint.resume] if checkpoint.resume else []
+    if checkpoint.resume == "auto":
+        raise NotReachable(
+            "checkpoint.resume=auto looks on this machine. A job resumes by itself where an equal one stopped: leave "
+            "it out, or give the s3://... of another job's last.ckpt."
+        )
+    for key, given in named.items():
+        for place in given:
+            if not place.startswith("s3://"):
+                raise NotReachable(f"{key} names {place}, which is on this machine: {there} its s3://... instead.")
+    if checkpoint.dir is not None:
+        raise NotReachable("checkpoint.dir is for this machine: a job saves where SageMaker keeps its checkpoints.")
+    if without_password(tracking.uri) != tracking.uri:
+        raise NotReachable(
+            "tracking.uri holds a password, which everybody who may see the job could read: give a server that lets "
+            "the job in by its network or its role (tracking=sagemaker_mlflow), or tracking=local."
+        )
+    if only_here(tracking.uri) and not tracking.uri.startswith("sqlite:"):
+        raise NotReachable(
+            f"tracking.uri={tracking.uri} is on this machine, where the job cannot reach it: give a server's address "
+            "that it can, or tracking=local, whose runs are imported when a job ends."
+        )
+
+
+def refuse_incomplete_account(aws: AwsConfig) -> None:
+    """Raises: MissingAccount: names each value that is missing, and where it comes from."""
+    if aws.image_uri and aws.algorithm_arn:
+        raise MissingAccount(
+            "aws.image_uri and aws.algorithm_arn are both given: give one of them "
+            "(unset SNOWCOVER_IMAGE_URI or SNOWCOVER_ALGORITHM_ARN, or set aws.image_uri=null)."
+        )
+    wanted = {
+        "aws.role_arn": (aws.role_arn, "SNOWCOVER_ROLE_ARN, an output of container/account.yaml"),
+        "aws.bucket": (aws.bucket, "SNOWCOVER_BUCKET, an output of container/account.yaml"),
+        "aws.image_uri": (
+            aws.image_uri or aws.algorithm_arn,
+            "SNOWCOVER_IMAGE_URI, as `python -m snowcover.image push` prints it",
+        ),
+        "aws.region": (aws.region or region_of_profile(aws.profile), "AWS_REGION"),
+    }
+    missing = [f"{key} (set {where})" for key, (value, where) in wanted.items() if not value]
+    if missing:
+        raise MissingAccount(f"A job on a cloud instance needs {'; '.join(missing)}.")
+
+
+def region_of_profile(profile: str | None) -> str | None:
+    """The region that the environment or the profile names."""
+    from botocore.exceptions import ProfileNotFound
+    from botocore.session import Session
+
+    try:
+        region: str | None = Session(profile=profile).get_config_variable("region")
+    except ProfileNotFound:
+        return "unknown"  # the profile itself is what is wrong; entering AWS says so
+    return region

@@ -1,0 +1,238 @@
+"""SageMaker as a backend: each job one training job, its config, checkpoints and results in S3."""
+
+import json
+import logging
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+
+from snowcover.checkout import commit
+from snowcover_launch import results
+from snowcover_launch.aws import bucket
+from snowcover_launch.aws import training_jobs as aws_jobs
+from snowcover_launch.aws.errors import AwsError, NoCredentials, QuotaExceeded, is_capacity_error
+from snowcover_launch.aws.logs import JobLog
+from snowcover_launch.aws.session import Account
+from snowcover_launch.aws.training_jobs import JobState
+from snowcover_launch.backends.base import Found, SweepContext
+from snowcover_launch.backends.sagemaker import claims, request
+from snowcover_launch.backends.sagemaker.account_check import (
+    MissingAccount,
+    refuse_incomplete_account,
+    refuse_local_only,
+)
+from snowcover_launch.backends.sagemaker.limits import check_limits
+from snowcover_launch.cost import cost
+from snowcover_launch.errors import NoCapacity, NotFound, Unreachable
+from snowcover_launch.images.labels import check_image
+from snowcover_launch.job import Job, Report, State
+
+log = logging.getLogger(__name__)
+
+STATES = {
+    "InProgress": State.RUNNING, "Stopping": State.RUNNING, "Completed": State.COMPLETED, "Failed": State.FAILED,
+    "Stopped": State.STOPPED,
+}  # fmt: skip
+QUOTA = re.compile(r"is (\d+) Instances.*request delta of (\d+)", re.DOTALL)
+CAPACITY_ATTEMPTS = 5
+CAPACITY_PAUSE_S = 60.0  # after the first time; twice as long each time
+
+
+class SageMakerBackend:
+    """Training jobs of one AWS account and region."""
+
+    in_process = False
+    slots: int | None = None
+    outlives_us = True
+
+    def __init__(self, context: SweepContext, place: tuple[str | None, str | None] | None = None) -> None:
+        """`place` is the region and profile of jobs.json; else the jobs' own config names them."""
+        self._context = context
+        self._place = place
+        self._logs: dict[str, JobLog | None] = {}
+        found = commit()
+        self._commit = found.sha if found else None
+
+    @cached_property
+    def account(self) -> Account:
+        assert self._place is not None, "no job was checked yet"
+        return Account(*self._place)
+
+    # Before anything is sent
+
+    def check(self, job: Job) -> None:
+        config = job.planned_config
+        refuse_local_only(config)
+        refuse_incomplete_account(config.aws)
+        place = config.aws.region, config.aws.profile
+        if place != (self._place or place):
+            raise MissingAccount("The jobs of one sweep run in one account: do not sweep aws.region or aws.profile.")
+        self._place = place
+        what = cost(config.hw, self._context.prices, self.account.region)
+        job.machine, job.machines, job.spot = str(config.hw.instance_type), config.hw.instance_count, config.hw.spot
+        job.usd_per_hour, job.highest_usd = what.usd_per_hour, what.highest_usd
+        job.own_store = config.tracking.uri.startswith("sqlite:")
+        self._name(job, request.config_digest(config), 1)
+        check_limits(self._request(job))
+
+    def validate(self, jobs: Sequence[Job]) -> None:
+        with self._refreshing_credentials():
+            for name in sorted({str(job.planned_config.aws.bucket) for job in jobs}):
+                bucket.refuse_other_region(self.account, name)
+            images = {(request.image_uri(job.planned_config), job.planned_config.hw.image): job for job in jobs}
+            for (uri, _), job in images.items():
+                if uri is not None:
+                    check_image(self.account, uri, job.planned_config.hw)
+
+    def find(self, jobs: Sequence[Job]) -> Mapping[Job, Found]:
+        found: dict[Job, Found] = {}
+        for prefix in sorted({request.experiment_prefix(job.planned_config) for job in jobs}):
+            here = [job for job in jobs if request.experiment_prefix(job.planned_config) == prefix]
+            attempts = claims.find_attempts(self.account, prefix, {job.digest for job in here})
+            for job in here:
+                if earlier := self._earlier(job, prefix, attempts.get(job.digest, [])):
+                    found[job] = earlier
+        return found
+
+    def _earlier(self, job: Job, prefix: str, attempts: Sequence[claims.Attempt]) -> Found | None:
+        """The complete or running attempt; where the last one ended otherwise, the job goes on from its checkpoints."""
+        self._name(job, job.digest, claims.next_number(attempts))
+        if not job.planned_config.launch.reuse:
+            return None
+        for attempt in reversed(attempts):
+            try:
+                state = aws_jobs.describe(self.account, attempt.name)
+            except NotFound:  # its config was uploaded, then something came between: it is created under that name
+                self._name(job, job.digest, attempt.number)
+                continue
+            there = f"{prefix}/{attempt.name}"
+            if state.status in ("Completed", "InProgress"):
+                return Found(attempt.name, self._report(job, state, there), self._facts_of(state, there))
+            if state.checkpoints:
+                job.checkpoints = state.checkpoints
+                return None
+        return None
+
+    def describe(self, job: Job) -> str:
+        return (
+            f"CreateTrainingJob\n{json.dumps(self._request(job), indent=2)}\n# {job.prefix}/config/config.yaml\n"
+            f"{self._staged(job)}"
+        )
+
+    # Jobs
+
+    def submit(self, job: Job) -> Report:
+        text = self._staged(job).encode()
+        folder = job.folder_below(self._context.folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "config.yaml").write_bytes(text)
+        try:
+            with self._refreshing_credentials():
+                taken = claims.claim(self.account, job.prefix, text)
+                state = aws_jobs.start(self.account, self._request(job))
+                # Else another command had the same idea, and was first.
+                ours = taken.is_ours or not state.was_there or self._started(state)
+        except QuotaExceeded as error:
+            numbers = QUOTA.search(str(error))
+            if numbers is not None and int(numbers[1]) >= int(numbers[2]):
+                raise NoCapacity(str(error)) from error  # others have the machines now; they will come free
+            raise
+        job.adopted = not ours
+        return self._report(job, state, job.prefix)
+
+    def poll(self, job: Job) -> Report:
+        with self._refreshing_credentials():
+            return self._report(job, aws_jobs.describe(self.account, job.name), job.prefix)
+
+    def logs(self, job: Job) -> list[str]:
+        log_of = self._logs.setdefault(job.name, JobLog(self.account, job.name))
+        if log_of is None:
+            return []
+        try:
+            with self._refreshing_credentials():
+                return log_of.new_lines()
+        except Unreachable:
+            raise
+        except AwsError as error:  # no right to read logs is no reason to lose sight of the job
+            log.warning("%s Its scores will come all the same.", error)
+            self._logs[job.name] = None
+            return []
+
+    def stop(self, job: Job) -> None:
+        with self._refreshing_credentials():
+            aws_jobs.stop(self.account, job.name)
+
+    def retry(self, job: Job) -> float | None:
+        attempt = job.attempt + 1
+        if job.config is None or job.adopted or attempt >= CAPACITY_ATTEMPTS:
+            return None
+        checkpoints = job.checkpoints
+        self._name(job, job.digest, attempt + 1)
+        job.checkpoints = checkpoints
+        return CAPACITY_PAUSE_S * 2 ** (attempt - 1)
+
+    # What it left
+
+    def collect(self, job: Job, report: Report) -> str | None:
+        with self._refreshing_credentials():
+            folder = job.folder_below(self._context.folder)
+            return results.import_run(self.account, job, report, folder)
+
+    def fetch(self, job: Job) -> list[Path]:
+        with self._refreshing_credentials():
+            return results.fetch(self.account, job, job.folder_below(self._context.folder))
+
+    # Parts
+
+    def _name(self, job: Job, digest: str, number: int) -> None:
+        job.digest, job.attempt = digest, number - 1
+        job.name = request.job_name(job.planned_config, digest, number)
+        job.prefix = request.job_prefix(job.planned_config, job.name)
+        job.checkpoints = f"{job.prefix}/checkpoints"
+
+    def _request(self, job: Job) -> dict[str, object]:
+        return request.training_job_request(job, request.aws_tags(job, self._context.name, self._commit))
+
+    def _staged(self, job: Job) -> str:
+        return request.staged_config(job, {"sweep": self._context.name, **job.tags, "job": job.name})
+
+    def _started(self, state: JobState) -> bool:
+        """Whether it was this sweep that created a job which was there already: an answer may have been lost."""
+        return aws_jobs.started_by(self.account, state, self._context.name)
+
+    def _facts_of(self, state: JobState, prefix: str) -> dict[str, object]:
+        """Of an earlier job, as it runs: not as the config that finds it would have it."""
+        return {
+            "prefix": prefix,
+            "checkpoints": state.checkpoints or f"{prefix}/checkpoints",
+            "machine": state.instance_type or "",
+            "machines": state.instance_count or 1,
+            "spot": bool(state.spot),
+        }
+
+    def _report(self, job: Job, state: JobState, prefix: str) -> Report:
+        """What DescribeTrainingJob says, with the result of a completed job; `prefix` is where its objects lie."""
+        ended, reason, objective = STATES[state.status], state.reason, None
+        if ended is State.COMPLETED:
+            result = results.read_result(self.account, f"{prefix}/result.json")
+            objective = None if result is None else float(result["objective"])
+        if ended is State.COMPLETED and objective is None:
+            ended, reason = State.FAILED, f"it left no result that can be read in {prefix}/result.json"
+        tags, metrics = results.facts(job, state, self.account.region)
+        return Report(
+            state=ended, status=state.status, detail=state.secondary, reason=reason, objective=objective, id=state.arn,
+            works=state.secondary == "Training", no_capacity=is_capacity_error(state.reason), tags=tags,
+            metrics=metrics,
+            facts={"started": state.started, "ended": state.ended, "console": tags["job.console"]},
+        )  # fmt: skip
+
+    @contextmanager
+    def _refreshing_credentials(self) -> Iterator[None]:
+        """The user may have signed in again since the last ones expired: look for them before the next question."""
+        try:
+            yield
+        except NoCredentials:
+            self.account.refresh_credentials()
+            raise

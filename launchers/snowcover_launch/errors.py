@@ -1,0 +1,27 @@
+"""What can go wrong with a job, whatever backend runs it."""
+
+from snowcover.errors import UserError
+
+
+class BackendError(UserError):
+    """The backend does not do what was asked of it."""
+
+
+class Unreachable(BackendError):
+    """The backend does not answer, or asks to come again later: what it was asked may or may not have been done."""
+
+
+class CredentialsRefused(Unreachable):
+    """The user has to sign in (again); the jobs that run go on meanwhile."""
+
+
+class NoCapacity(BackendError):
+    """No machine of that type can be had now; later there may be one."""
+
+
+class NotFound(BackendError):
+    """There is no such job, bucket, image or algorithm."""
+
+
+class JobFailed(UserError):
+    """A job ended without a result."""
