@@ -38,6 +38,24 @@ def test_what_is_written_is_listed_and_read(root: str) -> None:
     assert storage.read(f"{root}/scene/15/1/2.tif") == b"content"
 
 
+def test_of_several_that_create_a_file_one_does_and_nothing_is_overwritten(root: str) -> None:
+    uri = f"{root}/exp/result.json"
+
+    def created(number: int) -> bool:
+        try:
+            storage.create(uri, b"%d" % number)
+        except storage.FileExists:
+            return False
+        return True
+
+    with ThreadPoolExecutor(4) as pool:
+        done = list(pool.map(created, range(4)))
+    assert sum(done) == 1
+    storage.create(uri, b"%d" % done.index(True))  # an answer was lost, and it is asked again
+    assert storage.read(uri) == b"%d" % done.index(True)
+    assert [file.uri for file in storage.list_files(f"{root}/")] == [uri]
+
+
 def test_a_prefix_may_end_in_the_middle_of_a_name_and_may_be_a_whole_one(root: str) -> None:
     for name in ("2018052", "20180528_a/15/1/2.tif", "20180528_b/15/1/2.tif", "2018053_c/15/1/2.tif"):
         storage.write(f"{root}/{name}", b"")

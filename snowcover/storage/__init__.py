@@ -14,6 +14,7 @@ from snowcover.storage.errors import (
     AccessDenied,
     DiskFull,
     FileChanged,
+    FileExists,
     MissingBucket,
     MissingFile,
     NoCredentials,
@@ -27,12 +28,14 @@ __all__ = [
     "DiskFull",
     "File",
     "FileChanged",
+    "FileExists",
     "MissingBucket",
     "MissingFile",
     "NoCredentials",
     "OtherRegion",
     "StorageError",
     "Unreachable",
+    "create",
     "delete",
     "download",
     "forget_connections",
@@ -95,6 +98,21 @@ def write(uri: str, content: bytes) -> None:
     _place(uri).write(uri, content)
 
 
+def create(uri: str, content: bytes) -> None:
+    """Writes a file that is not there yet, whole or not at all; of several at once one succeeds.
+
+    The same content once more changes nothing.
+
+    Raises:
+        StorageError: FileExists where other content is there; as `read` and `write`.
+    """
+    try:
+        _place(uri).create(uri, content)
+    except FileExists:
+        if read(uri) != content:
+            raise
+
+
 def delete(uri: str) -> None:
     """Removes a file; one that is not there is no error.
 
@@ -143,6 +161,7 @@ class _Place(Protocol):
     def sizes(self, prefix: str, /) -> dict[str, int]: ...
     def read(self, uri: str, listed_bytes: int | None, /) -> bytes: ...
     def write(self, uri: str, content: bytes, /) -> None: ...
+    def create(self, uri: str, content: bytes, /) -> None: ...
     def delete(self, uri: str, /) -> None: ...
     def download(self, uri: str, path: str, /) -> None: ...
     def upload(self, path: str, uri: str, /) -> None: ...

@@ -13,6 +13,10 @@ class MissingFile(StorageError):
     """There is no such file."""
 
 
+class FileExists(StorageError):
+    """There is a file of that name already, with other content."""
+
+
 class MissingBucket(StorageError):
     """There is no such bucket."""
 
@@ -52,6 +56,11 @@ def other_size(uri: str, size_bytes: int, listed_bytes: int) -> FileChanged:
 def changed_while_read(uri: str) -> FileChanged:
     """The error for a file that is being written to."""
     return FileChanged(f"{uri} cannot be read because it was changed meanwhile: start again")
+
+
+def already_there(uri: str) -> FileExists:
+    """The error for a file that must be a new one."""
+    return FileExists(f"{uri} is there already with other content, and stays: write to another name")
 
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}

@@ -87,6 +87,21 @@ def write(path: str, content: bytes) -> None:
         file.write(content)
 
 
+def create(path: str, content: bytes) -> None:
+    """Writes a file that is not there yet, whole or not at all; see `storage.create`."""
+    complete = os.path.join(os.path.dirname(path), f".{secrets.token_hex(8)}.tmp")
+    write(complete, content)
+    try:
+        with _named_errors(path, "written"):
+            os.link(complete, path)  # unlike a rename, never in place of another
+    except errors.StorageError as error:
+        if isinstance(error.__cause__, FileExistsError):
+            raise errors.already_there(path) from error
+        raise
+    finally:
+        os.remove(complete)
+
+
 def delete(path: str) -> None:
     """Removes a file; see `storage.delete`."""
     with _named_errors(path, "removed"), suppress(FileNotFoundError):

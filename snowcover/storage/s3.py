@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import obstore
-from obstore.exceptions import BaseError
+from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 from obstore.store import S3Store
 
 from snowcover.storage import errors, local, s3_connection, s3_errors
@@ -57,6 +57,17 @@ def write(uri: str, content: bytes) -> None:
     """Writes an object by one request, which S3 takes whole or not at all; see `storage.write`."""
     with _named_errors(uri, "written"):
         obstore.put(*_object(uri), content, use_multipart=False)
+
+
+def create(uri: str, content: bytes) -> None:
+    """Writes an object that is not there yet; see `storage.create`."""
+    try:
+        with _named_errors(uri, "written"):
+            obstore.put(*_object(uri), content, use_multipart=False, mode="create")
+    except errors.StorageError as error:
+        if isinstance(error.__cause__, AlreadyExistsError | PreconditionError):
+            raise errors.already_there(uri) from error
+        raise
 
 
 def delete(uri: str) -> None:

@@ -2,13 +2,15 @@
 
 import ast
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
-from tests.container.policies import Document
+from tests.aws.policies import Document
 
 TEMPLATE = Path(__file__).parents[2] / "container" / "account.yaml"
 REGION = "us-west-2"
@@ -16,9 +18,11 @@ ACCOUNT = "123456789012"
 MLFLOW = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:mlflow-tracking-server/snow"
 JOB = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:training-job/snowcover-unet-000-1f2e3d4c5b6a-a1b2c3"
 IMAGES = f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/snowcover"
+OFFERED = "ml.m5.*,ml.g4dn.*,ml.g5.*,ml.g6.*,ml.g6e.*,ml.p2.*,ml.p3.*,ml.p4d.*,ml.p5.*,ml.p5en.*"
+"""InstanceTypes' default."""
 GIVEN = {
     "ImagesBucket": "imagery", "ImagesPrefix": "planet/2018", "MasksBucket": "snow", "MlflowArn": MLFLOW,
-    "AlarmEmail": "ana@example.org",
+    "AlarmEmail": "ana@example.org", "JobsEmail": "ana@example.org",
 }  # fmt: skip
 
 
@@ -47,7 +51,10 @@ def deployed(**parameters: str) -> Stack:
     import boto3
     from moto import mock_aws
 
-    with mock_aws(), warnings.catch_warnings(action="ignore"):  # moto says of some types that it does not know them
+    parameters = {"InstanceTypes": OFFERED, **parameters}  # moto makes no list of a default
+
+    # moto says of some types that it does not know them
+    with mock_aws(), _without_no_values(), warnings.catch_warnings(action="ignore"):
         client = {name: boto3.client(name, REGION) for name in ("cloudformation", "iam", "s3", "ecr")}
         client["cloudformation"].create_stack(
             StackName="snowcover",
@@ -68,12 +75,29 @@ def deployed(**parameters: str) -> Stack:
             trust=role["AssumeRolePolicyDocument"],
             job=_rights_of(client["iam"], role["RoleName"]),
             launch=[
-                _managed(client["iam"], outputs[name]) for name in ("LaunchPolicy", "MlflowPolicy") if name in outputs
+                _managed(client["iam"], outputs[name])
+                for name in ("LaunchPolicy", "MlflowPolicy", "MlflowPagesPolicy")
+                if name in outputs
             ],
             bucket=bucket["Name"],
             encryption=rule["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"],
             repository=client["ecr"].describe_repositories()["repositories"][0],
         )
+
+
+@contextmanager
+def _without_no_values() -> Iterator[None]:
+    """Lets moto take what AWS::NoValue stands for out of lists, as CloudFormation does."""
+    from moto.cloudformation import parsing
+
+    clean_json = parsing.clean_json
+
+    def clean(value: Any, *rest: Any) -> Any:
+        found = clean_json(value, *rest)
+        return [inner for inner in found if inner is not None] if isinstance(found, list) else found
+
+    with mock.patch.object(parsing, "clean_json", clean):
+        yield
 
 
 def _resources() -> dict[str, dict[str, Any]]:

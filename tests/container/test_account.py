@@ -7,8 +7,8 @@ import subprocess
 import pytest
 import yaml
 
+from tests.aws.policies import allowed
 from tests.container.account import ACCOUNT, GIVEN, IMAGES, JOB, REGION, TEMPLATE, Stack, deployed
-from tests.container.policies import allowed
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_the_bucket_is_encrypted_closed_to_the_public_and_to_plain_http(stack: S
     assert stack.encryption == "AES256"
     closed = {"BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"}
     assert bucket["PublicAccessBlockConfiguration"] == dict.fromkeys(closed, True)
-    assert "VersioningConfiguration" not in bucket
+    assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}  # what one job overwrites of another's comes back
     assert policy["Bucket"] == stack.bucket
     for resource in (f"arn:aws:s3:::{stack.bucket}", f"arn:aws:s3:::{stack.bucket}/snowcover/x"):
         everything = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
@@ -58,6 +58,8 @@ def test_what_jobs_left_goes_after_so_many_days_or_never(days: str, kept: int | 
     by_name = {rule["Id"]: rule for rule in rules}
     assert by_name["unfinished-uploads"]["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 2}
     assert "Prefix" not in by_name["unfinished-uploads"]
+    assert by_name["overwritten"]["NoncurrentVersionExpiration"] == {"NoncurrentDays": 7}
+    assert by_name["overwritten"]["ExpiredObjectDeleteMarker"] is True
     old = by_name.get("old-jobs")
     assert (int(old["ExpirationInDays"]) if old else None) == kept
     assert old is None or (old["Prefix"], old["Status"]) == ("snowcover/", "Enabled")
@@ -82,17 +84,36 @@ def test_the_shell_lines_set_what_the_launcher_reads() -> None:
         "AWS_REGION": REGION,
         "SNOWCOVER_ROLE_ARN": bare.outputs["Role"],
         "SNOWCOVER_BUCKET": bare.bucket,
+        "SNOWCOVER_PREFIX": "snowcover",
     }
     for name, value in wanted.items():
         assert f"{name}={value}" in printed
         assert f"oc.env:{name}," in config
-    assert "prefix: snowcover\n" in config  # the folder of the bucket that the policies name
 
 
 def test_the_alarm_goes_to_the_address_at_half_and_at_all_of_the_sum(stack: Stack) -> None:
     notes = stack.resources["Alarm"]["NotificationsWithSubscribers"]
     assert [note["Notification"]["Threshold"] for note in notes] == [50, 100]
     assert {subscriber["Address"] for note in notes for subscriber in note["Subscribers"]} == {GIVEN["AlarmEmail"]}
+
+
+def test_a_mail_tells_of_each_end_of_our_jobs_and_of_nothing_else(stack: Stack) -> None:
+    topic, rule = stack.resources["JobsTopic"], stack.resources["JobsEnd"]
+    assert topic["Subscription"] == [{"Protocol": "email", "Endpoint": GIVEN["JobsEmail"]}]
+    assert rule["EventPattern"] == {
+        "source": ["aws.sagemaker"],
+        "detail-type": ["SageMaker Training Job State Change"],
+        "detail": {
+            "TrainingJobName": [{"prefix": "snowcover-"}],
+            "TrainingJobStatus": ["Completed", "Failed", "Stopped"],
+        },
+    }
+    (target,) = rule["Targets"]
+    (statement,) = stack.resources["JobsTopicPolicy"]["PolicyDocument"]["Statement"]
+    assert target["Arn"] == statement["Resource"]
+    assert (statement["Principal"], statement["Action"]) == ({"Service": "events.amazonaws.com"}, "sns:Publish")
+    for name in target["InputTransformer"]["InputPathsMap"]:
+        assert f"<{name}>" in target["InputTransformer"]["InputTemplate"]
 
 
 def test_cfn_lint_has_nothing_to_say() -> None:
@@ -111,6 +132,9 @@ def test_names_for_places_are_refused_where_they_could_open_more() -> None:
     parameters = yaml.load(TEMPLATE.read_text(), Loader)["Parameters"]
     wrong = {
         "ImagesBucket": ["*", "imagery*", "s3://imagery", "imagery/planet"],
+        "Prefix": ["", "*", "/snowcover", "snowcover/", "a//b", "../x"],
+        "InstanceTypes": ["*", "ml.*", "g5.xlarge", "ml.*.xlarge"],
+        "JobsEmail": ["ana", "ana@b@c", "a b@c"],
         "MasksPrefix": ["*", "a?", "${aws:username}"],
         "MlflowArn": ["*", "arn:aws:sagemaker:us-west-2:123456789012:mlflow-tracking-server/*"],
     }

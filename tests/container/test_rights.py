@@ -1,15 +1,25 @@
 """What container/account.yaml lets jobs and those who start them do: what they must, and nothing else."""
 
+import re
+from pathlib import Path
+
 import pytest
 
+from tests.aws.policies import Context, allowed, listed, statements
 from tests.container.account import ACCOUNT, GIVEN, IMAGES, JOB, MLFLOW, REGION, Stack, deployed
-from tests.container.policies import allowed, listed, statements
 
 ALGORITHM = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:algorithm/snowcover-1f2e3d4c5b6a"
 LOGS = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:/aws/sagemaker/TrainingJobs"
 STREAM = f"{LOGS}:log-stream:snowcover-unet-000-1f2e3d4c5b6a-a1b2c3/algo-1-1700000000"
 TO_SAGEMAKER = {"iam:PassedToService": "sagemaker.amazonaws.com"}
 METRICS = {"cloudwatch:namespace": "/aws/sagemaker/TrainingJobs"}
+ONCE = {"s3:if-none-match": "*"}
+START: dict[str, str | list[str]] = {
+    "sagemaker:InstanceTypes": ["ml.g5.xlarge"],
+    "sagemaker:MaxRuntimeInSeconds": "36000",
+    "aws:RequestTag/project": "snowcover",
+}
+OUR_JOB = "BUCKET/snowcover/exp/snowcover-unet-1f2e3d4c5b6a-1"
 # Nothing narrower exists: a token for the registry has no resource, metrics have a namespace in its place.
 ON_EVERYTHING = {"ecr:GetAuthorizationToken", "cloudwatch:PutMetricData"}
 
@@ -17,7 +27,6 @@ BOTH_MAY = [
     ("s3:ListBucket", "BUCKET", {"s3:prefix": "snowcover/exp/"}),
     ("s3:ListBucket", "BUCKET", {}),  # how S3 asks before it says that an object is not there
     ("s3:GetObject", "BUCKET/snowcover/exp/job/result.json", {}),
-    ("s3:PutObject", "BUCKET/snowcover/exp/job/config/config.yaml", {}),
     ("ecr:GetAuthorizationToken", "*", {}),
     ("ecr:BatchGetImage", IMAGES, {}),
     ("ecr:GetDownloadUrlForLayer", IMAGES, {}),
@@ -37,7 +46,10 @@ JOBS_MAY = [
     ("s3:ListBucket", "arn:aws:s3:::snow", {"s3:prefix": "ASO_20180528/"}),
     ("s3:ListBucket", "arn:aws:s3:::snow", {}),
     ("s3:GetObject", "arn:aws:s3:::snow/ASO_20180528/15/5384/12345.tif", {}),
-    ("s3:AbortMultipartUpload", "BUCKET/snowcover/exp/job/output/job/output/model.tar.gz", {}),
+    ("s3:PutObject", f"{OUR_JOB}/checkpoints/last.ckpt", {}),
+    ("s3:PutObject", f"{OUR_JOB}/output/snowcover-unet-1f2e3d4c5b6a-1/output/model.tar.gz", {}),
+    ("s3:AbortMultipartUpload", f"{OUR_JOB}/output/snowcover-unet-1f2e3d4c5b6a-1/output/model.tar.gz", {}),
+    ("s3:PutObject", f"{OUR_JOB}/result.json", ONCE),
     ("logs:CreateLogGroup", LOGS, {}),
     ("logs:CreateLogGroup", f"{LOGS}:log-stream:", {}),
     ("logs:CreateLogStream", STREAM, {}),
@@ -46,7 +58,14 @@ JOBS_MAY = [
 ]
 USERS_MAY = [
     *BOTH_MAY,
-    *((f"sagemaker:{name}TrainingJob", JOB, {}) for name in ("Create", "Describe", "Stop")),
+    ("sagemaker:CreateTrainingJob", JOB, START),
+    ("sagemaker:CreateTrainingJob", JOB, START | {"sagemaker:KeepAlivePeriod": "3600"}),
+    ("s3:PutObject", f"{OUR_JOB}/config/config.yaml", ONCE),
+    ("s3:ListBucket", "arn:aws:s3:::imagery", {"s3:prefix": "planet/2018"}),
+    ("s3:ListBucket", "arn:aws:s3:::snow", {"s3:prefix": "ASO_20180528/"}),
+    ("sagemaker:CreatePresignedMlflowTrackingServerUrl", MLFLOW, {}),
+    ("sagemaker-mlflow:AccessUI", MLFLOW, {}),
+    *((f"sagemaker:{name}TrainingJob", JOB, {}) for name in ("Describe", "Stop")),
     *((f"sagemaker:{name}Algorithm", ALGORITHM, {}) for name in ("Create", "Describe")),
     *((f"sagemaker:{name}", what, {}) for name in ("AddTags", "ListTags") for what in (JOB, ALGORITHM)),
     ("iam:PassRole", "ROLE", TO_SAGEMAKER),
@@ -85,7 +104,16 @@ NOBODY_MAY = [
 ]
 JOBS_MAY_NOT = [
     *NOBODY_MAY,
-    ("sagemaker:CreateTrainingJob", JOB, {}),
+    ("s3:PutObject", f"{OUR_JOB}/config/config.yaml", ONCE),
+    ("s3:PutObject", f"{OUR_JOB}/config/config.yaml", {}),
+    ("s3:PutObject", f"{OUR_JOB}/config/second.yaml", ONCE),
+    ("s3:PutObject", f"{OUR_JOB}/result.json", {}),
+    ("s3:PutObject", f"{OUR_JOB}/anything", ONCE),
+    ("s3:PutObject", "BUCKET/snowcover/exp/weights/best.ckpt", ONCE),
+    ("s3:AbortMultipartUpload", f"{OUR_JOB}/config/config.yaml", {}),
+    ("sagemaker:CreatePresignedMlflowTrackingServerUrl", MLFLOW, {}),
+    ("sagemaker-mlflow:AccessUI", MLFLOW, {}),
+    ("sagemaker:CreateTrainingJob", JOB, START),
     ("iam:PassRole", "ROLE", TO_SAGEMAKER),
     ("ecr:PutImage", IMAGES, {}),
     ("logs:GetLogEvents", STREAM, {}),
@@ -96,9 +124,18 @@ JOBS_MAY_NOT = [
 ]
 USERS_MAY_NOT = [
     *NOBODY_MAY,
-    ("sagemaker:CreateTrainingJob", JOB.replace("snowcover-", "others-"), {}),
+    ("sagemaker:CreateTrainingJob", JOB.replace("snowcover-", "others-"), START),
     ("sagemaker:StopTrainingJob", JOB.replace("snowcover-", "others-"), {}),
-    ("sagemaker:CreateTrainingJob", JOB.replace(REGION, "eu-west-1"), {}),
+    ("sagemaker:CreateTrainingJob", JOB.replace(REGION, "eu-west-1"), START),
+    ("sagemaker:CreateTrainingJob", JOB, START | {"sagemaker:InstanceTypes": ["ml.p5e.48xlarge"]}),
+    ("sagemaker:CreateTrainingJob", JOB, START | {"sagemaker:InstanceTypes": ["ml.g5.xlarge", "ml.trn1.32xlarge"]}),
+    ("sagemaker:CreateTrainingJob", JOB, START | {"sagemaker:MaxRuntimeInSeconds": "259201"}),
+    ("sagemaker:CreateTrainingJob", JOB, START | {"sagemaker:KeepAlivePeriod": "3601"}),
+    *(("sagemaker:CreateTrainingJob", JOB, {key: START[key] for key in START if key != left}) for left in START),
+    ("s3:PutObject", f"{OUR_JOB}/config/config.yaml", {}),
+    ("s3:PutObject", f"{OUR_JOB}/config/second.yaml", ONCE),
+    ("s3:PutObject", f"{OUR_JOB}/result.json", ONCE),
+    ("s3:PutObject", f"{OUR_JOB}/checkpoints/last.ckpt", {}),
     ("sagemaker:CreateAlgorithm", ALGORITHM.replace("snowcover-", "others-"), {}),
     ("sagemaker:DeleteAlgorithm", ALGORITHM, {}),
     ("iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/Administrator", TO_SAGEMAKER),
@@ -123,33 +160,66 @@ def arn(text: str, stack: Stack) -> str:
 
 
 @pytest.mark.parametrize(("action", "resource", "context"), JOBS_MAY)
-def test_a_job_may(action: str, resource: str, context: dict[str, str], stack: Stack) -> None:
+def test_a_job_may(action: str, resource: str, context: Context, stack: Stack) -> None:
     assert allowed(stack.job, action, arn(resource, stack), context)
 
 
 @pytest.mark.parametrize(("action", "resource", "context"), JOBS_MAY_NOT)
-def test_a_job_may_not(action: str, resource: str, context: dict[str, str], stack: Stack) -> None:
+def test_a_job_may_not(action: str, resource: str, context: Context, stack: Stack) -> None:
     assert not allowed(stack.job, action, arn(resource, stack), context)
 
 
 @pytest.mark.parametrize(("action", "resource", "context"), USERS_MAY)
-def test_who_starts_jobs_may(action: str, resource: str, context: dict[str, str], stack: Stack) -> None:
+def test_who_starts_jobs_may(action: str, resource: str, context: Context, stack: Stack) -> None:
     assert allowed(stack.launch, action, arn(resource, stack), context)
 
 
 @pytest.mark.parametrize(("action", "resource", "context"), USERS_MAY_NOT)
-def test_who_starts_jobs_may_not(action: str, resource: str, context: dict[str, str], stack: Stack) -> None:
+def test_who_starts_jobs_may_not(action: str, resource: str, context: Context, stack: Stack) -> None:
     assert not allowed(stack.launch, action, arn(resource, stack), context)
 
 
 def test_without_imagery_masks_or_mlflow_given_a_job_reaches_none() -> None:
     bare = deployed()
-    ours = {f"arn:aws:s3:::{bare.bucket}", f"arn:aws:s3:::{bare.bucket}/snowcover/*"}
+    ours = f"arn:aws:s3:::{bare.bucket}"
     places = {place for statement in statements(bare.job) for place in listed(statement["Resource"])}
-    assert {place for place in places if ":s3:" in place} == ours
+    assert {place for place in places if ":s3:" in place and not place.startswith(f"{ours}/snowcover/")} == {ours}
     assert not [place for place in places if "mlflow" in place]
     assert "MlflowPolicy" not in bare.outputs
-    assert "Alarm" not in bare.resources
+    assert not {"Alarm", "JobsTopic", "JobsTopicPolicy", "JobsEnd", "MlflowPagesPolicy"} & bare.resources.keys()
+
+
+def test_the_owner_of_an_account_says_which_machines_how_long_and_in_which_folder() -> None:
+    own = deployed(Prefix="teams/snow", InstanceTypes="ml.g5.xlarge,ml.p2.*", MaxJobSeconds="3600")
+
+    def may_start(**changes: str | list[str]) -> bool:
+        context = START | {f"sagemaker:{key}": value for key, value in changes.items()}
+        return allowed(own.launch, "sagemaker:CreateTrainingJob", JOB, context)
+
+    assert may_start(MaxRuntimeInSeconds="3600")
+    assert may_start(MaxRuntimeInSeconds="60", InstanceTypes=["ml.p2.8xlarge"])
+    assert not may_start(MaxRuntimeInSeconds="3601")
+    assert not may_start(MaxRuntimeInSeconds="3600", InstanceTypes=["ml.g5.12xlarge"])
+    for documents, key, context in (
+        (own.job, "checkpoints/last.ckpt", {}),
+        (own.job, "result.json", ONCE),
+        (own.launch, "config/config.yaml", ONCE),
+    ):
+        for folder, may in (("teams/snow", True), ("snowcover", False), ("teams", False)):
+            resource = f"arn:aws:s3:::{own.bucket}/{folder}/exp/snowcover-unet-1f2e3d4c5b6a-1/{key}"
+            assert allowed(documents, "s3:PutObject", resource, context) is may
+    (old,) = [r for r in own.resources["Bucket"]["LifecycleConfiguration"]["Rules"] if r["Id"] == "old-jobs"]
+    assert old["Prefix"] == "teams/snow/"
+    assert "export SNOWCOVER_PREFIX=teams/snow\n" in own.outputs["Shell"]
+
+
+def test_every_machine_that_is_offered_may_be_rented(stack: Stack) -> None:
+    files = (Path(__file__).parents[2] / "conf" / "hw").glob("*.yaml")
+    types = {found[1] for file in files if (found := re.search(r"instance_type: (ml\.\S+)", file.read_text()))}
+    assert len(types) > 10
+    for name in types:
+        context = START | {"sagemaker:InstanceTypes": [name]}
+        assert allowed(stack.launch, "sagemaker:CreateTrainingJob", JOB, context), name
 
 
 def test_no_right_is_wider_than_it_must_be(stack: Stack) -> None:
@@ -178,6 +248,6 @@ def test_every_right_is_one_that_aws_knows_for_that_kind_of_resource(stack: Stac
             ]
             for resource in set(listed(statement["Resource"])) - {"*"}:
                 here = resource.split(":")[2] + ":" + resource.split(":", 5)[5]
-                if action.startswith(("sagemaker:CallMlflow", "sagemaker-mlflow:")):
+                if action.startswith(("sagemaker:CallMlflow", "sagemaker:CreatePresigned", "sagemaker-mlflow:")):
                     continue  # a server or an app: each has its own half of that statement
                 assert any(here.startswith(begin) for begin in begins), f"{action} on {resource}"

@@ -5,13 +5,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 Statement = Mapping[str, Any]
+Context = Mapping[str, str | list[str]]
+"""What a request says of itself, by condition key: one value, or several where the key has several."""
 Document = Mapping[str, Any]
 KNOWN = {"Sid", "Effect", "Principal", "Action", "Resource", "Condition"}
 
 
-def allowed(
-    documents: Sequence[Document], action: str, resource: str, context: Mapping[str, str], principal: str = ""
-) -> bool:
+def allowed(documents: Sequence[Document], action: str, resource: str, context: Context, principal: str = "") -> bool:
     """Whether the policies together let the call through: something allows it and nothing denies it.
 
     Args:
@@ -54,13 +54,25 @@ def _is_principal(named: Any, principal: str) -> bool:
     return principal in listed(named["Service"])
 
 
-def _holds(condition: Mapping[str, Mapping[str, Any]], context: Mapping[str, str]) -> bool:
-    """All operators and keys must hold; one of each key's values; a key that the request lacks never does."""
+def _holds(condition: Mapping[str, Mapping[str, Any]], context: Context) -> bool:
+    """All operators and keys must hold."""
     return all(
-        key in context and any(OPERATORS[operator](str(value), context[key]) for value in listed(values))
+        _key_holds(operator, [str(value) for value in listed(values)], context.get(key))
         for operator, keys in condition.items()
         for key, values in keys.items()
     )
+
+
+def _key_holds(operator: str, wanted: list[str], given: str | list[str] | None) -> bool:
+    """One of the wanted values must fit; a key that the request lacks does not, but for the operators that say so."""
+    if operator == "Null":
+        return {str(given is None).lower()} == {value.lower() for value in wanted}
+    base = operator.removesuffix("IfExists")
+    if given is None:
+        return base != operator or base.startswith("ForAllValues:")
+    fits = OPERATORS[base.removeprefix("ForAllValues:")]
+    assert base.startswith("ForAllValues:") or isinstance(given, str), f"no judgement of several values by {operator}"
+    return all(any(fits(value, one) for value in wanted) for one in listed(given))
 
 
 def _like(pattern: str, value: str) -> bool:
@@ -82,4 +94,15 @@ def _arn_like(pattern: str, value: str) -> bool:
     return len(patterns) == len(values) == 6 and all(map(_like, patterns, values))
 
 
-OPERATORS = {"StringEquals": _same, "StringLike": _like, "ArnLike": _arn_like, "Bool": _same_truth}
+def _no_more(limit: str, value: str) -> bool:
+    return float(value) <= float(limit)
+
+
+OPERATORS = {
+    "StringEquals": _same,
+    "StringLike": _like,
+    "ArnEquals": _arn_like,
+    "ArnLike": _arn_like,
+    "Bool": _same_truth,
+    "NumericLessThanEquals": _no_more,
+}
