@@ -75,16 +75,22 @@ def folders(account: Account, uri: str) -> list[str]:
     return [entry.rstrip("/").rpartition("/")[2] for entry in entries]
 
 
-def objects(account: Account, uri: str) -> Iterator[StoredObject]:
-    """Every object below the folder s3://bucket/folder, by name: one request for each 1,000."""
-    return objects_beginning(account, f"{uri.rstrip('/')}/")
+def objects(account: Account, uri: str, leaving_out: str = "") -> Iterator[StoredObject]:
+    """Every object below the folder s3://bucket/folder, by name: one request for each 1,000.
+
+    Args:
+        leaving_out: a folder name as `/name/`: what lies in folders of this name, at any depth, is not listed, and
+            counts as one.
+    """
+    return objects_beginning(account, f"{uri.rstrip('/')}/", leaving_out)
 
 
-def objects_beginning(account: Account, prefix: str) -> Iterator[StoredObject]:
+def objects_beginning(account: Account, prefix: str, leaving_out: str = "") -> Iterator[StoredObject]:
     """Every object whose uri begins with s3://bucket/prefix, which may end in the middle of a name."""
     bucket, key = _split(prefix)
+    how = {"Delimiter": leaving_out} if leaving_out else {}
     with named(f"list {prefix}", account):
-        for page in account.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key):
+        for page in account.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key, **how):
             for entry in page.get("Contents", []):
                 yield StoredObject(
                     f"s3://{bucket}/{entry['Key']}", entry["Size"], entry["ETag"].strip('"'), entry["LastModified"]

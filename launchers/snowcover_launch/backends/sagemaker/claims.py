@@ -18,7 +18,8 @@ from snowcover_launch.aws.errors import ObjectExists
 from snowcover_launch.aws.session import Account
 from snowcover_launch.backends.sagemaker.job_names import parse_name
 
-OBJECTS_OF_A_JOB = 40  # config, checkpoints, the copy of its MLflow store, result, archives: roughly
+CHECKPOINTS = "/checkpoints/"  # with the copy of the job's MLflow store, dozens of objects that tell nothing here
+OBJECTS_OF_A_JOB = 5  # config, result, two archives, and all checkpoints as one
 OBJECTS_PER_REQUEST = 1000
 
 
@@ -81,7 +82,7 @@ def _complete(account: Account, experiment_prefix: str, wanted: Sequence[str], j
         return set()
     one_by_one = len(wanted) < job_count * OBJECTS_OF_A_JOB / OBJECTS_PER_REQUEST
     prefixes = [f"{experiment_prefix}/{name}" for name in wanted] if one_by_one else [experiment_prefix]
-    there = {each.uri for prefix in prefixes for each in bucket.objects(account, prefix)}
+    there = {each.uri for prefix in prefixes for each in bucket.objects(account, prefix, CHECKPOINTS)}
     return {name for name in wanted if _left_by(f"{experiment_prefix}/{name}", name) <= there}
 
 
