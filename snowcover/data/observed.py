@@ -12,6 +12,7 @@ import numpy as np
 
 Array = np.ndarray[Any, Any]
 FLOAT32_EPSILON = 2.0**-23  # nodata values are often written as float32 and read as float64, or the other way round
+TINY = 1e-30  # smaller is 0 in float32 after a factor or two
 
 
 def observed(bands: Sequence[Array], nodata: float | None, dataset_mask: Array | None = None) -> Array:
@@ -53,6 +54,15 @@ def holds(dtype: Any, value: float) -> bool:
         return False
     info = np.iinfo(dtype)
     return bool(info.min <= int(value) <= info.max)
+
+
+def mark_unobserved(image: Array, seen: Array) -> None:
+    """Make unobserved pixels of [C, H, W] 0 in all bands, and no others: an observed 0 becomes the next number."""
+    image[:, ~seen] = 0
+    floating = image.dtype.kind == "f"
+    dark = seen & ~(np.abs(image) >= TINY if floating else image).any(axis=0)
+    if dark.any():
+        image[:, dark] = max(TINY, float(np.finfo(image.dtype).tiny)) if floating else 1
 
 
 def _nonzero(bands: Sequence[Array]) -> Array:

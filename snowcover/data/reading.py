@@ -14,7 +14,7 @@ from snowcover.data.fills import refuse_untagged_fill, refuse_zero_fill
 from snowcover.data.geotiff import BrokenTile
 from snowcover.data.manifest import Pair
 from snowcover.data.mask import BARE, SNOW, UNOBSERVED, Mask, WrongMask, read_mask
-from snowcover.data.observed import holds, observed
+from snowcover.data.observed import holds, mark_unobserved, observed
 from snowcover.data.place import check_place
 from snowcover.data.raster_mask import dataset_mask
 from snowcover.data.scaling import Scaling
@@ -28,7 +28,6 @@ __all__ = [
     "BARE", "SNOW", "UNOBSERVED", "BrokenTile", "PairReader", "RawPair", "WrongBands", "WrongMask", "WrongNodata",
     "WrongSize",
 ]  # fmt: skip
-TINY = 1e-30  # smaller is 0 in float32 after a factor or two
 
 
 class WrongSize(UserError):
@@ -108,7 +107,7 @@ class PairReader:
             refuse_untagged_fill(uri, image, seen)
         if nodata and file_mask is None:
             refuse_zero_fill(uri, image, seen, nodata)
-        _mark_unobserved(image, seen)
+        mark_unobserved(image, seen)
         return image, seen, scaling
 
     def _mask(self, pair: Pair) -> Mask:
@@ -139,15 +138,6 @@ def _as_the_network_takes(image: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         return image
     with np.errstate(over="ignore"):
         return image.astype(np.float32)
-
-
-def _mark_unobserved(image: np.ndarray[Any, Any], seen: np.ndarray[Any, Any]) -> None:
-    """Make unobserved pixels 0 in all bands, and no others: an observed 0 becomes the smallest number above it."""
-    image[:, ~seen] = 0
-    floating = image.dtype.kind == "f"
-    dark = seen & ~(np.abs(image) >= TINY if floating else image).any(axis=0)
-    if dark.any():
-        image[:, dark] = max(TINY, float(np.finfo(image.dtype).tiny)) if floating else 1
 
 
 def _size(array: np.ndarray[Any, Any]) -> str:

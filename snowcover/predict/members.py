@@ -1,0 +1,160 @@
+"""The networks that map a window together, on one device: models, flips and turns."""
+
+import contextlib
+import copy
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from snowcover.models.mapper import SnowMapper
+from snowcover.predict.plan import Layout
+from snowcover.predict.windows import Window
+from snowcover.prepare.positions import Array, Floats
+from snowcover.versions import raw_tensor
+
+GPU_BATCH = 8
+D4 = tuple((turns, flipped) for flipped in (False, True) for turns in range(4))  # of a square
+Conversion = tuple[Floats, Floats]
+
+
+def devices(wanted: str) -> list[torch.device]:
+    """All GPUs of this machine, or what else it is to be: auto, cpu, gpu, mps, or torch's own name of one."""
+    if wanted == "auto":
+        wanted = "gpu" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    if wanted == "gpu":
+        return [torch.device("cuda", index) for index in range(torch.cuda.device_count())]
+    return [torch.device(wanted)]
+
+
+class Members:
+    """All members, on one device."""
+
+    def __init__(
+        self, mappers: Sequence[SnowMapper], flips: bool, layout: Layout, device: torch.device,
+        conversion: Conversion | None = None,
+    ) -> None:  # fmt: skip
+        self._device, self._layout = device, layout
+        self._mappers = [ready(mapper, device) for mapper in mappers]
+        self._views = D4 if flips else D4[:1]
+        self._conversion = conversion and [torch.tensor(np.asarray(part), dtype=torch.float32) for part in conversion]
+
+    @property
+    def channels(self) -> int:
+        """The mean, and with several members their standard deviation."""
+        return 1 if len(self._mappers) * len(self._views) == 1 else 2
+
+    def map(self, windows: Sequence[Window]) -> list[tuple[Window, Array | None]]:
+        """Beside each window what the members say of its support, [K, support_px, support_px] float32."""
+        raw = [window.raw for window in windows if window.raw is not None]
+        answers = iter(self.probabilities(np.stack(raw)) if raw else ())
+        start, length = self._layout.context_px - self._layout.ramp_px, self._layout.support_px
+        part = np.s_[:, start : start + length, start : start + length]
+        return [(window, None if window.raw is None else next(answers)[part]) for window in windows]
+
+    def probabilities(self, raw: Array) -> Array:
+        """Raw windows [B, C, h, w] -> [B, K, h, w] float32."""
+        with torch.inference_mode(), _mixed_precision(self._device):
+            tiles = self._converted(raw_tensor(raw).to(self._device, non_blocking=True))
+            said = torch.stack([_seen_so(mapper, tiles, *view) for mapper in self._mappers for view in self._views])
+            layers = [said.mean(0)] if self.channels == 1 else [said.mean(0), said.std(0, unbiased=False)]
+            return torch.stack(layers, dim=1).cpu().numpy()
+
+    def _converted(self, raw: Tensor) -> Tensor:
+        """Stored numbers of the scene as those that the models were trained on; what is observed stays so."""
+        raw = raw.float()
+        if self._conversion is None:
+            return raw
+        factor, summand = (part.to(raw.device).reshape(-1, 1, 1) for part in self._conversion)
+        observed = (raw != 0).any(dim=1, keepdim=True)
+        numbers = raw * factor + summand
+        dark = observed & (numbers == 0).all(dim=1, keepdim=True)
+        return torch.where(observed, numbers + dark * torch.finfo(torch.float32).tiny, 0.0)
+
+
+def _seen_so(mapper: nn.Module, tiles: Tensor, turns: int, flipped: bool) -> Tensor:
+    """Probability [B, h, w] of tiles that are turned, and flipped, on the way in and back on the way out."""
+    seen = torch.rot90(tiles.flip(-1) if flipped else tiles, turns, (-2, -1))
+    said = torch.rot90(mapper(seen), -turns, (-2, -1))
+    return said.flip(-1) if flipped else said
+
+
+def _mixed_precision(device: torch.device) -> AbstractContextManager[Any]:
+    if device.type != "cuda":
+        return contextlib.nullcontext()
+    capable = torch.cuda.get_device_capability(device) >= (8, 0)  # before Ampere bfloat16 is emulated
+    return torch.autocast("cuda", torch.bfloat16 if capable else torch.float16)
+
+
+class _Probability(nn.Module):
+    """A mapper that answers for unobserved pixels, too: their neighbours may need it."""
+
+    def __init__(self, mapper: SnowMapper) -> None:
+        super().__init__()
+        self.mapper = mapper
+
+    def forward(self, raw: Tensor) -> Tensor:
+        return self.mapper.logits(raw)[:, 0].float().sigmoid()
+
+
+@lru_cache(maxsize=16)
+def ready(mapper: SnowMapper, device: torch.device) -> nn.Module:
+    """Raw windows [B, C, h, w] -> probability [B, h, w], made quick; on a device, the mapper itself is left alone."""
+    own = copy.deepcopy(mapper).eval().requires_grad_(False)
+    fold_batch_norms(own)
+    own = own.to(device)
+    if device.type == "cuda":
+        own = own.to(memory_format=torch.channels_last)
+    return _Probability(own)
+
+
+def fold_batch_norms(mapper: SnowMapper) -> None:
+    """Let convolutions do the work of the batch norms that follow them, in place.
+
+    Which follow which is seen by running the network once; if it then answers otherwise, because of something between
+    the two, it stays as it was.
+    """
+    network, bands = mapper.network, mapper.mean.numel()
+    example = torch.randn(1, bands, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        try:
+            before = network(example)
+            pairs = _followed(network, example)
+        except Exception:  # of a network that takes no such tile: it is run as it is
+            return
+        original = copy.deepcopy(network)
+        for convolution, norm in pairs:
+            _replace(network, convolution, nn.utils.fuse_conv_bn_eval(convolution, norm))
+            _replace(network, norm, nn.Identity())
+        if not torch.allclose(network(example), before, rtol=1e-3, atol=1e-3):
+            mapper.network = original
+
+
+def _followed(network: nn.Module, example: Tensor) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
+    """Convolutions that are used once, with the batch norm that takes their very answer."""
+    made: dict[int, tuple[nn.Conv2d, Tensor]] = {}
+    pairs: list[tuple[nn.Conv2d, nn.BatchNorm2d]] = []
+
+    def see(module: nn.Module, inputs: tuple[Tensor, ...], answer: Tensor) -> None:
+        if type(module) is nn.Conv2d:
+            made[id(answer)] = module, answer  # kept, so that no other tensor gets its id
+        elif type(module) is nn.BatchNorm2d and module.track_running_stats and id(inputs[0]) in made:
+            pairs.append((made[id(inputs[0])][0], module))
+
+    kinds = (nn.Conv2d, nn.BatchNorm2d)
+    hooks = [module.register_forward_hook(see) for module in network.modules() if isinstance(module, kinds)]
+    network(example)
+    for hook in hooks:
+        hook.remove()
+    return pairs
+
+
+def _replace(network: nn.Module, old: nn.Module, new: nn.Module) -> None:
+    for parent in network.modules():
+        for name, child in parent.named_children():
+            if child is old:
+                setattr(parent, name, new)

@@ -1,0 +1,122 @@
+"""Where windows lie on a network's grid: that of its training tiles, counted in pixels from the map's corner."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from snowcover.data.tiles import HALF_WORLD_M, Bounds, Tile
+from snowcover.models.mapper import SIDE_DIVISOR
+from snowcover.prepare.extent import boxes
+from snowcover.prepare.positions import Grid
+
+LEAST_CONTEXT_PX = 32
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How large windows are, and how they overlap.
+
+    A window's core is of `stride_px`; the network sees `context_px` more above and left of it, and fills up to
+    `window_px` below and right. Of what it answers, what is farther than `ramp_px` from the core is dropped; from
+    there to `ramp_px` inside the core its weight rises from 0 to 1, as its neighbour's falls.
+    """
+
+    stride_px: int
+    window_px: int
+    context_px: int
+    ramp_px: int
+    shift_px: tuple[int, int] = (0, 0)
+    """across and down, of cores from the tiles' grid"""
+
+    @property
+    def support_px(self) -> int:
+        """Side of the part that is not dropped."""
+        return self.stride_px + 2 * self.ramp_px
+
+
+def around_tiles(tile_size: int, context_px: int | None = None, shift_px: tuple[int, int] = (0, 0)) -> Layout:
+    """Cores are the training tiles, and the network sees a margin of their neighbours: half as many pixels are
+    computed again as with windows of a tile's size, and a tile's middle gets what its own prediction is."""
+    least = max(LEAST_CONTEXT_PX, tile_size // 8) if context_px is None else context_px
+    window = -(-(tile_size + 2 * least) // SIDE_DIVISOR) * SIDE_DIVISOR
+    return Layout(tile_size, window, (window - tile_size) // 2, least // 2, shift_px)
+
+
+def of_tile_size(tile_size: int, shift_px: tuple[int, int] = (0, 0)) -> Layout:
+    """Windows of the tiles' size on their grid and between, for networks that take no other."""
+    quarter = tile_size // 4
+    across, down = shift_px
+    return Layout(tile_size - 2 * quarter, tile_size, quarter, quarter // 2, (across + quarter, down + quarter))
+
+
+@dataclass(frozen=True)
+class Box:
+    """Pixels from (left, top) to before (right, bottom); beyond the map's width it goes on as after its left edge."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The windows of one scene."""
+
+    zoom: int
+    tile_size: int
+    layout: Layout
+    scene: Box
+    """what the scene touches"""
+
+    @property
+    def world_px(self) -> int:
+        return self.tile_size << self.zoom
+
+    @property
+    def rows(self) -> range:
+        return self._windows(self.scene.top, self.scene.bottom, self.layout.shift_px[1])
+
+    @property
+    def columns(self) -> range:
+        return self._windows(self.scene.left, self.scene.right, self.layout.shift_px[0])
+
+    def _windows(self, low: int, high: int, shift: int) -> range:
+        """Those whose support touches the scene."""
+        stride, ramp = self.layout.stride_px, self.layout.ramp_px
+        return range((low - shift - ramp) // stride, -(-(high - shift + ramp) // stride))
+
+    def core(self, row: int, column: int) -> tuple[int, int]:
+        """Left and top of a window's core."""
+        across, down = self.layout.shift_px
+        return column * self.layout.stride_px + across, row * self.layout.stride_px + down
+
+    def tiles(self) -> Iterator[tuple[int, int]]:
+        """Row and column of the tiles that the scene touches, row by row."""
+        size, scene = self.tile_size, self.scene
+        for row in range(scene.top // size, -(-scene.bottom // size)):
+            for column in range(scene.left // size, -(-scene.right // size)):
+                yield row, column
+
+    def tile(self, row: int, column: int) -> Tile:
+        return Tile(self.zoom, column % (1 << self.zoom), row)
+
+
+def plan(grid: Grid, zoom: int, tile_size: int, layout: Layout) -> Plan | None:
+    """The windows over a scene; None where Web Mercator does not reach it."""
+    parts = boxes(grid)
+    if not parts:
+        return None
+    world_px = tile_size << zoom
+    left, right = parts[0][0], parts[-1][2] + (2 * HALF_WORLD_M if len(parts) == 2 else 0)
+    top, bottom = max(part[3] for part in parts), min(part[1] for part in parts)
+    return Plan(zoom, tile_size, layout, _box((left, bottom, right, top), world_px))
+
+
+def _box(bounds: Bounds, world_px: int) -> Box:
+    scale = world_px / (2 * HALF_WORLD_M)
+    left, bottom, right, top = bounds
+    edges = (left + HALF_WORLD_M, HALF_WORLD_M - top, right + HALF_WORLD_M, HALF_WORLD_M - bottom)
+    low = [math.floor(edge * scale + 1e-6) for edge in edges[:2]]
+    high = [math.ceil(edge * scale - 1e-6) for edge in edges[2:]]
+    return Box(low[0], max(low[1], 0), max(high[0], low[0] + 1), min(max(high[1], low[1] + 1), world_px))
