@@ -10,6 +10,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn, configure_log, run_job, setup_globals
+from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
@@ -98,7 +99,7 @@ class SnowcoverLauncher(Launcher):
 
         from snowcover_launch.sweep import Sweep
 
-        self._sweep = self._sweep or Sweep(self.config, self.run_here)
+        self._sweep = self._sweep or Sweep(self.config, self.run_here, self._hw_of)
         returns: list[JobReturn] = self._sweep.run(composed, swept)
         return returns
 
@@ -128,6 +129,14 @@ class SnowcoverLauncher(Launcher):
         given = OverridesParser.create().parse_overrides(list(self.config.hydra.overrides.task))
         fixed = {override.get_key_element() for override in given if not override.is_sweep_override()}
         return [[override for override in one if override.partition("=")[0] not in fixed] for one in job_overrides]
+
+    def _hw_of(self, name: str) -> dict[str, Any]:
+        """The keys of hw that `hw=NAME` composes, whatever this command sets; none where there is no such file."""
+        try:
+            config = self.hydra_context.config_loader.load_sweep_config(self.config, [f"hw={name}"])
+        except HydraException:
+            return {}
+        return dict(config.hw)
 
     def _composed(self, number: int, overrides: Sequence[str]) -> DictConfig:
         config = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))

@@ -16,7 +16,12 @@ class CredentialsRefused(Unreachable):
 
 
 class NoCapacity(BackendError):
-    """No machine of that type can be had now; later there may be one."""
+    """No machine of that type can be had now; later there may be one, or one of another type is there at once."""
+
+    def __init__(self, message: str, pause_s: float | None = None) -> None:
+        """`pause_s` is the time after which the job is submitted again; None: as long as others' jobs may take."""
+        super().__init__(message)
+        self.pause_s = pause_s
 
 
 class NotFound(BackendError):

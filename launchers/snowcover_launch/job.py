@@ -126,6 +126,8 @@ class Job(BaseModel):
     overrides: list[str] = Field(default_factory=list)
     """everything that was changed of the defaults, as it may be kept and shown"""
     config: JobConfig | None = Field(default=None, exclude=True, repr=False)
+    alternatives: list[JobConfig] = Field(default_factory=list, exclude=True, repr=False)
+    """its config for each machine that may take it, in order; `config` is the one that is tried"""
     composed: DictConfig | None = Field(default=None, exclude=True, repr=False)
     """with Hydra's own node"""
 

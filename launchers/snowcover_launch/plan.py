@@ -97,6 +97,7 @@ def _job(composed: DictConfig, swept: Sequence[str], backend: Callable[[str], Ba
         experiment=config.experiment_name,
         folder=os.path.relpath(folder, composed.hydra.sweep.dir),
         tracking_uri=config.tracking.uri,
+        max_silent_minutes=config.hw.max_silent_minutes,
         overrides=[without_password(as_typed(override)) for override in composed.hydra.overrides.task],
         config=config,
         composed=composed,

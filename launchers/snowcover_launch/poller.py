@@ -114,8 +114,8 @@ class JobPoller:
                 one.schedule_next_poll(False, 0)
                 return
             except NoCapacity as error:
-                if wait_for_capacity:
-                    self._wait_for_capacity(one, error, CAPACITY_PAUSE_S)
+                if wait_for_capacity or error.pause_s == 0:
+                    self._wait_for_capacity(one, error, CAPACITY_PAUSE_S if error.pause_s is None else error.pause_s)
                 else:
                     self._end(one, State.NOT_STARTED, on_end, reason=str(error))
             except UserError as error:

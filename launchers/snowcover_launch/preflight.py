@@ -46,6 +46,7 @@ def format_plan(batch: Sequence[Job], prices: Prices) -> str:
 
 def _row(job: Job) -> tuple[str, ...]:
     machine = f"{job.machines} x {job.machine}" if job.machines > 1 else job.machine
+    machine = ", else ".join([machine, *(str(other.hw.instance_type) for other in job.alternatives[1:])])
     at_most = "unknown" if job.highest_usd is None else f"{job.highest_usd:.2f} USD"
     if job.adopted:
         at_most = f"nothing: {job.name} " + ("is complete" if job.state.has_ended else "runs already")

@@ -4,8 +4,9 @@ import logging
 import math
 import os
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -35,9 +36,13 @@ class NoObjective(UserError):
 class Sweep:
     """Jobs that belong together, on whatever backends: this code knows none of them."""
 
-    def __init__(self, config: DictConfig, run_here: Callable[[DictConfig], JobReturn]) -> None:
-        """`config` is the sweep's own, before any of its jobs is composed."""
+    def __init__(
+        self, config: DictConfig, run_here: Callable[[DictConfig], JobReturn],
+        hw_of: Callable[[str], Mapping[str, Any]],
+    ) -> None:  # fmt: skip
+        """`config` is the sweep's own, before any of its jobs is composed; `hw_of` what `hw=NAME` composes."""
         self._run_here = run_here
+        self._hw_of = hw_of
         self._name = secrets.token_hex(3)  # no other sweep has it, not even one of the same second
         self._folder = Path(config.hydra.sweep.dir)
         self._optimizes = config.hydra.sweeper._target_ != BASIC_SWEEPER
@@ -75,7 +80,7 @@ class Sweep:
     def _backends_for(self, composed: DictConfig) -> Backends:
         if self._backends is None:
             prices = read_prices(OmegaConf.select(composed, "launch.prices"))
-            self._backends = Backends(SweepContext(self._name, self._folder, prices), self._run_here)
+            self._backends = Backends(SweepContext(self._name, self._folder, prices, self._hw_of), self._run_here)
         return self._backends
 
     def _file(self, batch: Sequence[Job]) -> JobsFile:

@@ -9,7 +9,9 @@ from snowcover.config import HwConfig
 from snowcover_launch.backends.sagemaker.fallback import UnfitFallback, configs_to_try, typed_hw_keys
 from snowcover_launch.backends.sagemaker.machine_check import UnfitMachine
 from snowcover_launch.config import JobConfig
+from tests.launcher.launching import Launching
 from tests.making import compose
+from tests.sagemaker import SageMaker
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +21,8 @@ def hw_files() -> dict[str, dict[str, Any]]:
 
 def tried(hw_files: Mapping[str, Mapping[str, Any]], *fallback: str, **typed: Any) -> list[HwConfig]:
     hw = HwConfig(**{**hw_files["g5"], "fallback": list(fallback), **typed})
-    return [each.hw for each in configs_to_try(JobConfig.model_construct(hw=hw), hw_files, set(typed))]
+    found = configs_to_try(JobConfig.model_construct(hw=hw), lambda name: hw_files.get(name, {}), set(typed))
+    return [each.hw for each in found]
 
 
 def test_each_machine_is_used_as_its_own_file_says_in_the_order_given(hw_files: Any) -> None:
@@ -64,3 +67,28 @@ def test_a_fallback_that_could_not_take_the_job_is_refused_before_anything_is_se
 def test_the_jobs_own_machine_is_held_against_the_table_too(hw_files: Any) -> None:
     with pytest.raises(UnfitMachine, match=r"hw\.devices=4"):
         tried(hw_files, "g6_12x", devices=4)
+
+
+def test_a_job_without_a_machine_is_started_on_the_next_with_a_config_for_that(launching: Launching) -> None:
+    def end(sagemaker: SageMaker, name: str, staged: Mapping[str, Any]) -> None:
+        if staged["hw"]["instance_type"] == "ml.g5.xlarge":
+            sagemaker.finish(name, "Failed", failure_reason="CapacityError: Unable to provision requested ML compute")
+        else:
+            sagemaker.finish(name, result={"objective": 0.5, "run_id": "none"})
+
+    with launching.ending_jobs(end):
+        done = launching.train("hw=g5", "hw.fallback=[ml.g5.2xlarge,ml.g4dn.xlarge]", "hw.keep_alive_minutes=30")
+    assert done.status == 0, done.err
+    assert "ml.g5.xlarge, else ml.g5.2xlarge, else ml.g4dn.xlarge" in done.out
+    first, second = launching.sagemaker.requests
+    assert first["ResourceConfig"]["InstanceType"] == "ml.g5.xlarge"
+    assert second["ResourceConfig"]["InstanceType"] == "ml.g5.2xlarge"
+    assert launching.sagemaker.staged(second["TrainingJobName"])["hw"]["data_workers"] == 8
+    assert second["ResourceConfig"]["KeepAlivePeriodInSeconds"] == 1800
+    assert first["CheckpointConfig"] == second["CheckpointConfig"]
+
+
+def test_a_machine_that_could_not_do_it_is_refused_before_anything_is_sent(launching: Launching) -> None:
+    assert launching.told("hw=g5", "hw.devices=4").startswith("hw.devices=4: ml.g5.xlarge has 1 A10G GPU")
+    assert "hw.fallback: g55 is no cloud instance" in launching.told("hw=g5", "hw.fallback=[g6,g55]")
+    assert not launching.sagemaker.requests

@@ -1,9 +1,9 @@
 """What every place where jobs run can do: all that a sweep, its poller and `jobs` know of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from snowcover_launch.cost import Prices
 from snowcover_launch.job import Job, Report
@@ -18,6 +18,8 @@ class SweepContext:
     folder: Path
     """where jobs.json lies"""
     prices: Prices
+    hw_of: Callable[[str], Mapping[str, Any]] = lambda _: {}
+    """the keys of hw that `hw=NAME` composes; empty where there is no such file"""
 
 
 @dataclass(frozen=True)

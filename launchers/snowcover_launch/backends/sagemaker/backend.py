@@ -23,8 +23,11 @@ from snowcover_launch.backends.sagemaker.account_check import (
     refuse_incomplete_account,
     refuse_local_only,
 )
+from snowcover_launch.backends.sagemaker.fallback import configs_to_try, typed_hw_keys
 from snowcover_launch.backends.sagemaker.limits import check_limits
-from snowcover_launch.cost import cost
+from snowcover_launch.backends.sagemaker.machine_check import machine_warnings
+from snowcover_launch.config import JobConfig
+from snowcover_launch.cost import Cost, cost, dearest
 from snowcover_launch.errors import NoCapacity, NotFound, Unreachable
 from snowcover_launch.images.labels import check_image
 from snowcover_launch.job import Job, Report, State
@@ -52,6 +55,7 @@ class SageMakerBackend:
         self._context = context
         self._place = place
         self._logs: dict[str, JobLog | None] = {}
+        self._warned: set[str] = set()
         found = commit()
         self._commit = found.sha if found else None
 
@@ -70,21 +74,27 @@ class SageMakerBackend:
         if place != (self._place or place):
             raise MissingAccount("The jobs of one sweep run in one account: do not sweep aws.region or aws.profile.")
         self._place = place
-        what = cost(config.hw, self._context.prices, self.account.region)
-        job.machine, job.machines, job.spot = str(config.hw.instance_type), config.hw.instance_count, config.hw.spot
-        job.usd_per_hour, job.highest_usd = what.usd_per_hour, what.highest_usd
+        job.alternatives = configs_to_try(config, self._context.hw_of, typed_hw_keys(job.overrides))
+        for warning in dict.fromkeys(said for each in job.alternatives for said in machine_warnings(each)):
+            if warning not in self._warned:
+                log.warning(warning)
+            self._warned.add(warning)
+        job.highest_usd = dearest([self._cost(each) for each in job.alternatives]).highest_usd
         job.own_store = config.tracking.uri.startswith("sqlite:")
         self._name(job, request.config_digest(config), 1)
-        check_limits(self._request(job))
+        for each in reversed(job.alternatives):  # ends with the job's own
+            self._use(job, each)
+            check_limits(self._request(job))
 
     def validate(self, jobs: Sequence[Job]) -> None:
         with self._refreshing_credentials():
             for name in sorted({str(job.planned_config.aws.bucket) for job in jobs}):
                 bucket.refuse_other_region(self.account, name)
-            images = {(request.image_uri(job.planned_config), job.planned_config.hw.image): job for job in jobs}
-            for (uri, _), job in images.items():
+            configs = [config for job in jobs for config in job.alternatives]
+            images = {(request.image_uri(config), config.hw.image): config for config in configs}
+            for (uri, _), config in images.items():
                 if uri is not None:
-                    check_image(self.account, uri, job.planned_config.hw)
+                    check_image(self.account, uri, config.hw)
 
     def find(self, jobs: Sequence[Job]) -> Mapping[Job, Found]:
         found: dict[Job, Found] = {}
@@ -135,6 +145,10 @@ class SageMakerBackend:
                 # Else another command had the same idea, and was first.
                 ours = taken.is_ours or not state.was_there or self._started(state)
         except QuotaExceeded as error:
+            if (other := self._next_alternative(job)) is not None:
+                self._use(job, other)
+                self._name_again(job)
+                raise NoCapacity(f"{error} Next it asks for {job.machine}.", pause_s=0) from error
             numbers = QUOTA.search(str(error))
             if numbers is not None and int(numbers[1]) >= int(numbers[2]):
                 raise NoCapacity(str(error)) from error  # others have the machines now; they will come free
@@ -166,12 +180,12 @@ class SageMakerBackend:
 
     def retry(self, job: Job) -> float | None:
         attempt = job.attempt + 1
-        if job.config is None or job.adopted or attempt >= CAPACITY_ATTEMPTS:
+        if job.config is None or job.adopted or attempt >= CAPACITY_ATTEMPTS * len(job.alternatives):
             return None
-        checkpoints = job.checkpoints
-        self._name(job, job.digest, attempt + 1)
-        job.checkpoints = checkpoints
-        return CAPACITY_PAUSE_S * 2 ** (attempt - 1)
+        other = self._next_alternative(job)
+        self._use(job, other or job.alternatives[0])
+        self._name_again(job)
+        return 0 if other else CAPACITY_PAUSE_S * 2 ** (attempt // len(job.alternatives) - 1)
 
     # What it left
 
@@ -185,6 +199,26 @@ class SageMakerBackend:
             return results.fetch(self.account, job, job.folder_below(self._context.folder))
 
     # Parts
+
+    def _cost(self, config: JobConfig) -> Cost:
+        return cost(config.hw, self._context.prices, self.account.region)
+
+    def _use(self, job: Job, config: JobConfig) -> None:
+        """Let a job ask for the machine of this config."""
+        hw = config.hw
+        job.config, job.machine, job.machines, job.spot = config, str(hw.instance_type), hw.instance_count, hw.spot
+        job.usd_per_hour = self._cost(config).usd_per_hour
+
+    def _next_alternative(self, job: Job) -> JobConfig | None:
+        """The machine to ask for where this one is not to be had; None after the last."""
+        place = job.alternatives.index(job.planned_config) + 1
+        return job.alternatives[place] if place < len(job.alternatives) else None
+
+    def _name_again(self, job: Job) -> None:
+        """The next attempt, which goes on in the same checkpoints."""
+        checkpoints = job.checkpoints
+        self._name(job, job.digest, job.attempt + 2)
+        job.checkpoints = checkpoints
 
     def _name(self, job: Job, digest: str, number: int) -> None:
         job.digest, job.attempt = digest, number - 1

@@ -1,6 +1,6 @@
 """The machines that a job may run on, in order: its own, then those of hw.fallback. Pure."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from snowcover.errors import UserError
@@ -17,12 +17,12 @@ class UnfitFallback(UserError):
 
 
 def configs_to_try(
-    config: JobConfig, hw_files: Mapping[str, Mapping[str, Any]], typed: Collection[str]
+    config: JobConfig, hw_of: Callable[[str], Mapping[str, Any]], typed: Collection[str]
 ) -> list[JobConfig]:
     """The job on its own machine and on each of hw.fallback, all held against the table of machines.
 
     Args:
-        hw_files: for each name in hw.fallback that is no instance type, the `hw` that `hw=NAME` composes.
+        hw_of: gives the keys of hw that `hw=NAME` composes; none where there is no such file.
         typed: keys of hw that the user gave for this job, such as precision: they hold on each machine.
 
     Raises:
@@ -32,7 +32,7 @@ def configs_to_try(
     refuse_unfit_machine(config)
     found = [config]
     for name in config.hw.fallback:
-        other = _on(config, name, _machine_keys(name, hw_files), typed)
+        other = _on(config, name, _machine_keys(name, hw_of), typed)
         if other.hw.instance_type in {each.hw.instance_type for each in found}:
             raise UnfitFallback(f"hw.fallback: {name} is {other.hw.instance_type} once more; leave it out.")
         found.append(other)
@@ -45,7 +45,7 @@ def typed_hw_keys(overrides: Collection[str]) -> set[str]:
     return {key.removeprefix("hw.") for key in keys if key.startswith("hw.")}
 
 
-def _machine_keys(name: str, hw_files: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
+def _machine_keys(name: str, hw_of: Callable[[str], Mapping[str, Any]]) -> Mapping[str, Any]:
     if name.startswith("ml."):
         if name not in machines():
             raise UnfitFallback(
@@ -53,12 +53,13 @@ def _machine_keys(name: str, hw_files: Mapping[str, Mapping[str, Any]]) -> Mappi
                 "conf/hw and name that."
             )
         return machines()[name].best_use
-    if hw_files.get(name, {}).get("backend") != "sagemaker":
+    keys = hw_of(name)
+    if keys.get("backend") != "sagemaker":
         raise UnfitFallback(
             f"hw.fallback: {name} is no cloud instance: give what hw= takes for one (g6, g4dn_12x...), or an instance "
             "type (ml.g5.2xlarge)."
         )
-    return hw_files[name]
+    return keys
 
 
 def _on(config: JobConfig, name: str, machine: Mapping[str, Any], typed: Collection[str]) -> JobConfig:
