@@ -94,7 +94,10 @@ def facts(job: Job, state: JobState, region: str) -> tuple[dict[str, str], dict[
     metrics: dict[str, float] = {}
     if state.billable_s is not None:
         metrics["job_billable_seconds"] = state.billable_s * job.machines
-        cost = Cost(job.usd_per_hour, job.machines, 0).of_seconds(state.billable_s)
+        waited_s = state.warm_pool_s or 0
+        if waited_s:
+            metrics["job_warm_pool_seconds"] = waited_s * job.machines
+        cost = Cost(job.usd_per_hour, job.machines, 0).of_seconds(state.billable_s + waited_s)
         if cost is not None:
             metrics["job_cost_usd"] = cost
     if job.spot and state.billable_s is not None and state.training_s:

@@ -1,26 +1,27 @@
 """What jobs may cost at most, and what they did cost."""
 
+from dataclasses import replace
+
 import pytest
 
 from snowcover.config import HwConfig
-from snowcover_launch.config import JobConfig
+from snowcover_launch.aws.training_jobs import JobState
 from snowcover_launch.cost import Cost, Prices, cost, dearest
+from snowcover_launch.job import Job
+from snowcover_launch.results import facts
 
 
-class Priced:
-    """As much of a job as a price needs."""
-
-    def __init__(self, **hw: object) -> None:
-        plain = {"accelerator": "gpu", "devices": 1, "precision": "auto", "data_workers": 4}
-        machine = {"backend": "sagemaker", "instance_type": "ml.g5.xlarge", **plain, **hw}
-        self.config = JobConfig.model_construct(hw=HwConfig.model_validate(machine))
+def hw(**changes: object) -> HwConfig:
+    plain = {"accelerator": "gpu", "devices": 1, "precision": "auto", "data_workers": 4}
+    machine = {"backend": "sagemaker", "instance_type": "ml.g5.xlarge", **plain, **changes}
+    return HwConfig.model_validate(machine)
 
 
 PRICES = Prices(as_of="2026-01-01", usd_per_hour={"us-west-2": {"ml.g5.xlarge": 1.5, "ml.g5.2xlarge": 2.0}})
 
 
-def highest(**hw: object) -> float | None:
-    return cost(Priced(**hw), PRICES, "us-west-2").highest_usd  # type: ignore[arg-type]
+def highest(**changes: object) -> float | None:
+    return cost(hw(**changes), PRICES, "us-west-2").highest_usd
 
 
 def test_the_highest_cost_counts_machines_and_the_time_that_they_are_kept_and_no_retries() -> None:
@@ -35,6 +36,21 @@ def test_billable_seconds_are_of_one_machine_and_billed_for_each() -> None:
     assert Cost(1.5, 1, 10).of_seconds(3600) == 1.5
     assert Cost(1.5, 3, 10).of_seconds(3600) == 4.5
     assert Cost(None, 3, 10).of_seconds(3600) is None
+
+
+def test_a_job_cost_what_its_machines_computed_and_waited_for_the_next_one() -> None:
+    record = Job(
+        number=0, name="snowcover-x", title="x", backend="sagemaker", experiment="x", folder="0", tracking_uri="x",
+        machine="ml.g5.xlarge", machines=2, usd_per_hour=1.5, spot=True,
+    )  # fmt: skip
+    state = JobState("snowcover-x", "", "Completed", "Completed", None, None, None, 4000, 3000, None)
+    _, metrics = facts(record, state, "us-west-2")
+    assert metrics["job_billable_seconds"] == 6000
+    assert metrics["job_cost_usd"] == pytest.approx(2 * 1.5 * 3000 / 3600)
+    assert metrics["job_spot_saving"] == pytest.approx(0.25)  # of one machine, as DescribeTrainingJob's own formula
+    _, metrics = facts(record, replace(state, warm_pool_s=600), "us-west-2")
+    assert metrics["job_warm_pool_seconds"] == 1200
+    assert metrics["job_cost_usd"] == pytest.approx(2 * 1.5 * 3600 / 3600)
 
 
 def test_a_job_with_other_machines_to_fall_back_on_may_cost_as_much_as_the_dearest() -> None:

@@ -1,5 +1,7 @@
 """Training jobs as AWS has them, whatever the command that looks at them wanted."""
 
+from datetime import timedelta
+
 from snowcover_launch.aws import training_jobs
 from snowcover_launch.aws.session import Account
 from tests.aws.asking import request
@@ -23,3 +25,17 @@ def test_a_job_of_a_name_is_started_once_and_tells_what_it_is_and_whose(sagemake
         assert (state.spot, state.instance_type, state.instance_count) == (True, "ml.p2.xlarge", 1)
     assert training_jobs.started_by(account, found, "aaaaaa")
     assert not training_jobs.started_by(account, found, "bbbbbb")
+    assert found.warm_pool_s is None
+
+
+def test_a_job_tells_how_long_its_machines_waited_for_the_next_one(sagemaker: SageMaker) -> None:
+    account = Account(sagemaker.region, None)
+    asked = request(sagemaker)
+    resources = asked["ResourceConfig"] | {"KeepAlivePeriodInSeconds": 600}
+    training_jobs.start(account, asked | {"ResourceConfig": resources})
+    name = asked["TrainingJobName"]
+    assert training_jobs.describe(account, name).warm_pool_s is None
+    sagemaker.finish(name)
+    assert training_jobs.describe(account, name).warm_pool_s == 0
+    sagemaker.job(name).ended -= timedelta(hours=1)  # type: ignore[operator]
+    assert training_jobs.describe(account, name).warm_pool_s == 600

@@ -36,7 +36,7 @@ class JobState:
     ended: datetime | None
     training_s: int | None
     billable_s: int | None
-    """of one machine"""
+    """of one machine; AWS bills as many for each"""
     model: str | None
     """s3:// uri of model.tar.gz"""
     spot: bool | None = None
@@ -45,6 +45,8 @@ class JobState:
     instance_count: int | None = None
     checkpoints: str | None = None
     """s3:// folder that it keeps its checkpoints in"""
+    warm_pool_s: int | None = None
+    """that each machine has waited for a next job since, billed as well; None where it keeps none, or nobody knows"""
     was_there: bool = False
     """`start` found it created already: by an earlier try of ours, or by another command"""
 
@@ -120,7 +122,7 @@ def _state(job: Any) -> JobState:
         return None if isinstance(value, Unassigned) else value
 
     artifacts, resources = given(job.model_artifacts), given(job.resource_config)
-    checkpoints = given(job.checkpoint_config)
+    checkpoints, warm_pool = given(job.checkpoint_config), given(job.warm_pool_status)
     return JobState(
         name=job.training_job_name,
         arn=given(job.training_job_arn) or "",
@@ -136,4 +138,5 @@ def _state(job: Any) -> JobState:
         spot=bool(given(job.enable_managed_spot_training)),
         instance_type=given(resources.instance_type) if resources is not None else None,
         instance_count=given(resources.instance_count) if resources is not None else None,
+        warm_pool_s=given(warm_pool.resource_retained_billable_time_in_seconds) if warm_pool is not None else None,
     )
