@@ -98,6 +98,8 @@ class Job(BaseModel):
     """of one machine, as the price table had it"""
     highest_usd: float | None = None
     """the most that it can cost; None where no price is known"""
+    unpriced: list[str] = Field(default_factory=list, exclude=True)
+    """types of machine that may take it and have no known price"""
     cost_usd: float | None = None
     """what it has cost, once that is known"""
     max_silent_minutes: float | None = None

@@ -38,10 +38,20 @@ def format_plan(batch: Sequence[Job], prices: Prices) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     if paid := [job for job in jobs if job.costs]:
-        known = [job.highest_usd for job in paid if job.highest_usd is not None]
-        sum_up = f"{sum(known):.2f} USD" if len(known) == len(paid) else "unknown, for a price is missing"
-        lines.append(f"at most {sum_up} in all (prices of {prices.as_of}, without storage)")
+        lines.append(f"at most {_format_whole(paid)} (prices of {prices.as_of}, without storage)")
     return "\n".join(f"  {line}" for line in lines)
+
+
+def _format_whole(paid: Sequence[Job]) -> str:
+    """What all may cost together, or which price is missing."""
+    known = [job.highest_usd for job in paid if job.highest_usd is not None]
+    if len(known) == len(paid):
+        return f"{sum(known):.2f} USD in all"
+    lacking = ", ".join(sorted({machine for job in paid for machine in job.unpriced}))
+    rest = (
+        f"{sum(known):.2f} USD for {len(known)} of {len(paid)} jobs, and unknown for the others" if known else "unknown"
+    )
+    return f"{rest}: there is no price of {lacking} in this region, unless you give launch.prices=FILE"
 
 
 def _row(job: Job) -> tuple[str, ...]:

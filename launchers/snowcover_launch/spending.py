@@ -24,7 +24,9 @@ class Spending:
         self._jobs += new
 
     def _refuse_beyond(self, limit_usd: float, new: Sequence[Job]) -> None:
-        if unknown := sorted({job.machine for job in new if job.highest_usd is None}):
+        if unknown := sorted(
+            {each for job in new if job.highest_usd is None for each in job.unpriced or [job.machine]}
+        ):
             raise TooExpensive(
                 f"launch.max_cost_usd={limit_usd:g} cannot be kept: the price table lacks {', '.join(unknown)} in "
                 "this region; add it to a table of your own and give launch.prices=FILE."

@@ -8,7 +8,9 @@ from snowcover.config import HwConfig
 from snowcover_launch.aws.training_jobs import JobState
 from snowcover_launch.cost import Cost, Prices, cost, dearest
 from snowcover_launch.job import Job
+from snowcover_launch.preflight import _format_whole
 from snowcover_launch.results import facts
+from snowcover_launch.spending import Spending, TooExpensive
 
 
 def hw(**changes: object) -> HwConfig:
@@ -58,3 +60,18 @@ def test_a_job_with_other_machines_to_fall_back_on_may_cost_as_much_as_the_deare
     assert dearest([cheap, dear]) is dear
     assert dearest([cheap, unknown, dear]) is unknown
     assert pytest.approx(10) == dearest([cheap]).highest_usd
+
+
+def test_what_has_no_known_price_is_told_before_it_surprises() -> None:
+    def job(number: int, highest_usd: float | None, *unpriced: str) -> Job:
+        return Job(
+            number=number, title="x", backend="sagemaker", experiment="x", folder="0", tracking_uri="x",
+            machine="ml.g5.xlarge", highest_usd=highest_usd, unpriced=list(unpriced),
+        )  # fmt: skip
+
+    assert _format_whole([job(0, 15), job(1, 20)]) == "35.00 USD in all"
+    told = _format_whole([job(0, 15), job(1, None, "ml.p3.2xlarge"), job(2, 20)])
+    assert told.startswith("35.00 USD for 2 of 3 jobs, and unknown for the others: there is no price of ml.p3.2xlarge")
+    assert _format_whole([job(0, None, "ml.p5.4xlarge")]).startswith("unknown: there is no price of ml.p5.4xlarge")
+    with pytest.raises(TooExpensive, match=r"cannot be kept: the price table lacks ml\.p3\.2xlarge in"):
+        Spending().admit([job(0, None, "ml.p3.2xlarge")], 100)

@@ -79,7 +79,9 @@ class SageMakerBackend:
             if warning not in self._warned:
                 log.warning(warning)
             self._warned.add(warning)
-        job.highest_usd = dearest([self._cost(each) for each in job.alternatives]).highest_usd
+        costs = {str(each.hw.instance_type): self._cost(each) for each in job.alternatives}
+        job.highest_usd = dearest(list(costs.values())).highest_usd
+        job.unpriced = [machine for machine, what in costs.items() if what.highest_usd is None]
         job.own_store = config.tracking.uri.startswith("sqlite:")
         self._name(job, request.config_digest(config), 1)
         for each in reversed(job.alternatives):  # ends with the job's own
