@@ -123,14 +123,14 @@ def test_a_key_for_a_disk_is_sent_only_where_the_disk_takes_one() -> None:
     for machine, takes_one in (("p2", True), ("cpu_m5", True), ("p3", True), ("g4dn", False), ("g5", False),
                                ("g6e", False), ("p4d", False), ("p5_4x", False)):  # fmt: skip
         made = job(f"hw={machine}", "aws.kms_key=alias/snow")
-        sent = request.training_job_request(made, "snowcover-x", {})
+        sent = request.training_job_request(made, {})
         assert ("VolumeKmsKeyId" in sent["ResourceConfig"]) == takes_one, machine
         assert sent["OutputDataConfig"]["KmsKeyId"] == "alias/snow"
 
 
 def test_the_request_keeps_machines_and_retries_as_the_config_says() -> None:
-    made = job("hw.keep_alive_minutes=30", "hw.retries=3", "hw.fallback=[g6]", "hw.max_silent_minutes=90")
-    sent = request.training_job_request(made, "snowcover-x", {})
+    made = job("hw.keep_alive_minutes=30", "hw.retries=3", "hw.fallback=[ml.g5.2xlarge]", "hw.max_silent_minutes=90")
+    sent = request.training_job_request(made, {})
     check_limits(sent)
     assert sent["ResourceConfig"]["KeepAlivePeriodInSeconds"] == 1800
     assert sent["RetryStrategy"] == {"MaximumRetryAttempts": 3}
