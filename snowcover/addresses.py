@@ -7,13 +7,38 @@ from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from snowcover.secrets import masked_uri
+
 # scheme://user:password@/path?key=value; a path that begins with a slash is absolute
 SQLITE = re.compile(r"(?P<head>sqlite(?:\+\w+)?://[^/]*/)(?P<path>[^?]*)(?P<options>\?.*)?", re.DOTALL)
 
 
-def without_password(uri: str) -> str:
-    """The address as it may be shown and kept."""
-    return re.sub(r"//[^/@]*@", "//***@", uri)
+class StoreAddress(str):
+    """An MLflow store's address as it may be shown and kept: whatever is made of this text, no secret is in it.
+
+    Only what opens the store (snowcover.tracking) asks for the real one; that is in this process's memory alone.
+    """
+
+    _real: str
+
+    def __new__(cls, real: str) -> "StoreAddress":
+        made = super().__new__(cls, masked_uri(real))
+        made._real = real
+        return made
+
+    def __copy__(self) -> "StoreAddress":
+        return self
+
+    def __deepcopy__(self, memo: object) -> "StoreAddress":
+        return self
+
+    def __reduce__(self) -> tuple[type, tuple[str]]:  # a pickle may leave this process
+        return str, (str(self),)
+
+
+def real(uri: str) -> str:
+    """The address with its secrets, for who opens the store."""
+    return uri._real if isinstance(uri, StoreAddress) else uri
 
 
 def sqlite_path(uri: str) -> Path | None:

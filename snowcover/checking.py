@@ -82,13 +82,15 @@ def check_given(schema: type[S], config: DictConfig, given: Iterable[str]) -> No
         ConfigError: as `check`, of the keys in `given` alone.
     """
     values = OmegaConf.to_container(config, resolve=False)
+    known = set()
     for key in given:
-        with suppress(OmegaConfBaseException):  # what refers to a swept key
+        with suppress(OmegaConfBaseException):  # what refers to a swept key, or to the job that it is of
             _put(values, key.split("."), OmegaConf.select(config, key))
+            known.add(key)
     try:
         schema.model_validate(values)
     except ValidationError as error:
-        ours = [one for one in error.errors() if ".".join(map(str, one["loc"])) in set(given)]
+        ours = [one for one in error.errors() if ".".join(map(str, one["loc"])) in known]
         if ours:
             raise ConfigError("; ".join(_problem(schema, problem) for problem in ours) + ".") from error
 

@@ -5,14 +5,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import setup_globals
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from snowcover.command import Command, PassedThrough
+from snowcover.secret_arguments import hide_secrets_of_config
 
 
 class CheckFirst(Callback):
@@ -30,12 +32,12 @@ class CheckFirst(Callback):
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """What is the same for all jobs; each job is checked by the launcher, when the sweeper has said what it is."""
         from snowcover.checking import check_given
-        from snowcover.overrides import texts_quoted
+        from snowcover.overrides import given_overrides, texts_quoted
         from snowcover.writable import refuse_unwritable
 
-        with _passing_through(), known_to_hydra(config, None):
+        with _passing_through(), known_to_hydra(config, None), _of_no_job():
             expand_tilde(config, "sweep")
-            parsed = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
+            parsed = OverridesParser.create().parse_overrides(given_overrides(config.hydra))
             fixed = {one.key_or_group for one in parsed if not one.is_sweep_override()}
             check_given(self._command.schema(), config, fixed)
             refuse_unwritable(self._command.places(config))
@@ -43,6 +45,7 @@ class CheckFirst(Callback):
                 with open_dict(config):
                     quoted = texts_quoted([f"{key}={value}" for key, value in params.items()], self._command.schema)
                     config.hydra.sweeper.params = dict(one.split("=", 1) for one in quoted)
+        hide_secrets_of_config(config)  # which the sweeper writes into its folder
 
 
 def expand_tilde(config: DictConfig, mode: str) -> None:
@@ -74,6 +77,20 @@ def known_to_hydra(config: DictConfig, folder: str | Path | None) -> Iterator[No
     finally:
         HydraConfig.instance().cfg = before
         OmegaConf.set_readonly(config.hydra, False)
+
+
+@contextmanager
+def _of_no_job() -> Iterator[None]:
+    """Within the block `${hydra:job.num}` has no value: each job will have its own. Hydra itself gives None for it."""
+    OmegaConf.register_new_resolver(
+        "hydra",
+        lambda path: OmegaConf.select(cast(DictConfig, HydraConfig.get()), path, throw_on_missing=True),
+        replace=True,
+    )
+    try:
+        yield
+    finally:
+        setup_globals()
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ from omegaconf.errors import OmegaConfBaseException
 from snowcover.arguments import config_folder, options_first
 from snowcover.errors import LostProcess, Stopped, UserError
 from snowcover.overrides import texts_quoted
+from snowcover.secret_arguments import hide_secrets
+from snowcover.terminal import safe, without_secrets
 
 if TYPE_CHECKING:
     from snowcover.checking import Section
@@ -86,7 +89,7 @@ def run(command: Command) -> None:
         root = str(config_root(command.config_name))
         main = hydra.main(version_base="1.3", config_path=root, config_name=command.config_name)(job)
         try:
-            arguments = texts_quoted(options_first(sys.argv[1:]), command.schema)
+            arguments = texts_quoted(hide_secrets(options_first(sys.argv[1:])), command.schema)
             if folder := config_folder(arguments):
                 sys.path.append(os.path.abspath(folder))  # a class beside the file that names it is found
             with _arguments(arguments):
@@ -118,18 +121,20 @@ def ending_in_a_sentence(config_name: str, failure_file: Path | None = None) -> 
     """
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     logging.getLogger("botocore").setLevel(logging.WARNING)  # each client of AWS tells where it found credentials
-    try:
-        yield
-    except (KeyboardInterrupt, Stopped) as stop:
-        _end(str(stop) or "Stopped by Ctrl-C.", 128 + getattr(stop, "signal_number", signal.SIGINT))
-    except (Exception, LostProcess) as error:
-        told = sentence(error, config_name)
-        if failure_file is not None:
-            with contextlib.suppress(FileExistsError), failure_file.open("x", encoding="utf-8") as file:
-                file.write(told)
-        if wants_traceback:
-            raise
-        _end(told, 1)
+    with without_secrets():
+        try:
+            yield
+        except (KeyboardInterrupt, Stopped) as stop:
+            _end(str(stop) or "Stopped by Ctrl-C.", 128 + getattr(stop, "signal_number", signal.SIGINT))
+        except (Exception, LostProcess) as error:
+            told = sentence(error, config_name)
+            if failure_file is not None:
+                with contextlib.suppress(FileExistsError), failure_file.open("x", encoding="utf-8") as file:
+                    file.write(told)
+            if wants_traceback:
+                traceback.print_exc()
+                sys.exit(1)
+            _end(told, 1)
 
 
 class Job:
@@ -152,7 +157,11 @@ class Job:
 
 
 def sentence(error: BaseException, config_name: str) -> str:
-    """What to tell the user of an error, in one sentence where it is theirs to mend."""
+    """What to tell the user of an error, in one sentence where it is theirs to mend; safe to be shown and kept."""
+    return safe(_sentence(error, config_name))
+
+
+def _sentence(error: BaseException, config_name: str) -> str:
     if isinstance(error, (UserError, LostProcess)):
         return str(error)
     if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in OF_THE_LAUNCHER:
@@ -178,7 +187,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 def _end(message: str, status: int) -> NoReturn:
     sys.stdout.flush()
-    print(message, file=sys.stderr)
+    print(safe(message), file=sys.stderr)
     sys.exit(status)
 
 

@@ -16,7 +16,6 @@ import lightning
 import numpy as np
 
 from snowcover import checkpoints, machine, records, report, storage
-from snowcover.addresses import without_password
 from snowcover.baseline import baseline
 from snowcover.config import Config
 from snowcover.data.gather import Tiles
@@ -145,7 +144,7 @@ def finish(config: Config, start: Beginning, result: dict[str, Any]) -> None:
     if not config.checkpoint.keep_last:
         start.last.unlink(missing_ok=True)
     records.mark_recorded(start.folder)
-    uri = without_password(config.tracking.uri)
+    uri = config.tracking.uri
     log.info(report.outcome(result["test"], result["best_epoch"], uri, start.folder, Path(result["checkpoint"])))
 
 

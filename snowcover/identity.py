@@ -13,6 +13,7 @@ from enum import Enum
 from typing import Any
 
 from snowcover.nested import flat
+from snowcover.secrets import masked_values
 
 JOB_DIGITS = 12  # of a job's digest, which is in its name
 
@@ -131,7 +132,7 @@ def changed_keys(now: Mapping[str, Any], then: Mapping[str, Any]) -> list[Change
 
 
 def _deciding(values: Mapping[str, Any], *wanted: Decides) -> Iterator[tuple[str, Any]]:
-    for key, value in flat(values):
+    for key, value in flat(masked_values(values)):  # another password makes no other run
         if (decides(key) or RUN) in wanted:  # what nobody knows may decide
             yield key, _plain(value)
 

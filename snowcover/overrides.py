@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from snowcover.errors import UserError
+from snowcover.secrets import masked
 
 Schema = Callable[[], Any]
 """What gives the class that says which keys are text; called only where one has to be known, for loading it is slow"""
@@ -49,9 +50,19 @@ def texts_quoted(arguments: Sequence[str], schema: Schema) -> list[str]:
 
 
 def as_typed(override: str) -> str:
-    """An override to be shown: without the quotes that `texts_quoted` gave it."""
+    """An override to be shown and kept: without the quotes that `texts_quoted` gave it, and without secrets."""
     key, _, value = override.partition("=")
-    return f"{key}={value[1:-1]}" if re.fullmatch(r"'[\w.+-]+'", value) else override
+    return masked(f"{key}={value[1:-1]}" if re.fullmatch(r"'[\w.+-]+'", value) else override)
+
+
+def given_overrides(hydra_node: Any, of: str = "task") -> list[str]:
+    """What was changed of the defaults, of the config itself or of Hydra's own node (`of="hydra"`).
+
+    As it was typed: what it refers to, such as `${hydra:job.num}`, is looked up for each job, when its config is used.
+    """
+    from omegaconf import OmegaConf
+
+    return [str(one) for one in list(OmegaConf.to_container(hydra_node.overrides[of], resolve=False) or ())]
 
 
 def _quoted(override: str, schema: Schema) -> str:

@@ -5,7 +5,10 @@ import os
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, PlainSerializer
+
+from snowcover.addresses import StoreAddress, real
+from snowcover.secrets import secrets_in_userinfo
 
 NAME_BYTES = 255  # of a file or folder, on every file system that we know of
 STORE = re.compile(r"(sqlite:///|file://|file:)(~.*)")
@@ -43,6 +46,17 @@ def store_expanded(uri: str) -> str:
     return found.group(1) + expanded(found.group(2)) if found else uri
 
 
+def _store(uri: str) -> StoreAddress:
+    uri = store_expanded(real(uri))
+    if any(re.search(r"[/?#@\s'\"]", secret) for secret in secrets_in_userinfo(uri)):
+        raise ValueError(
+            "the password in this address holds a sign that ends an address's password or host (one of / ? # @ quotes "
+            "and spaces), which each library reads in its own way: write it as % and its code, such as %2F for / and "
+            "%40 for @"
+        )
+    return StoreAddress(uri)
+
+
 def home_as_tilde(path: str) -> str:
     """The path as another machine may take it: with `~` in place of this user's home."""
     home = os.path.expanduser("~")
@@ -51,5 +65,5 @@ def home_as_tilde(path: str) -> str:
 
 Place = Annotated[str, AfterValidator(expanded)]
 """a path of this machine, or s3://..."""
-StoreUri = Annotated[str, AfterValidator(store_expanded)]
-"""an MLflow tracking URI"""
+StoreUri = Annotated[str, AfterValidator(_store), PlainSerializer(str)]
+"""an MLflow tracking URI, whose secrets `snowcover.addresses.real` knows"""

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from snowcover import pictures
-from snowcover.addresses import where_to_look, without_password
+from snowcover.addresses import where_to_look
 from snowcover.checkout import commit
 from snowcover.config import Config
 from snowcover.data.gather import Tiles
@@ -19,6 +19,7 @@ from snowcover.data.survey import SideFacts
 from snowcover.machine import Device
 from snowcover.metrics import epoch_number
 from snowcover.models.mapper import SnowMapper
+from snowcover.secrets import masked
 from snowcover.task import TestTotals
 from snowcover.versions import raw_tensor
 
@@ -42,7 +43,7 @@ def tags(overrides: Sequence[str], device: Device) -> dict[str, Any]:
     """What was changed, and what it ran on."""
     changed = (override.lstrip("+~").partition("=") for override in overrides)
     return {
-        **{f"override.{_tag_name(key)}": without_password(value) for key, _, value in changed},
+        **{f"override.{_tag_name(key)}": masked(value) for key, _, value in changed},
         **{f"version.{name}": version(name) for name in PACKAGES},
         "version.python": platform.python_version(),
         "device": device.name,

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from snowcover import checkpoints, machine, records, storage
-from snowcover.addresses import without_password
 from snowcover.config import Config, TrainerConfig
 from snowcover.errors import UserError
 from snowcover.identity import changed_keys, run_digest
 from snowcover.metrics import ends_with_best, patience_over
 from snowcover.records import Record
+from snowcover.secrets import masked_values
 
 log = logging.getLogger(__name__)
 
@@ -120,14 +120,13 @@ def keep_last(start: Beginning, run_id: str) -> None:
 
 
 def write_record(start: Beginning, config: Config, run_id: str) -> None:
-    now, uri = datetime.now(UTC).isoformat(), without_password(config.tracking.uri)
+    now, uri = datetime.now(UTC).isoformat(), str(config.tracking.uri)
     records.write(start.folder, Record(run_digest(config.model_dump()), run_id, uri, now))
 
 
 def public(config: Config) -> dict[str, Any]:
-    """The config as plain values to show and keep: a password in the tracking URI stays out of it."""
-    values = config.model_dump()
-    values["tracking"]["uri"] = without_password(values["tracking"]["uri"])
+    """The config as plain values to show and keep, without secrets: another password makes no other run."""
+    values: dict[str, Any] = masked_values(config.model_dump())
     return values
 
 

@@ -18,6 +18,7 @@ from snowcover.checking import ConfigError, Section, checked
 from snowcover.command import ending_in_a_sentence, nearest
 from snowcover.config import Config
 from snowcover.errors import UserError, first_line
+from snowcover.terminal import log_to_terminal
 
 BEST, LAST = "best.ckpt", "last.ckpt"  # as in snowcover.checkpoints, which loads torch
 USAGE = "usage: python -m snowcover.staged CONFIG RUN_FOLDER CHECKPOINT_DIR FAILURE_FILE"
@@ -138,7 +139,7 @@ def main() -> None:
     config_file, folder, checkpoint_dir, failure_file = map(Path, sys.argv[1:])
     # The other processes of one run have nothing to tell that the first does not.
     level = logging.INFO if int(os.environ.get("RANK", "0")) == 0 else logging.WARNING
-    logging.basicConfig(stream=sys.stdout, format="%(message)s", level=level)
+    log_to_terminal(level)
     logging.getLogger("matplotlib").setLevel(logging.WARNING)  # tells of each cache that a new machine has not got
     with ending_in_a_sentence("config", failure_file):
         run(config_file, folder, checkpoint_dir)

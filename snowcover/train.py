@@ -8,7 +8,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from snowcover.before_training import load_quietly, places, refuse_before_training
 from snowcover.command import Command, Finished, run, without_nodes
-from snowcover.overrides import as_typed
+from snowcover.overrides import as_typed, given_overrides
+from snowcover.secrets import masked_values
 
 if TYPE_CHECKING:
     from snowcover.config import Config
@@ -37,7 +38,7 @@ def check(composed: DictConfig) -> None:
     refuse_changed_texts(schema(), composed)
     own = without_nodes(composed, "hydra", *OF_THE_LAUNCHER)
     if OmegaConf.select(composed, "launch.dry_run"):
-        print(OmegaConf.to_yaml(own, resolve=True))
+        print(OmegaConf.to_yaml(OmegaConf.create(masked_values(OmegaConf.to_container(own, resolve=True)))))
         raise Finished
     config = check(Config, own)
     refuse_before_training(config, Path(composed.hydra.run.dir), places(composed))
@@ -53,7 +54,7 @@ def train(composed: DictConfig) -> float:
     config = check(Config, without_nodes(composed, *OF_THE_LAUNCHER))
     hydra_config = HydraConfig.get()
     folder = Path(os.path.relpath(hydra_config.runtime.output_dir))  # as short as the user would type it
-    return fit(config, folder, [as_typed(one) for one in hydra_config.overrides.task])
+    return fit(config, folder, [as_typed(one) for one in given_overrides(hydra_config)])
 
 
 def fit(config: "Config", folder: Path, overrides: list[str], own_store: bool = False) -> float:

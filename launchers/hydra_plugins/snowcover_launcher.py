@@ -17,6 +17,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from snowcover.checking_first import expand_tilde, known_to_hydra
+from snowcover.overrides import given_overrides
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ class HigherIsBetter(Callback):
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Before the sweeper is made; whoever gives a direction or a rate of their own keeps it."""
-        sweeper, given = config.hydra.sweeper, config.hydra.overrides.hydra
+        sweeper, given = config.hydra.sweeper, given_overrides(config.hydra, "hydra")
         ours = {"direction": "maximize", "max_failure_rate": 1.0}  # a failed trial is a failed trial, and no more
         for key, value in ours.items():
             if key in sweeper and not any(f"sweeper.{key}" in override for override in given):
@@ -126,7 +127,7 @@ class SnowcoverLauncher(Launcher):
 
     def _swept(self, job_overrides: Sequence[Sequence[str]]) -> list[list[str]]:
         """Of each job's overrides those that the sweep sets: the sweeper repeats what was fixed for all."""
-        given = OverridesParser.create().parse_overrides(list(self.config.hydra.overrides.task))
+        given = OverridesParser.create().parse_overrides(given_overrides(self.config.hydra))
         fixed = {override.get_key_element() for override in given if not override.is_sweep_override()}
         return [[override for override in one if override.partition("=")[0] not in fixed] for one in job_overrides]
 

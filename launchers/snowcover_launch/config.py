@@ -1,15 +1,17 @@
 """The launcher's keys: their types, ranges and meaning."""
 
-import re
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from snowcover.addresses import real
 from snowcover.checking import Section
 from snowcover.config import Config, Texts
+from snowcover.nested import flat
 from snowcover.paths import Place
+from snowcover.secrets import is_secret_value, masked, masked_values
 
-SECRET = re.compile(r"(?i)secret|token|passw|credential|access_key|api_?key")
+OWN_TAGS = "snowcover:"  # what the names of our tags on a job in AWS begin with, so that any other is the user's
 
 
 class LaunchConfig(Section):
@@ -57,20 +59,27 @@ class AwsConfig(Section):
     kms_key: str | None
     """KMS key that encrypts the job's disk and output; null: the account's default"""
     tags: Texts
-    """your own tags on every job, for example {project: snow, owner: ana}"""
+    """your own tags on every job, for example {project: snow, owner: ana}; ours begin with snowcover:"""
     environment: Texts
     """environment variables of the job; whoever may look at the job can read them"""
 
-    @field_validator("environment")
+    @field_validator("environment", "tags")
     @classmethod
-    def _holds_no_secret(cls, environment: dict[str, str]) -> dict[str, str]:
-        for name in environment:
-            if SECRET.search(name):
+    def _holds_no_secret(cls, given: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        for name, value in given.items():
+            if is_secret_value(name, value):
                 raise ValueError(
-                    f"{name} looks like a secret, which everybody who may see the job could read: give the job's role "
-                    "the right instead"
+                    f"{masked(name)} looks like a secret, which everybody who may see the job could read: give the "
+                    "job's role the right instead" + (", or another name" if info.field_name == "environment" else "")
                 )
-        return environment
+        return given
+
+    @field_validator("tags")
+    @classmethod
+    def _has_no_name_of_ours(cls, tags: dict[str, str]) -> dict[str, str]:
+        if ours := [name for name in tags if name.startswith(OWN_TAGS)]:
+            raise ValueError(f"tags that begin with {OWN_TAGS} are snowcover's own: give {ours[0]} another name")
+        return tags
 
 
 class JobConfig(Config):
@@ -78,3 +87,22 @@ class JobConfig(Config):
 
     aws: AwsConfig
     launch: LaunchConfig
+
+    @model_validator(mode="after")
+    def _sends_no_secret(self) -> "JobConfig":
+        """The config of a job elsewhere lies in S3 or in a folder, for everybody who may see the job."""
+        if self.hw.backend == "local":
+            return self
+        if real(self.tracking.uri) != self.tracking.uri:
+            raise ValueError(
+                "tracking.uri holds a password, which everybody who may see the job could read: give a server that "
+                "lets the job in by its network or its role (tracking=sagemaker_mlflow), or tracking=local"
+            )
+        values = self.model_dump(exclude={"aws", "launch"})
+        shown = dict(flat(masked_values(values)))
+        if keys := [key for key, value in flat(values) if shown[key] != value]:
+            raise ValueError(
+                f"{keys[0]} holds a secret, which everybody who may see the job could read: give the job's role the "
+                "right instead"
+            )
+        return self

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from snowcover.errors import UserError
+from snowcover.secrets import masked_values
 from snowcover_launch.job import Job, Report, State
 
 log = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ class JobsFile(BaseModel):
         self.folder.mkdir(parents=True, exist_ok=True)
         part = self.folder / f".{NAME}.{secrets.token_hex(4)}.part"
         try:
-            part.write_text(named.model_dump_json(indent=2))
+            part.write_text(json.dumps(masked_values(named.model_dump(mode="json")), indent=2))
             os.replace(part, self.folder / NAME)
         finally:
             part.unlink(missing_ok=True)

@@ -8,12 +8,11 @@ from pathlib import Path
 from hydra.core.utils import filter_overrides
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from snowcover.addresses import without_password
 from snowcover.before_training import load_quietly, places, refuse_before_training
 from snowcover.checking import check
 from snowcover.checking_first import known_to_hydra
 from snowcover.errors import UserError
-from snowcover.overrides import as_typed
+from snowcover.overrides import as_typed, given_overrides
 from snowcover.writable import refuse_unwritable
 from snowcover.yaml_texts import refuse_changed_texts
 from snowcover_launch.backends.base import Backend
@@ -98,7 +97,7 @@ def _job(composed: DictConfig, swept: Sequence[str], backend: Callable[[str], Ba
         folder=os.path.relpath(folder, composed.hydra.sweep.dir),
         tracking_uri=config.tracking.uri,
         max_silent_minutes=config.hw.max_silent_minutes,
-        overrides=[without_password(as_typed(override)) for override in composed.hydra.overrides.task],
+        overrides=[as_typed(override) for override in given_overrides(composed.hydra)],
         config=config,
         composed=composed,
     )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from snowcover.terminal import safe
 from snowcover_launch.job import State
 from snowcover_launch.poller import Watcher
 from snowcover_launch.tracked_job import TrackedJob
@@ -52,10 +53,10 @@ class LiveTable:
         """The lines are in the job's folder."""
 
     def trouble(self, sentence: str | None) -> None:
-        self._trouble = sentence
+        self._trouble = safe(sentence) if sentence else None
 
     def tell(self, sentence: str) -> None:
-        self._print(sentence)  # above the table
+        self._print(safe(sentence))  # above the table
 
     def __rich__(self) -> Any:
         from rich.console import Group
@@ -67,7 +68,7 @@ class LiveTable:
         for _ in range(3):
             table.add_column(no_wrap=True)
         for one in self._tracked:
-            table.add_row(f"  {one.job.number}", one.job.title, _status(one), _elapsed(one), one.epoch)
+            table.add_row(*map(safe, (f"  {one.job.number}", one.job.title, _status(one), _elapsed(one), one.epoch)))
         return Group(table, self._trouble) if self._trouble else table
 
 

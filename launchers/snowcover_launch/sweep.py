@@ -11,8 +11,9 @@ from typing import Any
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from snowcover.addresses import where_to_look, without_password
+from snowcover.addresses import where_to_look
 from snowcover.errors import UserError
+from snowcover.overrides import as_typed, given_overrides
 from snowcover_launch.backends import Backends
 from snowcover_launch.backends.base import Found, SweepContext
 from snowcover_launch.cost import read_prices
@@ -46,7 +47,7 @@ class Sweep:
         self._name = secrets.token_hex(3)  # no other sweep has it, not even one of the same second
         self._folder = Path(config.hydra.sweep.dir)
         self._optimizes = config.hydra.sweeper._target_ != BASIC_SWEEPER
-        self._title = " ".join(config.hydra.overrides.task)
+        self._title = " ".join(map(as_typed, given_overrides(config.hydra)))
         self._parents: ParentRuns | None = None
         self._backends: Backends | None = None
         self._spending = Spending()
@@ -130,7 +131,7 @@ class Sweep:
         assert job.composed is not None
         with open_dict(job.composed):
             done = JobReturn(
-                overrides=list(job.composed.hydra.overrides.task),
+                overrides=given_overrides(job.composed.hydra),
                 cfg=without_hydra(job.composed),
                 hydra_cfg=OmegaConf.masked_copy(job.composed, "hydra"),
                 working_dir=os.getcwd(),
@@ -153,5 +154,5 @@ def _format_ranking(batch: Sequence[Job]) -> str:
     lines = [
         f"  {'-' if job.objective is None else f'{job.objective:.4f}':<7}  {job.number}  {job.title}" for job in ranked
     ]
-    stores = sorted({without_password(job.tracking_uri) for job in batch})
+    stores = sorted({job.tracking_uri for job in batch})
     return "\n".join(["  val_iou  job", *lines, *(f"  look     {where_to_look(uri)}" for uri in stores)])

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from snowcover import storage
-from snowcover.addresses import without_password
 from snowcover.errors import first_line
 from snowcover.nested import flat
 from snowcover.predict import table
@@ -98,7 +97,7 @@ def _tags(config: Config, models: Sequence[TrainedModel]) -> Mapping[str, str]:
 
 def _params(config: Config) -> dict[str, Any]:
     values = config.model_dump(exclude={"tracking"})
-    values["model"] = [without_password(address) for address in config.models]
+    values["model"] = list(config.models)
     return dict(flat(values))
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from snowcover.addresses import sqlite_path, without_password
+from snowcover.addresses import sqlite_path
+from snowcover.secrets import masked_uri
 from snowcover.tracking.causes import CannotRecord
 
 log = logging.getLogger(__name__)
@@ -61,7 +62,7 @@ def check_place(uri: str, experiment: str, address: str) -> None:
 
 
 def _gone(uri: str, experiment: str, folder: Path) -> CannotRecord:
-    shown = without_password(uri)
+    shown = masked_uri(uri)
     if sqlite_path(uri) is None:  # the server has no place of its own for artifacts, and names a folder that it sees
         return CannotRecord(
             f"The server at {shown} keeps the artifacts of the experiment {experiment} in its own folder {folder}, "
@@ -82,7 +83,7 @@ def _refuse_read_only(uri: str, folder: Path) -> None:
             pass
     except OSError as error:
         raise CannotRecord(
-            f"MLflow cannot record at {without_password(uri)}: its artifact folder {folder} cannot be written "
+            f"MLflow cannot record at {masked_uri(uri)}: its artifact folder {folder} cannot be written "
             f"({error.strerror}): make it writable, or record elsewhere with tracking.uri=..."
         ) from error
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from mlflow.store.db import utils
 
-from snowcover.addresses import without_password
 from snowcover.errors import UserError, first_line
+from snowcover.secrets import masked, masked_uri, secrets_in
 
 SETTING = "tracking.uri=..."
 ANOTHER = f"give a store that can be reached and written with {SETTING}"
@@ -81,8 +81,9 @@ class Cause:
 def cannot_record(error: BaseException, uri: str) -> CannotRecord:
     """The one sentence of whatever went wrong with a store."""
     cause = _cause(error, uri)
-    reason = without_password(cause.reason)
-    return CannotRecord(f"MLflow cannot record at {without_password(uri)} ({reason}): {cause.way_out}")
+    # SQLAlchemy and requests repeat the address, whole or in parts.
+    reason = masked(cause.reason, secrets_in(uri))
+    return CannotRecord(f"MLflow cannot record at {masked_uri(uri)} ({reason}): {cause.way_out}")
 
 
 def is_locked(error: BaseException) -> bool:
@@ -109,7 +110,7 @@ def schema_cause(revision: str, uri: str) -> Cause:
         return Cause(
             "a newer MLflow made its tables", "install that version here, or record elsewhere with tracking.uri=..."
         )
-    shown = shlex.quote(without_password(uri))
+    shown = shlex.quote(masked_uri(uri))
     return Cause(
         "an older MLflow made its tables",
         f"copy it somewhere safe, then run `mlflow db upgrade {shown}`, or record elsewhere with tracking.uri=...",
@@ -121,7 +122,7 @@ def _cause(error: BaseException, uri: str) -> Cause:
     if found := SCHEMA.search(text) or UNKNOWN_SCHEMA.search(text):
         return schema_cause(found[1], uri)
     if found := DELETED_RUN.search(text):
-        shown = shlex.quote(without_password(uri))
+        shown = shlex.quote(masked_uri(uri))
         return Cause(
             f"the run {found[1]} was deleted",
             f"`MLFLOW_TRACKING_URI={shown} mlflow runs restore --run-id {found[1]}` brings it back, {GO_ON}",

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from mlflow.store.db.utils import _get_latest_schema_revision
 
-from snowcover.addresses import misread, sqlite_path, without_password
+from snowcover.addresses import misread, sqlite_path
+from snowcover.secrets import masked_uri
 from snowcover.tracking.causes import CannotRecord, Cause, schema_cause
 
 ELSEWHERE = "or record elsewhere with tracking.uri=..."
@@ -29,7 +30,7 @@ def check_database(uri: str) -> None:
         return
     if misread(uri):
         raise CannotRecord(
-            f"tracking.uri={without_password(uri)} has % or ? in its path, which an address cannot hold: rename that "
+            f"tracking.uri={masked_uri(uri)} has % or ? in its path, which an address cannot hold: rename that "
             "folder, or go into it and give tracking.uri=sqlite:///mlflow.db."
         )
     path = sqlite_path(uri)
@@ -54,7 +55,7 @@ def check_tables(uri: str) -> None:
 
 def _refuse(uri: str, cause: Cause | None) -> None:
     if cause is not None:
-        raise CannotRecord(f"MLflow cannot record at {without_password(uri)} ({cause.reason}): {cause.way_out}")
+        raise CannotRecord(f"MLflow cannot record at {masked_uri(uri)} ({cause.reason}): {cause.way_out}")
 
 
 def _cause(path: Path) -> Cause | None:

@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from snowcover.addresses import without_password
 from snowcover.errors import UserError, first_line
+from snowcover.secrets import masked, masked_uri, secrets_in
 from snowcover.tracking.causes import cannot_record, passes
 
 log = logging.getLogger(__name__)
@@ -47,12 +47,15 @@ class Patience:
                     raise cannot_record(error, self._uri) from error
                 if not told and waited + pause > TELL_AFTER_S:
                     told = True
-                    log.info("Waiting for MLflow at %s (%s).", without_password(self._uri), first_line(error))
+                    log.info("Waiting for MLflow at %s (%s).", masked_uri(self._uri), self._reason(error))
                 time.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE_S)
             else:
                 self._left_s = PATIENCE_S
                 return result
+
+    def _reason(self, error: BaseException) -> str:
+        return masked(first_line(error), secrets_in(self._uri))
 
     def renew(self, seconds: float | None = None) -> None:
         """Wait again at the next failure."""

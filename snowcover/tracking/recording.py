@@ -16,13 +16,14 @@ from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from mlflow.tracking import MlflowClient
 from mlflow.tracking.context.registry import resolve_tags
 
-from snowcover.addresses import absolute
+from snowcover.addresses import absolute, real
 from snowcover.errors import Stopped, first_line
+from snowcover.secrets import masked
 from snowcover.tracking import artifacts, models, store
 from snowcover.tracking.causes import is_locked
 from snowcover.tracking.environment import refuse_other_experiment, refuse_other_run
 from snowcover.tracking.patience import Patience
-from snowcover.tracking.store import BATCH, PARAMS, VALUE_LENGTH, run_tags
+from snowcover.tracking.store import BATCH, PARAMS, VALUE_LENGTH, run_tags, shown_values
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ class Recorder:
         return artifacts.local_folder(self._run.info.artifact_uri)
 
     def params(self, values: Mapping[str, Any]) -> None:
-        entries = [Param(key, str(value)[:VALUE_LENGTH]) for key, value in values.items()]
+        entries = [Param(key, value) for key, value in shown_values(values).items()]
         for start in range(0, len(entries), PARAMS):
             self._batch(params=entries[start : start + PARAMS])
 
@@ -85,7 +86,7 @@ class Recorder:
     def dataset(self, name: str, digest: str) -> None:
         """The manifest, as the run's dataset, once; MLflow takes 36 characters of its digest."""
         source = CodeDatasetSource({"manifest": "manifest.csv"})
-        entry = MetaDataset(source, name=name[:VALUE_LENGTH], digest=digest[:36])  # type: ignore[abstract]
+        entry = MetaDataset(source, name=masked(name)[:VALUE_LENGTH], digest=digest[:36])  # type: ignore[abstract]
         given = DatasetInput(entry._to_mlflow_entity(), [InputTag("mlflow.data.context", "training")])
         self._ask(lambda: self._client.log_inputs(self.run_id, [given]))
 
@@ -152,7 +153,7 @@ def recorded(
     Raises:
         CannotRecord: MLflow cannot be reached or written, or its environment names another run or experiment.
     """
-    uri = absolute(uri, Path.cwd())
+    uri = absolute(real(uri), Path.cwd())
     with store.addressed(uri):
         recorder = _begin(uri, experiment, name, run_id, tags or {}, own_store)
         monitor = _monitor(uri, recorder, recorder.run_id == run_id) if system_metrics else None
@@ -181,7 +182,7 @@ def _begin(
                 return client, _going_on(client, uri, experiment, run_id, tags)
             artifacts.check_place(uri, experiment, place.artifact_location)
             given = {tag.key: tag.value for tag in run_tags(tags)}
-            return client, client.create_run(place.experiment_id, tags=resolve_tags(given), run_name=name)
+            return client, client.create_run(place.experiment_id, tags=resolve_tags(given), run_name=masked(name))
 
     with store.told_as_a_sentence(uri):
         client, run = patience(begin, is_locked)  # a server that is away now may be a wrong address

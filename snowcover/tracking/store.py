@@ -16,8 +16,9 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from mlflow.tracking._tracking_service.utils import _use_tracking_uri
 
-from snowcover.addresses import sqlite_path
+from snowcover.addresses import real, sqlite_path
 from snowcover.errors import UserError
+from snowcover.secrets import masked_values
 from snowcover.tracking.artifacts import place_beside
 from snowcover.tracking.causes import CannotRecord, cannot_record
 from snowcover.tracking.database import check_database, check_tables
@@ -43,6 +44,7 @@ def reached(uri: str) -> Iterator[MlflowClient]:
     Raises:
         CannotRecord: whatever goes wrong with the store in the block.
     """
+    uri = real(uri)
     with told_as_a_sentence(uri), addressed(uri), _by_default(NO_LINKS):
         with little_patience():
             found = client(uri)
@@ -164,7 +166,12 @@ def refuse_wrong_tags(tags: Iterable[str]) -> None:
 
 
 def run_tags(values: Mapping[str, Any]) -> list[RunTag]:
-    return [RunTag(key, str(value)[:VALUE_LENGTH]) for key, value in values.items()]
+    return [RunTag(key, value) for key, value in shown_values(values).items()]
+
+
+def shown_values(values: Mapping[str, Any]) -> dict[str, str]:
+    """Values of tags or parameters as whoever sees the run may read them, and as long as MLflow takes them."""
+    return {key: str(value)[:VALUE_LENGTH] for key, value in masked_values(values).items()}
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from mlflow.entities import Metric
 from mlflow.tracking.context.registry import resolve_tags
 
 from snowcover.errors import first_line
+from snowcover.secrets import masked
 from snowcover.tracking.bringing import BRINGING
 from snowcover.tracking.store import Status, experiment_id, reached, run_tags
 
@@ -25,7 +26,7 @@ def open_sweep(uri: str, experiment: str, name: str, tags: Mapping[str, str]) ->
     """
     given = {tag.key: tag.value for tag in run_tags(tags)}
     with reached(uri) as client:
-        run = client.create_run(experiment_id(client, uri, experiment), tags=resolve_tags(given), run_name=name)
+        run = client.create_run(experiment_id(client, uri, experiment), tags=resolve_tags(given), run_name=masked(name))
     return run.info.run_id
 
 

@@ -14,10 +14,11 @@ from mlflow.entities import Run
 from mlflow.models import Model
 from mlflow.tracking import MlflowClient
 
-from snowcover.addresses import sqlite_path, without_password
+from snowcover.addresses import sqlite_path
 from snowcover.checkpoints import BadCheckpoint, load_with_sha256
 from snowcover.errors import UserError
 from snowcover.models.weights import pickled_weights
+from snowcover.secrets import masked_uri
 from snowcover.tracking.store import reached
 
 DEFAULT_URI = "sqlite:///mlflow.db"
@@ -71,7 +72,7 @@ def _run(client: MlflowClient, run_id: str, store: str) -> Run:
     except mlflow.MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
-        raise NoSuchRun(f"{without_password(store)} has no run {run_id}: name its store, tracking.uri=...") from error
+        raise NoSuchRun(f"{masked_uri(store)} has no run {run_id}: name its store, tracking.uri=...") from error
 
 
 def _model_files(address: str, scratch: str, store: str) -> Path:
@@ -80,9 +81,7 @@ def _model_files(address: str, scratch: str, store: str) -> Path:
     except mlflow.MlflowException as error:
         if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND"):
             raise
-        raise NoSuchRun(
-            f"{without_password(store)} has no model {address}: name its store, tracking.uri=..."
-        ) from error
+        raise NoSuchRun(f"{masked_uri(store)} has no model {address}: name its store, tracking.uri=...") from error
 
 
 def _of_run(client: MlflowClient, run: Run, scratch: str, store: str) -> Fetched:

@@ -20,7 +20,7 @@ from snowcover_launch.backends.base import SweepContext
 from snowcover_launch.backends.sagemaker import request
 from snowcover_launch.backends.sagemaker.job_names import parse_name
 from snowcover_launch.backends.sagemaker.limits import BeyondLimits, check_limits
-from snowcover_launch.config import JobConfig
+from snowcover_launch.config import AwsConfig, JobConfig
 from snowcover_launch.cost import read_prices
 from snowcover_launch.job import Job
 from snowcover_launch.plan import plan
@@ -220,7 +220,13 @@ def test_every_machine_makes_a_request_that_aws_takes(machine: str) -> None:
         (["aws.algorithm_arn=arn:aws:sagemaker:us-west-2:123456789012:algorithm/a"], r"are both given"),
         (["aws.role_arn=null", "aws.bucket=null", "aws.image_uri=null"],
          r"aws\.role_arn \(set SNOWCOVER_ROLE_ARN.*aws\.bucket \(set SNOWCOVER_BUCKET.*aws\.image_uri \(set SNOWC"),
+        (["tracking=server", "tracking.uri='postgresql://h/db?password=pw@'"], r"tracking\.uri holds a password"),
+        (["tracking=server", "tracking.uri=http://u:p/pw@mlflow.lab"], r"tracking\.uri: the password in this address"),
         (["aws.environment={DB_PASSWORD: x}"], r"DB_PASSWORD looks like a secret"),
+        (["aws.environment={MY_PWD: pw@}"], r"MY_PWD looks like a secret"),
+        (["aws.environment={DATABASE_URL: 'postgres://u:pw@h/db'}"], r"DATABASE_URL looks like a secret"),
+        (["aws.tags={wiki: 'http://u:pw@h'}"], r"aws\.tags: wiki looks like a secret"),
+        (["data.cache='http://u:pw@h'"], r"data\.cache holds a secret, which everybody"),
         (["+aws.rol=x"], r"aws\.rol: the config has no such key \(did you mean"),
         (["hw.max_wait_hours=3"], r"max_wait_hours is for spot=true"),
     ],
@@ -243,6 +249,20 @@ def test_a_job_is_told_of_no_home_and_has_the_same_digest_from_any(monkeypatch: 
     values = yaml.safe_load(texts.pop())
     assert values["data"]["cache"] == "~/cache"
     assert values["data"]["sources"][0]["scenes"] == "~/demo/scenes/*"
+
+
+def test_a_users_own_tags_stay_beside_ours_whatever_they_are_called() -> None:
+    made = job("aws.tags={project: snow, sweep: mine, experiment: e}", "experiment_name=tuolumne")
+    sent = request.training_job_request(made, request.aws_tags(made, "0a1b2c", "sha"))
+    assert {tag["Key"]: tag["Value"] for tag in sent["Tags"]} == {
+        "project": "snow", "sweep": "mine", "experiment": "e",
+        "snowcover:experiment": "tuolumne", "snowcover:sweep": "0a1b2c", "snowcover:git-commit": "sha",
+    }  # fmt: skip
+    check_limits(sent)
+    plain = request.training_job_request(job(), {})["Tags"]
+    assert plain == [{"Key": "project", "Value": "snowcover"}]  # which the account's launch policy wants
+    with pytest.raises(ValueError, match="tags that begin with snowcover: are snowcover's own"):
+        AwsConfig.model_validate(made.config.aws.model_dump() | {"tags": {"snowcover:sweep": "mine"}})
 
 
 def test_a_local_path_is_refused_for_a_job_however_it_is_written() -> None:

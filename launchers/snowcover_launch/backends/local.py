@@ -7,6 +7,9 @@ from pathlib import Path
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from snowcover.checking_first import known_to_hydra
+from snowcover.command import without_nodes
+from snowcover.secrets import masked_values
 from snowcover_launch.backends.base import Found
 from snowcover_launch.errors import NotFound
 from snowcover_launch.job import Job, Report, State
@@ -37,8 +40,9 @@ class LocalBackend:
 
     def describe(self, job: Job) -> str:
         assert job.composed is not None
-        without_hydra = OmegaConf.masked_copy(job.composed, [str(key) for key in job.composed if key != "hydra"])
-        return f"runs on this machine\n\n{OmegaConf.to_yaml(without_hydra, resolve=True)}"
+        with known_to_hydra(job.composed, job.folder_below(Path(job.composed.hydra.sweep.dir))):
+            values = OmegaConf.to_container(without_nodes(job.composed, "hydra"), resolve=True)
+        return f"runs on this machine\n\n{OmegaConf.to_yaml(OmegaConf.create(masked_values(values)))}"
 
     def submit(self, job: Job) -> Report:
         """Train to the end; raises what the training does."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from snowcover import __version__
 from snowcover.checkout import PACKAGE, code_digest, commit
 from snowcover.errors import UserError
+from snowcover.terminal import log_to_terminal
 from snowcover_launch.backends.sagemaker.request import PROJECT
 from snowcover_launch.images import engine
 from snowcover_launch.images.variants import VARIANTS
@@ -68,7 +69,7 @@ class Source:
 
 def main(arguments: list[str] | None = None) -> None:
     """Raises: UserError."""
-    logging.basicConfig(stream=sys.stdout, format="%(message)s", level=logging.INFO)
+    log_to_terminal()
     given = _parser().parse_args(arguments)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr] # in order with what Docker shows
     source = _source()

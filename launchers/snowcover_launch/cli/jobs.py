@@ -1,15 +1,14 @@
 """`python -m snowcover.jobs`: the jobs of this folder's sweeps."""
 
 import argparse
-import logging
 import math
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from snowcover.errors import UserError
+from snowcover.terminal import log_to_terminal, say
 from snowcover_launch.backends import Backends
 from snowcover_launch.backends.base import Backend, SweepContext
 from snowcover_launch.cost import read_prices
@@ -49,7 +48,7 @@ class Skipped:
             yield
         except UserError as error:
             self._names.append(job.name)
-            print(f"  {job.name}  {error}")
+            say(f"  {job.name}  {error}")
 
     def refuse(self) -> None:
         """Raises: JobsFailed: some were skipped."""
@@ -63,7 +62,7 @@ def main(arguments: list[str] | None = None) -> None:
     Raises: UserError
     """
     given = _parser().parse_args(arguments)
-    logging.basicConfig(stream=sys.stdout, format="%(message)s", level=logging.INFO)
+    log_to_terminal()
     given.run(_chosen(given.jobs, given.outputs), given)
 
 
@@ -87,7 +86,7 @@ def _chosen(words: Sequence[str], outputs: Path) -> list[Chosen]:
         said = f"{', '.join(unknown)}: no sweep's folder nor the beginning of a job's name (`jobs list` has them)"
         if not chosen:
             raise NoJobs(f"{said}.")
-        print(f"  {said}; the others have their turn")
+        say(f"  {said}; the others have their turn")
     return chosen
 
 
@@ -96,7 +95,7 @@ def _meant_by(word: str, files: Sequence[JobsFile]) -> Iterator[Chosen]:
         try:
             file = read_jobs(Path(word))
         except NoJobs as error:
-            print(f"  {error}")
+            say(f"  {error}")
             return
         yield Chosen(file, file.jobs)
         return
@@ -107,11 +106,11 @@ def _meant_by(word: str, files: Sequence[JobsFile]) -> Iterator[Chosen]:
 
 def _list(chosen: list[Chosen], given: argparse.Namespace) -> None:
     for one in chosen:
-        print(f"sweep {one.file.sweep}  {one.file.folder}")
+        say(f"sweep {one.file.sweep}  {one.file.folder}")
         for job in one.jobs:
             objective = "" if job.objective is None else f"  val_iou {job.objective:.4f}"
             status = job.state if job.state.has_ended else job.status or job.state
-            print(f"  {job.number}  {job.name}  {status}  {job.machine or job.backend}{objective}  {job.title}")
+            say(f"  {job.number}  {job.name}  {status}  {job.machine or job.backend}{objective}  {job.title}")
 
 
 def _show(chosen: list[Chosen], given: argparse.Namespace) -> None:
@@ -131,7 +130,7 @@ def _show(chosen: list[Chosen], given: argparse.Namespace) -> None:
                 "objects": job.prefix,
                 "files": one.file.folder_of(job),
             }
-            print("\n".join(f"  {name:<16} {value}" for name, value in rows.items() if value is not None), "\n")
+            say("\n".join(f"  {name:<16} {value}" for name, value in rows.items() if value is not None), "\n")
     skipped.refuse()
 
 
@@ -140,7 +139,7 @@ def _logs(chosen: list[Chosen], given: argparse.Namespace) -> None:
     for one, job in started:
         with skipped.job(job):
             for line in one.backend(job).logs(job):
-                print(f"{job.number}: {line}" if len(started) > 1 else line)
+                say(f"{job.number}: {line}" if len(started) > 1 else line)
     skipped.refuse()
 
 
@@ -151,9 +150,7 @@ def _wait(chosen: list[Chosen], given: argparse.Namespace) -> None:
     failed = []
     for one in chosen:
         if unsent := [job for job in one.jobs if job.state is State.PLANNED and job.twin_of is None]:
-            print(
-                f"{len(unsent)} jobs were never started; the command that sent the others starts them, and only them."
-            )
+            say(f"{len(unsent)} jobs were never started; the command that sent the others starts them, and only them.")
         sent = [job for job in one.jobs if job.may_run or job.twin_of is not None]
         errors = JobRunner(one.file, sent, one.backends).run(None, given.on_interrupt)
         failed += [job.name for job in sent if job.number in errors or math.isnan(job.objective or math.nan)]
@@ -167,10 +164,10 @@ def _stop(chosen: list[Chosen], given: argparse.Namespace) -> None:
         with skipped.job(job):
             backend = one.backend(job)
             if backend.poll(job).state.has_ended:
-                print(f"  {job.name} has ended")
+                say(f"  {job.name} has ended")
                 continue
             backend.stop(job)
-            print(f"  {job.name} was asked to stop; it saves its checkpoint first")
+            say(f"  {job.name} was asked to stop; it saves its checkpoint first")
     skipped.refuse()
 
 
@@ -179,10 +176,10 @@ def _fetch(chosen: list[Chosen], given: argparse.Namespace) -> None:
     for one, job in _each_started(chosen):
         with skipped.job(job):
             folders = one.backend(job).fetch(job)
-            print("\n".join(f"  {folder}" for folder in folders) or f"  {job.name} has left nothing yet")
+            say("\n".join(f"  {folder}" for folder in folders) or f"  {job.name} has left nothing yet")
             best = one.file.folder_of(job) / "model" / "best.ckpt"
             if best.is_file():
-                print(f"  start from it with checkpoint.init_from={best}")
+                say(f"  start from it with checkpoint.init_from={best}")
     skipped.refuse()
 
 
@@ -198,9 +195,9 @@ def _cost(chosen: list[Chosen], given: argparse.Namespace) -> None:
             metrics = one.backend(job).poll(job).metrics
             seconds, usd = metrics.get("job_billable_seconds"), metrics.get("job_cost_usd")
             told = "runs yet" if seconds is None else f"{seconds / 3600:.2f} h"
-            print(f"  {job.name}  {told}  {'unknown' if usd is None else f'{usd:.2f} USD'}")
+            say(f"  {job.name}  {told}  {'unknown' if usd is None else f'{usd:.2f} USD'}")
             known, unknown = known + (usd or 0), unknown + (usd is None)
-    print(f"  {known:.2f} USD in all" + (f", and {unknown} jobs of unknown cost" if unknown else ""))
+    say(f"  {known:.2f} USD in all" + (f", and {unknown} jobs of unknown cost" if unknown else ""))
     skipped.refuse()
 
 

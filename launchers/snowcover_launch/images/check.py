@@ -1,7 +1,6 @@
 """An image looked at from all sides, and trained in without any network, before anybody pays for a job in it."""
 
 import json
-import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,10 +12,11 @@ from snowcover import __version__
 from snowcover.checking import check
 from snowcover.command import conf_dir
 from snowcover.errors import UserError
+from snowcover.secrets import holds_secret, is_secret_value
 from snowcover_launch.backends.docker import lay_out, own_user
 from snowcover_launch.backends.sagemaker.request import OWN_STORE
 from snowcover_launch.cli.image import pip_settings
-from snowcover_launch.config import SECRET, JobConfig
+from snowcover_launch.config import JobConfig
 from snowcover_launch.images import engine
 from snowcover_launch.images.labels import CODE, COMMIT, VARIANT, VERSION
 from snowcover_launch.images.variants import VARIANTS, compiled_for
@@ -25,7 +25,6 @@ TINY = (
     "hw=cpu", "model=unet", "model.encoder_name=resnet18", "trainer.max_epochs=1", "tracking.system_metrics=false",
     f"tracking.uri={OWN_STORE}", "+data.generate.tiles_per_side=4", "+data.generate.tile_size=64",
 )  # fmt: skip
-ADDRESS_WITH_PASSWORD = re.compile(r"//[^/@\s]+@")
 LEFT = ("model/best.ckpt", "model/manifest.csv", "model/config.yaml", "output/data/result.json",
         "output/data/mlflow/mlflow.db")  # fmt: skip
 
@@ -74,10 +73,11 @@ def refuse_other_gpus(image: str, variant: str, flags: str) -> None:
 def _refuse_secrets(image: str, environment: list[str]) -> None:
     history = engine.asked("history", "--no-trunc", "--format", "{{.CreatedBy}}", image)
     for variable in environment:
-        if SECRET.search(variable.partition("=")[0]):
-            raise BrokenImage(f"{image} has the variable {variable.partition('=')[0]}, which looks like a secret.")
+        name, _, value = variable.partition("=")
+        if is_secret_value(name, value):
+            raise BrokenImage(f"{image} has the variable {name}, which looks like a secret.")
     for text in (history, *environment):
-        if ADDRESS_WITH_PASSWORD.search(text) or any(value in text for value in pip_settings().values()):
+        if holds_secret(text) or any(value in text for value in pip_settings().values()):
             raise BrokenImage(f"{image} holds the address of a package registry in its history or environment.")
 
 

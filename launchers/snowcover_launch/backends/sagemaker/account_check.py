@@ -1,6 +1,6 @@
 """What a config must say before SageMaker can be asked for anything. Asks nobody."""
 
-from snowcover.addresses import only_here, without_password
+from snowcover.addresses import only_here
 from snowcover.errors import UserError
 from snowcover_launch.config import AwsConfig, JobConfig
 
@@ -33,11 +33,6 @@ def refuse_local_only(config: JobConfig) -> None:
                 raise NotReachable(f"{key} names {place}, which is on this machine: {there} its s3://... instead.")
     if checkpoint.dir is not None:
         raise NotReachable("checkpoint.dir is for this machine: a job saves where SageMaker keeps its checkpoints.")
-    if without_password(tracking.uri) != tracking.uri:
-        raise NotReachable(
-            "tracking.uri holds a password, which everybody who may see the job could read: give a server that lets "
-            "the job in by its network or its role (tracking=sagemaker_mlflow), or tracking=local."
-        )
     if only_here(tracking.uri) and not tracking.uri.startswith("sqlite:"):
         raise NotReachable(
             f"tracking.uri={tracking.uri} is on this machine, where the job cannot reach it: give a server's address "

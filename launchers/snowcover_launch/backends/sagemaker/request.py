@@ -12,11 +12,12 @@ from snowcover.identity import job_digest
 from snowcover.paths import home_as_tilde
 from snowcover_launch.backends.sagemaker import job_names
 from snowcover_launch.backends.sagemaker.machines import has_local_disk
-from snowcover_launch.config import AwsConfig, JobConfig
+from snowcover_launch.config import OWN_TAGS, JobConfig
 from snowcover_launch.images.variants import VARIANTS
 from snowcover_launch.job import Job
 
 PROJECT = job_names.PROJECT
+PROJECT_TAG = "project"  # the account's launch policy wants one on each job; a user's own says more
 OWN_STORE = "sqlite:///mlflow.db"  # in the job's working folder; it comes with the job's output
 INPUT_CHANNEL = "config"
 CHECKPOINTS = "/opt/ml/checkpoints"
@@ -95,7 +96,7 @@ def training_job_request(job: Job, tags: Mapping[str, str]) -> dict[str, Any]:
         # What several machines tell each other is gradients and weights: encrypted, an epoch may take a little longer.
         "EnableInterContainerTrafficEncryption": hw.instance_count > 1,
         "Environment": dict(aws.environment),
-        "Tags": [{"Key": key, "Value": value} for key, value in {**aws.tags, **tags}.items()],
+        "Tags": [{"Key": key, "Value": value} for key, value in {PROJECT_TAG: PROJECT, **aws.tags, **tags}.items()],
     }
     if aws.kms_key:
         request["OutputDataConfig"]["KmsKeyId"] = aws.kms_key
@@ -169,9 +170,5 @@ def _stopping_condition(hw: HwConfig) -> dict[str, int]:
 
 def aws_tags(job: Job, sweep: str, commit: str | None) -> dict[str, str]:
     """What the job's bill and console page can be searched by."""
-    own = {"project": PROJECT, "experiment": job.experiment, "sweep": sweep}
-    return own | ({"git-commit": commit} if commit else {})
-
-
-def user_tags_in_use(aws: AwsConfig) -> set[str]:
-    return {"project", "experiment", "sweep", "git-commit"} & set(aws.tags)
+    own = {"experiment": job.experiment, "sweep": sweep} | ({"git-commit": commit} if commit else {})
+    return {f"{OWN_TAGS}{name}": value for name, value in own.items()}

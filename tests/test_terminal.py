@@ -1,0 +1,52 @@
+"""Foreign text on the terminal: it can be read, and do nothing else."""
+
+import logging
+import sys
+
+import pytest
+
+from snowcover.terminal import SafeFormatter, printable, safe, without_secrets
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("epoch=1/20\tval_iou=0.5\nüñ 雪", "epoch=1/20\tval_iou=0.5\nüñ 雪"),
+        ("\x1b[31mred\x1b[0m and \x1b[2J\x1b[1;1Hclean", "red and clean"),
+        ("\x1b]0;a title\x07text", "text"),
+        ("\x1b]8;;http://evil\x1b\\link\x1b]8;;\x1b\\", "link"),
+        ("\x1b]52;c;cm0gLXJm\x07clipboard", "clipboard"),
+        ("\x9b31mC1", "C1"),
+        (" 10%\r 20%\r 30%\n", " 30%\n"),
+        ("line\r\nnext\r", "line\nnext"),
+        ("bell\x07 back\x08 null\x00", "bell\\x07 back\\x08 null\\x00"),
+        ("invoice\u202efdp.exe", "invoice\\u202efdp.exe"),
+        ("half \ud800 a character", "half \\ud800 a character"),
+    ],
+)
+def test_control_characters_do_not_reach_the_terminal(text: str, shown: str) -> None:
+    assert printable(text) == shown
+    assert printable(shown) == shown
+
+
+def test_a_secret_cannot_hide_behind_control_characters() -> None:
+    assert safe("http://me:hun\x1b[0mter2@h") == "http://me:***@h"
+    assert safe("pass\x1b[0mword=hunter2") == "password=***"
+
+
+def test_every_line_of_a_log_is_safe_with_what_an_exception_says() -> None:
+    try:
+        raise ValueError("postgresql://me:hunter2@db is \x1b[31maway")
+    except ValueError:
+        record = logging.LogRecord("n", logging.INFO, "f", 1, "at %s", ("http://u:hunter2@h",), sys.exc_info())
+    told = SafeFormatter("%(message)s").format(record)
+    assert told.startswith("at http://u:***@h\nTraceback")
+    assert told.endswith("ValueError: postgresql://me:***@db is away")
+
+
+def test_whoever_prints_prints_no_secret(capsys: pytest.CaptureFixture[str]) -> None:
+    with without_secrets():
+        print("tracking.uri:", "http://u:hunter2@h")
+        sys.stderr.writelines(["token=hunter2\n"])
+        assert sys.stdout.isatty() is False
+    assert capsys.readouterr() == ("tracking.uri: http://u:***@h\n", "token=***\n")
