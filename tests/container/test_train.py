@@ -254,5 +254,5 @@ def test_two_hosts_train_one_run_as_one_host_does_with_twice_the_batch(
 
 
 def on_two(of_one: Config) -> Config:
-    two = {"place": "sagemaker", "instance_type": "ml.m5.large", "instance_count": 2}
+    two = {"backend": "sagemaker", "instance_type": "ml.m5.large", "instance_count": 2}
     return of_one.model_copy(update={"hw": of_one.hw.model_copy(update=two)})

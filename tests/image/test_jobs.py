@@ -73,7 +73,7 @@ def test_two_containers_train_one_run(built: Callable[[str], str], tmp_path: Pat
     names = ("127.0.0.1", "localhost")
     both = [Host(tmp_path / name, name, names, InImage(built("current"))) for name in names]
     run = config(*DEMO, *SMALL, "trainer.max_epochs=1")
-    two = {"place": "sagemaker", "instance_type": "ml.m5.large", "instance_count": 2}
+    two = {"backend": "sagemaker", "instance_type": "ml.m5.large", "instance_count": 2}
     for host in both:
         host.stage(run.model_copy(update={"hw": run.hw.model_copy(update=two)}))
         host.start()
