@@ -95,6 +95,11 @@ class JobPoller:
                 in_the_way.append(str(error))
         return in_the_way
 
+    def poll_once(self, jobs: Sequence[TrackedJob], on_end: Callable[[TrackedJob], None]) -> None:
+        """See what has become of jobs; `on_end` is called for each that has ended."""
+        for one in jobs:
+            self._poll(one, on_end)
+
     def _backend(self, one: TrackedJob) -> Backend:
         return self._backends[one.job.backend]
 

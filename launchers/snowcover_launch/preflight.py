@@ -23,6 +23,13 @@ def refuse_conflicting_keys(batch: Sequence[Job], backends: Mapping[str, Backend
         raise ConflictingKeys("An optimizing sweeper needs each job's result: leave launch.wait=true.")
     if not launch.wait and launch.max_parallel is not None:
         raise ConflictingKeys("launch.max_parallel starts the next job when one ends: leave launch.wait=true.")
+    for name in sorted({job.backend for job in batch}):
+        count, slots = sum(job.backend == name for job in batch), backends[name].slots
+        if not launch.wait and not backends[name].in_process and slots is not None and count > slots:
+            raise ConflictingKeys(
+                f"{count} jobs of hw.backend={name} run one after another, and somebody has to start the next: leave "
+                "launch.wait=true."
+            )
     for job in batch:
         if backends[job.backend].in_process and job.planned_config.hw.devices != 1:
             raise ConflictingKeys(f"Job {job.number}: a sweep trains each run here on one device: hw.devices=1.")

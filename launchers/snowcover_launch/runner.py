@@ -146,6 +146,9 @@ class JobRunner:
         elsewhere = [one for one in ours if one not in with_us]
         others = [one for one in poller.running if one.job.adopted]
         said = poller.stop(with_us)
+        if with_us and not said:  # they have ended with us, and nobody else imports what they left
+            poller.poll_once(with_us, self._ended)
+            said.append(f"{_several(with_us)} of this machine stopped; what was learned until then is kept.")
         if elsewhere:
             if (wanted or _asked(len(elsewhere), number)) == "stop":
                 in_the_way = poller.stop(elsewhere)

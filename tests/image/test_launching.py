@@ -55,8 +55,32 @@ def test_ctrl_c_stops_the_container_and_the_run(built: Callable[[str], str], sit
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=150)
     assert process.returncode == 130, errors
-    assert errors.strip().splitlines()[-1] == "Stopped by SIGINT."
-    assert "snowcover-unet" not in docker("ps", "--format", "{{.Names}}")
+    assert errors.strip().splitlines()[-1].startswith("Stopped by SIGINT; 1 job of this machine stopped")
+    assert "snowcover-" not in docker("ps", "--all", "--format", "{{.Names}}")
+    (run,) = runs(tmp_path)
+    assert run.info.status == "KILLED"
+    (folder,) = tmp_path.glob("outputs/snowcover/*/0")
+    assert {path.name for path in folder.iterdir()} >= {"model", "output", "checkpoints"}
+
+
+def test_a_container_whose_command_was_killed_is_taken_up_by_attach(
+    built: Callable[[str], str], site: Path, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "snowcover.train", *SMALL, sources(site), "hw=docker", "trainer.max_epochs=3",
+               f"aws.image_uri={built('current')}"]  # fmt: skip
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"}
+    )
+    assert process.stdout is not None
+    assert any("epoch=1/3" in line for line in process.stdout)
+    process.kill()
+    process.communicate()
+    attach = [sys.executable, "-m", "snowcover.jobs", "attach"]
+    done = subprocess.run(attach, cwd=tmp_path, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (run,) = runs(tmp_path)
+    assert run.info.status == "FINISHED"
+    assert "snowcover-" not in docker("ps", "--all", "--format", "{{.Names}}")
 
 
 def test_an_image_that_does_not_fit_or_is_not_there_is_refused_in_one_sentence(

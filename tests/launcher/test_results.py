@@ -6,9 +6,7 @@ import json
 import os
 import tarfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,6 +16,7 @@ from snowcover_launch import results
 from snowcover_launch.archive import BadArchive, unpack
 from snowcover_launch.aws.errors import Unreachable
 from snowcover_launch.aws.session import Account
+from snowcover_launch.job import Job, Report, State
 from snowcover_launch.job_files import CannotWriteFiles, new_files, put_files
 from tests.sagemaker import SageMaker
 from tests.servers import Bucket
@@ -25,21 +24,11 @@ from tests.servers import Bucket
 NAME = "snowcover-unet-000-abc"
 
 
-@dataclass
-class AJob:
-    """A job as jobs.json has it."""
-
-    prefix: str
-    checkpoints: str
-    name: str = NAME
-    experiment: str = "e"
-    machine: str = "ml.m5.large"
-    machines: int = 1
-    spot: bool = False
-    usd_per_hour: float | None = None
-    tracking_uri: str = "sqlite:///mlflow.db"
-    own_store: bool = False
-    tags: dict[str, str] = field(default_factory=dict)
+def a_job(prefix: str, checkpoints: str = "") -> Job:
+    return Job(
+        number=0, name=NAME, title="", backend="sagemaker", experiment="e", folder="0", prefix=prefix,
+        checkpoints=checkpoints, tracking_uri="sqlite:///mlflow.db",
+    )  # fmt: skip
 
 
 def archive(members: Mapping[str, bytes | tarfile.TarInfo]) -> bytes:
@@ -180,17 +169,17 @@ def account(sagemaker: SageMaker) -> Account:
 
 
 @pytest.fixture
-def job(sagemaker: SageMaker) -> AJob:
+def job(sagemaker: SageMaker) -> Job:
     prefix = f"{sagemaker.bucket.uri}/snowcover/e/{NAME}"
-    return AJob(prefix, f"{prefix}/checkpoints")
+    return a_job(prefix, f"{prefix}/checkpoints")
 
 
-def key(job: AJob, kind: str) -> str:
+def key(job: Job, kind: str) -> str:
     return f"{job.prefix.split('/', 3)[3]}/output/{job.name}/output/{kind}.tar.gz"
 
 
 def test_fetching_goes_to_the_folder_that_is_named_and_again_leaves_what_the_user_put_there(
-    account: Account, job: AJob, s3: Bucket, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    account: Account, job: Job, s3: Bucket, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     s3.put(key(job, "model"), archive({"best.ckpt": b"weights", "config.yaml": b"seed: 0"}))
     s3.put(key(job, "output"), archive({"result.json": b"{}", "mlflow/mlflow.db": b"db"}))
@@ -209,12 +198,12 @@ def test_fetching_goes_to_the_folder_that_is_named_and_again_leaves_what_the_use
 
 @pytest.mark.parametrize("left", [{}, {"train.log": b""}], ids=["no archive", "an archive without a network"])
 def test_the_model_of_a_job_without_one_is_its_best_checkpoint_so_far(
-    account: Account, job: AJob, s3: Bucket, tmp_path: Path, left: Mapping[str, bytes]
+    account: Account, job: Job, s3: Bucket, tmp_path: Path, left: Mapping[str, bytes]
 ) -> None:
     job.checkpoints = f"{s3.uri}/snowcover/e/an-earlier-job/checkpoints"
     if left:
         s3.put(key(job, "model"), archive(left))
-    assert results.fetch(account, AJob(job.prefix, f"{s3.uri}/nothing"), tmp_path / "x") == [
+    assert results.fetch(account, a_job(job.prefix, f"{s3.uri}/nothing"), tmp_path / "x") == [
         tmp_path / "x/model"
     ] * len(left)
     for content in (b"epoch 1", b"epoch 2"):
@@ -223,7 +212,7 @@ def test_the_model_of_a_job_without_one_is_its_best_checkpoint_so_far(
         assert (tmp_path / "0/model/best.ckpt").read_bytes() == content
 
 
-def test_a_damaged_archive_leaves_the_folder_as_it_was(account: Account, job: AJob, s3: Bucket, tmp_path: Path) -> None:
+def test_a_damaged_archive_leaves_the_folder_as_it_was(account: Account, job: Job, s3: Bucket, tmp_path: Path) -> None:
     s3.put(key(job, "model"), archive({"best.ckpt": b"weights"}))
     s3.put(key(job, "output"), flipped_checksum(archive({"result.json": b"{}"})))
     (tmp_path / "model").mkdir()
@@ -258,14 +247,14 @@ def test_a_result_that_is_broken_off_while_it_is_read_is_asked_for_again_and_not
 
 
 def test_what_a_job_cost_is_noted_on_its_run_but_not_over_what_a_later_job_told_of_it(
-    job: AJob, tmp_path: Path, empty_database: Path
+    job: Job, tmp_path: Path, empty_database: Path
 ) -> None:
     home = f"sqlite:///{tmp_path}/mlflow.db"
     (tmp_path / "mlflow.db").write_bytes(empty_database.read_bytes())
     job.tracking_uri, job.own_store = home, False
     with tracking.recorded(home, "e", "n", False, tags={"job": NAME}) as recorder:
         pass
-    report: Any = SimpleNamespace(state="stopped", tags={"job.spot": "true"}, metrics={"job_cost_usd": 1.0})
+    report = Report(state=State.STOPPED, tags={"job.spot": "true"}, metrics={"job_cost_usd": 1.0})
     nobody: Any = None
     assert results.import_run(nobody, job, report, tmp_path) == recorder.run_id
     tracking.note(home, recorder.run_id, {"job": "the-next", "job.spot": "false"}, {})

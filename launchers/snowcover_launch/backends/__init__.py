@@ -36,7 +36,7 @@ class Backends(Mapping[str, Backend]):
 
     def _make(self, name: str) -> Backend:
         if name == "docker":
-            from snowcover_launch.backends.docker import DockerBackend
+            from snowcover_launch.backends.docker.backend import DockerBackend
 
             return DockerBackend(self.context)
         if name == "sagemaker":

@@ -13,7 +13,8 @@ from snowcover.checking import check
 from snowcover.command import conf_dir
 from snowcover.errors import UserError
 from snowcover.secrets import holds_secret, is_secret_value
-from snowcover_launch.backends.docker import lay_out, own_user
+from snowcover_launch.backends.docker.container import own_user
+from snowcover_launch.backends.docker.tree import lay_out
 from snowcover_launch.backends.sagemaker.request import OWN_STORE
 from snowcover_launch.cli.image import pip_settings
 from snowcover_launch.config import JobConfig

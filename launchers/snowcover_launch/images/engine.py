@@ -1,7 +1,8 @@
 """Docker on this machine, through its own command."""
 
+import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from snowcover.errors import UserError
 
@@ -21,14 +22,22 @@ def refuse_without_engine() -> None:
     _run(["version", "--format", "{{.Server.Version}}"], "reach its engine", NoDocker)
 
 
-def asked(*words: str, given: str | None = None) -> str:
-    """What `docker words...` answers; `given` is its standard input.
+def asked(
+    *words: str, given: str | None = None, environment: Mapping[str, str] | None = None, both: bool = False
+) -> str:
+    """What `docker words...` answers.
+
+    Args:
+        given: its standard input.
+        environment: variables that it gets besides ours.
+        both: its standard error, too.
 
     Raises:
         NoDocker: there is no `docker`.
         DockerFailed: in Docker's own words.
     """
-    return _run(words, f"{words[0]} {words[1]}" if words[0] == "image" else words[0], DockerFailed, given)
+    doing = f"{words[0]} {words[1]}" if words[0] == "image" else words[0]
+    return _run(words, doing, DockerFailed, given, environment, both)
 
 
 def shown(*words: str) -> None:
@@ -51,9 +60,15 @@ def network() -> list[str]:
     return [] if has_bridge else ["--network", "host"]
 
 
-def _run(words: Sequence[str], doing: str, kind: type[UserError], given: str | None = None) -> str:
+def _run(
+    words: Sequence[str], doing: str, kind: type[UserError], given: str | None = None,
+    environment: Mapping[str, str] | None = None, both: bool = False,
+) -> str:  # fmt: skip
     try:
-        return subprocess.run(["docker", *words], input=given, capture_output=True, text=True, check=True).stdout
+        return subprocess.run(
+            ["docker", *words], input=given, stdout=subprocess.PIPE, text=True, errors="replace", check=True,
+            stderr=subprocess.STDOUT if both else subprocess.PIPE, env={**os.environ, **(environment or {})},
+        ).stdout  # fmt: skip
     except FileNotFoundError as error:
         raise _none_here() from error
     except subprocess.CalledProcessError as error:

@@ -20,6 +20,7 @@ PROJECT = job_names.PROJECT
 PROJECT_TAG = "project"  # the account's launch policy wants one on each job; a user's own says more
 OWN_STORE = "sqlite:///mlflow.db"  # in the job's working folder; it comes with the job's output
 INPUT_CHANNEL = "config"
+COMMAND = "train"  # of those that snowcover.staged knows
 CHECKPOINTS = "/opt/ml/checkpoints"
 # Of the line that training prints at the end of each epoch.
 METRICS = ("train_loss", "train_iou", "val_loss", "val_iou", "tiles_per_second")
@@ -68,6 +69,7 @@ def staged_config(job: Job, tags: Mapping[str, str]) -> str:
     values["tracking"]["tags"] = {**values["tracking"]["tags"], **tags}
     values["job"] = {
         "version": __version__,
+        "command": COMMAND,
         "name": job.name,
         "result": f"{job.prefix}/result.json" if job.prefix else None,
         "overrides": job.overrides,
