@@ -78,7 +78,7 @@ def part_of(whole: OutputGrid, source: SceneSource) -> tuple[int, int, OutputGri
         min(length, math.ceil(line.max() - EDGE_PX))
         for line, length in zip(places, (whole.width, whole.height), strict=True)
     )
-    moved = whole.transform @ Affine.translation(left, top)
+    moved = whole.transform * Affine.translation(left, top)
     return left, top, OutputGrid(whole.crs, moved, max(0, right - left), max(0, bottom - top))
 
 
@@ -97,4 +97,4 @@ def _snapped(crs: CRS, transform: Affine, places: Array) -> OutputGrid:
     width, height = math.ceil(columns.max() - EDGE_PX) - left, math.ceil(rows.max() - EDGE_PX) - top
     if max(width, height) > MOST_PX:
         raise NoCommonGrid(f"The map would have {width:,} x {height:,} pixels: give like=RASTER of a coarser grid.")
-    return OutputGrid(crs, transform @ Affine.translation(left, top), max(1, width), max(1, height))
+    return OutputGrid(crs, transform * Affine.translation(left, top), max(1, width), max(1, height))

@@ -50,7 +50,7 @@ def picture_grid(grid: OutputGrid) -> PictureGrid:
     across, down = grid.width / width, grid.height / height
     pixel_width_m, pixel_height_m = pixel_size_m(grid)
     return PictureGrid(
-        width, height, grid.transform @ Affine.scale(across, down), (pixel_width_m * across, pixel_height_m * down)
+        width, height, grid.transform * Affine.scale(across, down), (pixel_width_m * across, pixel_height_m * down)
     )
 
 

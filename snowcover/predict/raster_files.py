@@ -64,6 +64,12 @@ class RasterWriter:
         self._area = GroundArea(self.grid)
 
     def add(self, rows: Rows) -> None:
+        for start in range(0, len(rows.probability), STRIP_ROWS):  # what is computed on the way is as small
+            part = np.s_[start : start + STRIP_ROWS]
+            spread = None if rows.spread is None else rows.spread[part]
+            self._add_strip(Rows(rows.row + start, rows.probability[part], spread))
+
+    def _add_strip(self, rows: Rows) -> None:
         self._count(rows)
         self._waiting.append(encoded(rows, self.threshold))
         if sum(len(part["snow"]) for part in self._waiting) >= STRIP_ROWS:

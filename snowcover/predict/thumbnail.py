@@ -26,7 +26,7 @@ class Thumbnail:
     def of(cls, values: Array, grid: Grid) -> "Thumbnail":
         """The picture of a whole grid."""
         height, width = values.shape[:2]
-        return cls(values, grid.crs, grid.transform @ Affine.scale(grid.width / width, grid.height / height))
+        return cls(values, grid.crs, grid.transform * Affine.scale(grid.width / width, grid.height / height))
 
     def on(self, crs: CRS, transform: Affine, width: int, height: int) -> Array:
         """The picture in another grid, [height, width, C] float32, NaN beyond its own."""

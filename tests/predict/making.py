@@ -1,0 +1,112 @@
+"""Checkpoints and scenes for the tests of predict, and the command as a user gives it."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import hydra
+import numpy as np
+import torch
+from affine import Affine
+
+from snowcover import runs
+from snowcover.command import config_root
+from snowcover.data.tiles import Tile, bounds
+from tests.making import BANDS, config
+from tests.predict.networks import Brightness
+from tests.prepare.rasters import UTM_11N, write_raster
+
+ROOT = Path(__file__).resolve().parents[2]
+LEVEL = 0.3  # mean reflectance from which it is snow, to the tests' network
+SCALE = 1e-4
+ZOOM, TILE_PX = 13, 256  # whose pixels are 15.1 m on the ground in Tuolumne
+PLACE = Affine(15, 0, 280000, 0, -15, 4190000)
+
+
+def write_checkpoint(
+    path: Path, bands: Sequence[str] = BANDS, scale: float = SCALE, offset: float = 0.0, steepness: float = 4.0,
+    run_id: str | None = None,
+) -> Path:  # fmt: skip
+    """A checkpoint of a run that says snow where the bands' mean reflectance is above LEVEL."""
+    named = ",".join(bands)
+    chosen = config(
+        "data=tiles", f"data.bands=[{named}]", 'data.sources=[{scenes: "s/*", collect: "c"}]',
+        f"data.scale={scale}", f"data.offset={offset}",
+    )  # fmt: skip
+    about = runs.public(chosen)
+    about["model"] = {"_target_": "tests.predict.networks.Brightness", "steepness": steepness}
+    network = Brightness(len(bands), steepness)
+    state = {f"mapper.network.{key}": value for key, value in network.state_dict().items()}
+    told = {
+        "version": "0", "config": about, "bands": list(bands), "scale": scale, "offset": offset,
+        "mean": [LEVEL] * len(bands), "std": [0.1] * len(bands), "manifest_digest": "0", "history": [], "steps": [],
+        "run_id": run_id, "steps_per_epoch": 1, "zoom": ZOOM, "tile_size": TILE_PX, "commit": "c0ffee",
+    }  # fmt: skip
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save({"state_dict": state, "snowcover": told}, path)
+    return path
+
+
+def reflectance(height: int = 90, width: int = 120, seed: int = 0) -> np.ndarray[Any, Any]:
+    """[H, W], from 0.1 to 0.9: smooth, half of it snow."""
+    rows, columns = np.mgrid[:height, :width]
+    return 0.5 + 0.4 * np.sin(columns / 11 + seed) * np.cos(rows / 17)
+
+
+def stored(values: np.ndarray[Any, Any], scale: float = SCALE, offset: float = 0.0) -> np.ndarray[Any, Any]:
+    """[4, H, W] uint16: four bands around a mean reflectance, a wedge of nodata in one corner."""
+    tints = np.array([-0.06, -0.02, 0.02, 0.06])[:, None, None]
+    bands = np.rint((values + tints - offset) / scale).clip(1, 65535).astype(np.uint16)
+    rows, columns = np.mgrid[: values.shape[0], : values.shape[1]]
+    bands[:, rows + columns < 30] = 0
+    return bands
+
+
+def write_scene(path: Path, seed: int = 0, **options: Any) -> Path:
+    """A scene of 120 x 90 px of 15 m."""
+    return write_raster(
+        path, stored(reflectance(seed=seed)), crs=UTM_11N, transform=PLACE, nodata=0, names=BANDS, **options
+    )
+
+
+def tile_transform(tile: Tile, size_px: int) -> Affine:
+    left, bottom, right, top = bounds(tile)
+    return Affine((right - left) / size_px, 0, left, 0, (bottom - top) / size_px, top)
+
+
+def composed(*overrides: str) -> Any:
+    with hydra.initialize_config_dir(str(config_root("predict")), version_base="1.3"):
+        return hydra.compose("predict", list(overrides))
+
+
+def predict(*overrides: str) -> None:
+    """The command's task, run here, so that its errors can be caught."""
+    from snowcover.predict.__main__ import predict as task
+
+    task(composed("tracking.system_metrics=false", *overrides))
+
+
+def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    """The command in a process of its own, in `folder`."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "snowcover.predict", "tracking.system_metrics=false", *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(folder: Path, *arguments: str) -> tuple[int, str, str]:
+    """Status, output and errors of the command."""
+    process = start(folder, *arguments)
+    output, errors = process.communicate(timeout=120)
+    return process.returncode, output, errors
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
