@@ -4,7 +4,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from snowcover import storage
-from tests.servers import Bucket, Proxy, Request
+from tests.servers import Bucket, Proxy, Request, client_of
 
 if TYPE_CHECKING:  # moto takes half a second: only tests that use it pay
     from tests.aws.job import Job
+    from tests.aws.policies import Document
 
 ROLE = "arn:aws:iam::123456789012:role/snowcover-job"
 PATIENCE_S = 120
@@ -39,6 +40,8 @@ class SageMaker:
         self.faults = Faults()
         self._front = Front(self.account, self.faults)
         self._s3 = Proxy(bucket.server.endpoint, fail=lambda request: s3_fault(request, self.account, self.faults))
+        self._s3_of_jobs: Proxy | None = None  # where they have rights of their own
+        self._user = (bucket.server.key, bucket.server.secret)
         self._machine: Any = None
         self._timers: list[threading.Timer] = []
 
@@ -55,6 +58,11 @@ class SageMaker:
         return self._s3.endpoint
 
     @property
+    def s3_endpoint_of_jobs(self) -> str:
+        """Of S3, as seen by jobs: they reach it also while the user's network is lost."""
+        return (self._s3_of_jobs or self.bucket.server).endpoint
+
+    @property
     def environment(self) -> dict[str, str]:
         """AWS settings that lead a client here."""
         return {
@@ -62,8 +70,8 @@ class SageMaker:
             "AWS_ENDPOINT_URL_S3": self.s3_endpoint,
             "AWS_REGION": self.region,
             "AWS_DEFAULT_REGION": self.region,
-            "AWS_ACCESS_KEY_ID": self.bucket.server.key,
-            "AWS_SECRET_ACCESS_KEY": self.bucket.server.secret,
+            "AWS_ACCESS_KEY_ID": self._user[0],
+            "AWS_SECRET_ACCESS_KEY": self._user[1],
         }
 
     # What happened
@@ -172,8 +180,7 @@ class SageMaker:
         container = container or Namespaces()
         if (obstacle := container.obstacle()) is not None:
             pytest.skip(obstacle)
-        # Jobs are inside AWS: they reach S3 also while the user's network is lost
-        network = {"AWS_ENDPOINT_URL": self.endpoint, "AWS_ENDPOINT_URL_S3": self.bucket.server.endpoint}
+        network = {"AWS_ENDPOINT_URL": self.endpoint, "AWS_ENDPOINT_URL_S3": self.s3_endpoint_of_jobs}
         self._machine = Machine(self.account, self._folder, network, container, slots, grace_s)
 
     def interrupt(self, name: str, notice: bool = True) -> None:
@@ -191,6 +198,20 @@ class SageMaker:
             self.account.warm_quotas[instance_type] = machines
         else:
             self.account.quotas[instance_type, spot] = machines
+
+    def limit_rights(self, launch: Sequence["Document"], job: Sequence["Document"], role_arn: str) -> None:
+        """From now on the user of `environment` and the jobs may do what these policies allow, and nothing else."""
+        from tests.aws.rights import s3_refusal
+
+        server, account = self.bucket.server, self.account
+        account.policies |= {server.launcher_key: launch, server.job_key: job}
+        account.roles.add(role_arn)
+        account.job_keys = (server.job_key, server.limited_secret)
+        self.role_arn, self._user = role_arn, (server.launcher_key, server.limited_secret)
+        self._s3_of_jobs = Proxy(
+            server.endpoint, fail=lambda request: s3_refusal(account.policies, request, account.id)
+        )
+        account.role_client = client_of(self._s3_of_jobs.endpoint, *account.job_keys)
 
     def lose_network(self, seconds: float | None = None, how: str = "refused") -> None:
         """From now on the user's connections are refused or `reset`; for so long, or until `restore_network`.
@@ -234,6 +255,8 @@ class SageMaker:
             self._machine.close()
         self._front.end()
         self._s3.close()
+        if self._s3_of_jobs is not None:
+            self._s3_of_jobs.close()
         broken = self._front.broken + (self._machine.broken if self._machine is not None else [])
         if broken:
             pytest.fail("the fake itself failed: " + "\n".join(broken))

@@ -48,28 +48,37 @@ START_TIMEOUT_S = 30
 
 @dataclass(frozen=True)
 class Server:
-    """A running S3 server with one key that may do everything and one that may only read."""
+    """A running S3 server with keys that may do everything and one that may only read."""
 
     endpoint: str
     key: str = "test-key"
     secret: str = "test-secret"
     reader_key: str = "reader-key"
     reader_secret: str = "reader-secret"
+    launcher_key: str = "launcher-key"
+    job_key: str = "job-key"
+    """These two may do everything here, for a stand-in for IAM that stands before the server."""
+    limited_secret: str = "limited-secret"
 
     @cached_property
     def client(self) -> Any:
         """A botocore client that goes straight to the server."""
-        import botocore.session
-        from botocore.config import Config
+        return client_of(self.endpoint, self.key, self.secret)
 
-        return botocore.session.Session().create_client(
-            "s3",
-            region_name="us-east-1",
-            endpoint_url=self.endpoint,
-            aws_access_key_id=self.key,
-            aws_secret_access_key=self.secret,
-            config=Config(s3={"addressing_style": "path"}),
-        )
+
+def client_of(endpoint: str, key: str, secret: str) -> Any:
+    """A botocore client of S3 for this key."""
+    import botocore.session
+    from botocore.config import Config
+
+    return botocore.session.Session().create_client(
+        "s3",
+        region_name="us-east-1",
+        endpoint_url=endpoint,
+        aws_access_key_id=key,
+        aws_secret_access_key=secret,
+        config=Config(s3={"addressing_style": "path"}),
+    )
 
 
 @contextmanager
@@ -141,6 +150,8 @@ def _identities(server: Server) -> dict[str, Any]:
     return {
         "identities": [
             identity("owner", server.key, server.secret, everything),
+            identity("launcher", server.launcher_key, server.limited_secret, everything),
+            identity("job", server.job_key, server.limited_secret, everything),
             identity("reader", server.reader_key, server.reader_secret, ["Read", "List"]),
             {"name": "anonymous", "actions": ["Read:public", "List:public"]},
         ]
@@ -188,6 +199,8 @@ class Request:
     authorization: str = ""
     is_conditional: bool = False
     """It is to be carried out only if the object is (or is not) there."""
+    is_new: bool = False
+    """It is to be carried out only if the object is not there."""
 
 
 class Proxy:
@@ -215,9 +228,12 @@ class Proxy:
 
     def fault_for(self, method: str, path: str, headers: Message) -> Fault | None:
         """Counts a request and says how it is to fail, if it is."""
-        is_conditional = "If-None-Match" in headers or "If-Match" in headers
+        is_new = headers.get("If-None-Match") == "*"
+        is_conditional = is_new or "If-Match" in headers
         with self._lock:
-            request = Request(len(self.requests), method, path, headers.get("Authorization", ""), is_conditional)
+            request = Request(
+                len(self.requests), method, path, headers.get("Authorization", ""), is_conditional, is_new
+            )
             self.requests.append(request)
         return self.fail(request) if self.fail else None
 

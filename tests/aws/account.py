@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from moto.ecr.models import ecr_backends
@@ -10,6 +11,7 @@ from moto.iam.models import iam_backends
 from snowcover import __version__
 from tests.aws.algorithms import Algorithms
 from tests.aws.jobs import Jobs
+from tests.aws.policies import Document
 from tests.servers import Server
 
 REGION = "us-west-2"
@@ -25,7 +27,14 @@ class Account:
     def __init__(self, s3: Server) -> None:
         self.s3 = s3
         self.secrets = {s3.key: s3.secret, s3.reader_key: s3.reader_secret}
+        self.secrets |= dict.fromkeys((s3.launcher_key, s3.job_key), s3.limited_secret)
         self.readers = {s3.reader_key}
+        self.policies: dict[str, Sequence[Document]] = {}
+        """What keys may do; a key that is not here may do everything."""
+        self.job_keys = (s3.key, s3.secret)
+        """What the role of jobs is entered with."""
+        self.role_client = s3.client
+        """S3 as SageMaker enters it, with that role."""
         self.roles: set[str] = set()
         self.quotas: dict[tuple[str, bool], int] = {}
         """Machines by type and whether they are spot; what is not here is not limited."""
@@ -44,7 +53,7 @@ class Account:
 
     def keys(self, bucket: str, prefix: str, at_most: int | None = None) -> list[str]:
         """Keys under a prefix; none if there is no such bucket."""
-        client = self.s3.client
+        client = self.role_client
         pages = client.get_paginator("list_objects_v2").paginate(
             Bucket=bucket, Prefix=prefix, PaginationConfig={"MaxItems": at_most}
         )

@@ -21,6 +21,7 @@ from tests.aws import rules
 from tests.aws.account import Account
 from tests.aws.answers import Environ, Refusal, Start, break_off, invalid, refuse, respond
 from tests.aws.faults import Faults
+from tests.aws.rights import refuse_without_right, service_asked
 from tests.aws.shapes import check_request
 from tests.aws.signatures import Signed, check_signature
 
@@ -92,7 +93,7 @@ class Front:
             signed = check_signature(environ, body, self.account.secrets, self.faults.is_expired(), self.faults.now())
             if refusal is not None:
                 raise refusal
-            self._check_permission(signed, action)
+            self._check_permission(signed, action, body)
             answer = self._answer(environ, start_response, action, body, signed)
         except Refusal as error:
             return refuse(environ, start_response, error)
@@ -105,7 +106,10 @@ class Front:
             return break_off(environ)
         return answer
 
-    def _check_permission(self, signed: Signed, action: str) -> None:
+    def _check_permission(self, signed: Signed, action: str, body: bytes) -> None:
+        account = self.account
+        asked = service_asked(signed.service, action, body, signed.region, account.id)
+        refuse_without_right(account.policies, signed.key, asked, account.id)
         if signed.key in self.account.readers and CHANGING.match(action):
             wanted = f"{signed.service}:{action}"
             message = (

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from tests.aws.account import Account
 from tests.aws.faults import Faults
+from tests.aws.rights import s3_refusal
 from tests.servers import Fault, Request
 
 EXPIRED = "<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>"
@@ -35,6 +36,8 @@ def s3_fault(request: Request, account: Account, faults: Faults) -> Fault | None
         return _answer(403, SKEWED, {"Date": format_datetime(faults.now(), usegmt=True)})
     if request.method == "PUT" and request.is_conditional and faults.conflicts():
         return _answer(409, CONFLICT)
+    if (refusal := s3_refusal(account.policies, request, account.id)) is not None:
+        return refusal
     parts = urlsplit(request.path)
     bucket = parts.path.split("/")[1]
     region = account.region_of(bucket)

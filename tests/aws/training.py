@@ -134,7 +134,7 @@ class Training:
         reason = None
         try:
             tree.archive()
-        except (PermissionError, self.machine.account.s3.client.exceptions.NoSuchBucket) as error:
+        except (PermissionError, self.machine.account.role_client.exceptions.NoSuchBucket) as error:
             reason = f"ClientError: Artifact upload failed:Unable to upload file to {error}"
         self.job.training_s += time.monotonic() - began
         if ending is not None:
@@ -169,8 +169,8 @@ class Training:
             "TRAINING_JOB_NAME": self.job.name,
             "TRAINING_JOB_ARN": self.job.arn,
             "AWS_REGION": self.job.region,
-            "AWS_ACCESS_KEY_ID": self.machine.account.s3.key,
-            "AWS_SECRET_ACCESS_KEY": self.machine.account.s3.secret,
+            "AWS_ACCESS_KEY_ID": self.machine.account.job_keys[0],
+            "AWS_SECRET_ACCESS_KEY": self.machine.account.job_keys[1],
         }
         given: dict[str, str] = self.job.request.get("Environment", {})
         return from_aws | dict(self.machine.endpoints) | given

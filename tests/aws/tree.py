@@ -74,7 +74,7 @@ class Tree:
                 inside = key.removeprefix(f"{prefix.rstrip('/')}/")
                 file = folder / (inside if inside != key else key.removeprefix(f"{parent}/"))
                 file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_bytes(self.account.s3.client.get_object(Bucket=bucket, Key=key)["Body"].read())
+                file.write_bytes(self.account.role_client.get_object(Bucket=bucket, Key=key)["Body"].read())
 
     @property
     def checkpoints(self) -> Path | None:
@@ -110,7 +110,7 @@ class Tree:
         uploading.touch()
         key = f"{prefix}{file.relative_to(self.checkpoints)}"
         try:
-            self.account.s3.client.put_object(Bucket=bucket, Key=key, Body=file.read_bytes())
+            self.account.role_client.put_object(Bucket=bucket, Key=key, Body=file.read_bytes())
         finally:
             uploading.rename(uploaded)
 
@@ -133,7 +133,7 @@ class Tree:
                 for member in sorted(folder.iterdir()):
                     archive.add(member, arcname=member.name)
             file.seek(0)
-            self.account.s3.client.put_object(Bucket=bucket, Key=key, Body=file)
+            self.account.role_client.put_object(Bucket=bucket, Key=key, Body=file)
 
     def failure(self) -> str:
         """What the job wrote into output/failure."""

@@ -1,6 +1,7 @@
 """container/account.yaml deployed to a fake AWS, with every name and condition in it resolved."""
 
 import ast
+import json
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -83,6 +84,19 @@ def deployed(**parameters: str) -> Stack:
             encryption=rule["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"],
             repository=client["ecr"].describe_repositories()["repositories"][0],
         )
+
+
+def rights(stack: Stack, names: Mapping[str, str]) -> tuple[list[Document], list[Document]]:
+    """The policies of whoever starts jobs and of jobs, with other names for the buckets in them."""
+
+    def renamed(documents: list[Document]) -> list[Document]:
+        text = json.dumps(documents)
+        for name, other in names.items():
+            text = text.replace(f":s3:::{name}", f":s3:::{other}")
+        found: list[Document] = json.loads(text)
+        return found
+
+    return renamed(stack.launch), renamed(stack.job)
 
 
 @contextmanager

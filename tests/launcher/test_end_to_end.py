@@ -10,6 +10,7 @@ from mlflow.entities import Run
 
 from snowcover import checkpoints
 from snowcover import jobs as jobs_command
+from tests.container.account import Stack, deployed, rights
 from tests.launcher.launching import Launching
 from tests.making import write_site
 
@@ -17,10 +18,28 @@ TINY = ("data=tiles", "trainer.batch_size=6", "optimizer.lr=1e-3", "tracking.sys
 ON_CPU = ("hw.accelerator=cpu", "hw.precision=32-true", "hw.data_workers=2")
 
 
+@pytest.fixture(scope="module")
+def stack() -> Stack:
+    """The project's own account template, deployed."""
+    return deployed(
+        ImagesBucket="scenes-bucket", ImagesPrefix="tiles/scenes/", MasksBucket="masks-bucket",
+        MasksPrefix="tiles/masks/",
+    )  # fmt: skip
+
+
 @pytest.fixture
-def tiles(launching: Launching, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The override that names a tiny site in S3; jobs really run."""
+def tiles(
+    stack: Stack, launching: Launching, aws_settings: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> str:
+    """The override that names a tiny site in S3; jobs really run.
+
+    User and jobs have the rights that container/account.yaml gives them, and no others.
+    """
     sagemaker = launching.sagemaker
+    names = dict.fromkeys((stack.bucket, "scenes-bucket", "masks-bucket"), sagemaker.bucket.name)
+    sagemaker.limit_rights(*rights(stack, names), role_arn=stack.outputs["Role"])
+    for name, value in {**sagemaker.environment, "SNOWCOVER_ROLE_ARN": sagemaker.role_arn}.items():
+        aws_settings.setenv(name, value)
     sagemaker.account.add_image("snowcover", "0.1.0-kepler")
     sagemaker.use_machine()
     site = write_site(tmp_path_factory.mktemp("site"), side=3)

@@ -11,7 +11,7 @@ from sagemaker.core.resources import TrainingJob
 from sagemaker.core.utils.code_injection.codec import transform
 from sagemaker.core.utils.utils import Unassigned
 
-from snowcover_launch.aws.errors import AwsError, NameInUse, NotFound, named
+from snowcover_launch.aws.errors import AccessDenied, AwsError, NameInUse, NotFound, named
 from snowcover_launch.aws.session import Account
 
 ENDED = ("Completed", "Failed", "Stopped")
@@ -71,6 +71,12 @@ def start(account: Account, request: Mapping[str, Any]) -> JobState:
             job = _created(name, arguments, account)
     except NameInUse:
         return replace(describe(account, name), was_there=True)
+    except AccessDenied as error:  # AWS does not say which condition of a policy fails
+        machine, seconds = request["ResourceConfig"], request["StoppingCondition"].get("MaxRuntimeInSeconds")
+        raise AccessDenied(
+            f"{error} Jobs are held to the InstanceTypes and MaxJobSeconds of that template: this one is to have "
+            f"{machine.get('InstanceType')} for {seconds} s."
+        ) from error
     return job if isinstance(job, JobState) else _state(job)
 
 
