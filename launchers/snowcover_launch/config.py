@@ -55,7 +55,8 @@ class AwsConfig(Section):
     subnets: list[str]
     """subnets of a VPC to run in; with security_group_ids"""
     security_group_ids: list[str]
-    """security groups of that VPC"""
+    """security groups of that VPC; where several machines train one run, they let UDP 500 and IP protocol 50 (ESP)
+    pass between them, for the machines encrypt what they tell each other"""
     kms_key: str | None
     """KMS key that encrypts the job's disk and output; null: the account's default"""
     tags: Texts

@@ -69,21 +69,23 @@ def test_the_jobs_own_machine_is_held_against_the_table_too(hw_files: Any) -> No
         tried(hw_files, "g6_12x", devices=4)
 
 
-def test_a_job_without_a_machine_is_started_on_the_next_with_a_config_for_that(launching: Launching) -> None:
+def test_a_job_without_quota_or_machine_is_started_on_the_next_with_a_config_for_that(launching: Launching) -> None:
     def end(sagemaker: SageMaker, name: str, staged: Mapping[str, Any]) -> None:
-        if staged["hw"]["instance_type"] == "ml.g5.xlarge":
+        if staged["hw"]["instance_type"] == "ml.g5.2xlarge":
             sagemaker.finish(name, "Failed", failure_reason="CapacityError: Unable to provision requested ML compute")
         else:
             sagemaker.finish(name, result={"objective": 0.5, "run_id": "none"})
 
+    launching.sagemaker.account.quotas["ml.g5.xlarge", False] = 0
     with launching.ending_jobs(end):
         done = launching.train("hw=g5", "hw.fallback=[ml.g5.2xlarge,ml.g4dn.xlarge]", "hw.keep_alive_minutes=30")
     assert done.status == 0, done.err
     assert "ml.g5.xlarge, else ml.g5.2xlarge, else ml.g4dn.xlarge" in done.out
     first, second = launching.sagemaker.requests
-    assert first["ResourceConfig"]["InstanceType"] == "ml.g5.xlarge"
-    assert second["ResourceConfig"]["InstanceType"] == "ml.g5.2xlarge"
-    assert launching.sagemaker.staged(second["TrainingJobName"])["hw"]["data_workers"] == 8
+    assert first["ResourceConfig"]["InstanceType"] == "ml.g5.2xlarge"
+    assert second["ResourceConfig"]["InstanceType"] == "ml.g4dn.xlarge"
+    assert launching.sagemaker.staged(first["TrainingJobName"])["hw"]["data_workers"] == 8
+    assert launching.sagemaker.staged(second["TrainingJobName"])["hw"]["precision"] == "16-mixed"
     assert second["ResourceConfig"]["KeepAlivePeriodInSeconds"] == 1800
     assert first["CheckpointConfig"] == second["CheckpointConfig"]
 

@@ -1,11 +1,13 @@
 """The table of SageMaker's machines, and what it refuses of a job's hw before anything is sent."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
+from importlib.metadata import version
 from typing import Any
 
 import pytest
-import torch
 from botocore.session import Session
 
 from snowcover.config import HwConfig
@@ -13,7 +15,7 @@ from snowcover_launch.backends.sagemaker.machine_check import UnfitMachine, mach
 from snowcover_launch.backends.sagemaker.machines import instance_types, machines, why_unfit
 from snowcover_launch.cli.image import CHECKOUT
 from snowcover_launch.config import JobConfig
-from snowcover_launch.images.check import BrokenImage, refuse_other_gpus
+from snowcover_launch.images.check import FLAGS, BrokenImage, refuse_other_gpus
 from snowcover_launch.images.variants import VARIANTS, compiled_for, variant_for
 from tests.making import compose
 
@@ -123,10 +125,10 @@ def test_each_variant_holds_the_torch_that_the_table_says() -> None:
 
 
 def test_the_table_says_for_which_gpus_torch_is_compiled() -> None:
-    here = torch._C._cuda_getArchFlags() or ""  # what torch.cuda.get_arch_list() gives where there is a GPU
+    here = subprocess.run([sys.executable, "-c", FLAGS], capture_output=True, text=True, check=True).stdout
     current = VARIANTS["current"]
-    if not here or torch.__version__.partition("+")[0] != current.torch:
-        pytest.skip(f"torch {torch.__version__} is not the one of the image")
+    if not here.strip() or version("torch").partition("+")[0] != current.torch:
+        pytest.skip(f"torch {version('torch')} is not the one of the image")
     assert compiled_for(here) == current.compute_capabilities
     refuse_other_gpus("snowcover:x", "current", here)
     with pytest.raises(BrokenImage, match=r"compiled for sm_75 sm_80, and current jobs need also sm_86, sm_90"):

@@ -30,6 +30,10 @@ LEFT = ("model/best.ckpt", "model/manifest.csv", "model/config.yaml", "output/da
         "output/data/mlflow/mlflow.db")  # fmt: skip
 
 
+# What torch.cuda.get_arch_list() tells, also where there is no GPU; nothing of a torch without CUDA.
+FLAGS = "import torch; print(getattr(torch._C, '_cuda_getArchFlags', str)() or '')"
+
+
 class BrokenImage(UserError):
     """The image is not what it should be."""
 
@@ -48,7 +52,7 @@ def tried(image: str, revision: str, code: str, variant: str) -> Iterator[str]:
     _refuse_secrets(image, about["Config"].get("Env") or [])
     yield "no secret and no registry's address in its environment and history"
     yield _inside(image, "-m", "pip", "check").strip()
-    flags = _inside(image, "-c", "import torch; print(torch._C._cuda_getArchFlags() or '')")  # without a GPU, too
+    flags = _inside(image, "-c", FLAGS)
     refuse_other_gpus(image, variant, flags)
     yield f"its torch is compiled for the GPUs of {variant}: {flags.strip()}"
     objective = _trained(image)
