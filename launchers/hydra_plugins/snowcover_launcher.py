@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from snowcover.checking_first import expand_tilde, known_to_hydra
 from snowcover.overrides import given_overrides
+from snowcover_launch.compose import RememberingLoader
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +58,8 @@ class SnowcoverLauncher(Launcher):
         self._folders: set[Path] = set()  # of the jobs of all batches
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        if not isinstance(hydra_context.config_loader, RememberingLoader):
+            hydra_context.config_loader = RememberingLoader(hydra_context.config_loader)  # type: ignore[assignment]
         self.hydra_context = hydra_context
         self.task_function = task_function
         self.config = config
@@ -134,13 +137,13 @@ class SnowcoverLauncher(Launcher):
     def _hw_of(self, name: str) -> dict[str, Any]:
         """The keys of hw that `hw=NAME` composes, whatever this command sets; none where there is no such file."""
         try:
-            config = self.hydra_context.config_loader.load_sweep_config(self.config, [f"hw={name}"])
+            config = self.hydra_context.config_loader.take(self.config, [f"hw={name}"])  # type: ignore[attr-defined]
         except HydraException:
             return {}
         return dict(config.hw)
 
     def _composed(self, number: int, overrides: Sequence[str]) -> DictConfig:
-        config = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
+        config = self.hydra_context.config_loader.take(self.config, overrides)  # type: ignore[attr-defined]
         with open_dict(config):
             config.hydra.job.id = config.hydra.job.num = number
         expand_tilde(config, "sweep")
