@@ -81,26 +81,34 @@ def _imported(account: Account, job: Job, folder: Path) -> str | None:
         return tracking.bring_run(store, job.tracking_uri, job.experiment, job.tags)
 
 
-def facts(job: Job, state: JobState, region: str) -> tuple[dict[str, str], dict[str, float]]:
-    """Tags and metrics that say where a run ran and what it cost."""
+def facts(
+    job: Job, state: JobState, region: str, usd_per_hour: float | None
+) -> tuple[dict[str, str], dict[str, float]]:
+    """Tags and metrics that say where a run ran and what it cost: as AWS has it, where it says so.
+
+    Args:
+        usd_per_hour: price of one of its machines.
+    """
+    machine, machines = state.instance_type or job.machine, state.instance_count or job.machines
+    spot = job.spot if state.spot is None else state.spot
     tags = {
         "job": job.name,
         "job.arn": state.arn,
         "job.console": console_link(job, region),
-        "job.instance_type": job.machine,
-        "job.instance_count": str(job.machines),
-        "job.spot": str(job.spot).lower(),
+        "job.instance_type": machine,
+        "job.instance_count": str(machines),
+        "job.spot": str(spot).lower(),
     }
     metrics: dict[str, float] = {}
     if state.billable_s is not None:
-        metrics["job_billable_seconds"] = state.billable_s * job.machines
+        metrics["job_billable_seconds"] = state.billable_s * machines
         waited_s = state.warm_pool_s or 0
         if waited_s:
-            metrics["job_warm_pool_seconds"] = waited_s * job.machines
-        cost = Cost(job.usd_per_hour, job.machines, 0).of_seconds(state.billable_s + waited_s)
+            metrics["job_warm_pool_seconds"] = waited_s * machines
+        cost = Cost(usd_per_hour, machines, 0).of_seconds(state.billable_s + waited_s)
         if cost is not None:
             metrics["job_cost_usd"] = cost
-    if job.spot and state.billable_s is not None and state.training_s:
+    if spot and state.billable_s is not None and state.training_s:
         metrics["job_spot_saving"] = 1 - state.billable_s / state.training_s  # DescribeTrainingJob's own formula
     return tags, metrics
 

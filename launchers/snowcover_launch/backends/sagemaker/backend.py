@@ -121,7 +121,7 @@ class SageMakerBackend:
                 continue
             there = f"{prefix}/{attempt.name}"
             if state.status in ("Completed", "InProgress"):
-                return Found(attempt.name, self._report(job, state, there), self._facts_of(state, there))
+                return Found(attempt.name, self._report(job, state, there), self._facts_of(job, state, there))
             if state.checkpoints:
                 job.checkpoints = state.checkpoints
                 return None
@@ -238,7 +238,13 @@ class SageMakerBackend:
         """Whether it was this sweep that created a job which was there already: an answer may have been lost."""
         return aws_jobs.started_by(self.account, state, self._context.name)
 
-    def _facts_of(self, state: JobState, prefix: str) -> dict[str, object]:
+    def _price(self, job: Job, state: JobState) -> float | None:
+        """US dollars an hour of a machine that the job has, which may be another than its config asks for."""
+        if state.instance_type in (None, job.machine):
+            return job.usd_per_hour
+        return self._context.prices.of(self.account.region, state.instance_type)
+
+    def _facts_of(self, job: Job, state: JobState, prefix: str) -> dict[str, object]:
         """Of an earlier job, as it runs: not as the config that finds it would have it."""
         return {
             "prefix": prefix,
@@ -246,6 +252,7 @@ class SageMakerBackend:
             "machine": state.instance_type or "",
             "machines": state.instance_count or 1,
             "spot": bool(state.spot),
+            "usd_per_hour": self._price(job, state),
         }
 
     def _report(self, job: Job, state: JobState, prefix: str) -> Report:
@@ -256,7 +263,7 @@ class SageMakerBackend:
             objective = None if result is None else float(result["objective"])
         if ended is State.COMPLETED and objective is None:
             ended, reason = State.FAILED, f"it left no result that can be read in {prefix}/result.json"
-        tags, metrics = results.facts(job, state, self.account.region)
+        tags, metrics = results.facts(job, state, self.account.region, self._price(job, state))
         return Report(
             state=ended, status=state.status, detail=state.secondary, reason=reason, objective=objective, id=state.arn,
             works=state.secondary == "Training", no_capacity=is_capacity_error(state.reason), tags=tags,
