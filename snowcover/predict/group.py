@@ -77,7 +77,7 @@ def groups_of(
 def _group(source: SceneSource, models: Sequence[TrainedModel], flips: bool, layout: Layout | None) -> Group:
     first = models[0]
     own = (
-        plan.around_tiles(first.tile_size)
+        plan.around_tiles(plan.core_px(first.tile_size))
         if _takes_margins(first.mapper, first.tile_size)
         else plan.of_tile_size(first.tile_size)
     )
@@ -88,7 +88,7 @@ def _group(source: SceneSource, models: Sequence[TrainedModel], flips: bool, lay
 @lru_cache(maxsize=64)
 def _takes_margins(mapper: SnowMapper, tile_size: int) -> bool:
     """Whether a network takes more than a tile: one made for a single size does not."""
-    side = plan.around_tiles(tile_size).window_px
+    side = plan.around_tiles(plan.core_px(tile_size)).window_px
     try:
         with torch.inference_mode():
             return mapper.logits(torch.zeros(1, mapper.mean.numel(), side, side)).shape[-2:] == (side, side)

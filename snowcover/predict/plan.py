@@ -10,6 +10,7 @@ from snowcover.prepare.extent import boxes
 from snowcover.prepare.positions import Grid
 
 LEAST_CONTEXT_PX = 32
+LEAST_CORE_PX = 512  # smaller tiles are mapped several together: the fewer edges of windows, the less they tell
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,17 @@ class Layout:
         return self.stride_px + 2 * self.ramp_px
 
 
-def around_tiles(tile_size: int, context_px: int | None = None, shift_px: tuple[int, int] = (0, 0)) -> Layout:
-    """Cores are the training tiles, and the network sees a margin of their neighbours: half as many pixels are
-    computed again as with windows of a tile's size, and a tile's middle gets what its own prediction is."""
-    least = max(LEAST_CONTEXT_PX, tile_size // 8) if context_px is None else context_px
-    window = -(-(tile_size + 2 * least) // SIDE_DIVISOR) * SIDE_DIVISOR
-    return Layout(tile_size, window, (window - tile_size) // 2, least // 2, shift_px)
+def around_tiles(core_px: int, context_px: int | None = None, shift_px: tuple[int, int] = (0, 0)) -> Layout:
+    """Cores are training tiles, and the network sees a margin of their neighbours: each pixel is computed 1.6 times
+    where windows of a tile's size, every half of it, would do so four times, and a tile's middle is as by itself."""
+    least = max(LEAST_CONTEXT_PX, core_px // 8) if context_px is None else context_px
+    window = -(-(core_px + 2 * least) // SIDE_DIVISOR) * SIDE_DIVISOR
+    return Layout(core_px, window, (window - core_px) // 2, least // 2, shift_px)
+
+
+def core_px(tile_size: int) -> int:
+    """Side of a window's core: a tile, or as many small ones as make a window of the usual size."""
+    return tile_size * max(1, LEAST_CORE_PX // tile_size)
 
 
 def of_tile_size(tile_size: int, shift_px: tuple[int, int] = (0, 0)) -> Layout:

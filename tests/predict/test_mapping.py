@@ -236,6 +236,7 @@ def test_a_scene_of_other_numbers_is_converted_to_the_models() -> None:
 
 def test_several_devices_share_the_windows_and_keep_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
     scene = HeldScene(UTM_11N, landscape(UTM_11N))
+    monkeypatch.setattr(plan, "LEAST_CORE_PX", TILE)  # so that there are some
     one = mapped(scene, own_grid(scene), model())[0]
     seen: set[str] = set()
     answer = group.Members.map

@@ -11,7 +11,7 @@ from snowcover import storage
 from snowcover.predict.ahead import in_order, made_ahead
 from snowcover.predict.blend import Blender, weights
 from snowcover.predict.cells import cells
-from snowcover.predict.plan import Box, Layout, Plan, around_tiles, of_tile_size
+from snowcover.predict.plan import Box, Layout, Plan, around_tiles, core_px, of_tile_size
 
 LAYOUTS = [around_tiles(512), around_tiles(100), around_tiles(64, 16, (5, -7)), of_tile_size(256), Layout(64, 64, 0, 0)]
 
@@ -133,4 +133,5 @@ def test_the_cores_of_a_plan_are_the_training_tiles() -> None:
     assert (100, 200) in [(column, row) for row in plan.rows for column in plan.columns]
     assert plan.core(200, 100) == (51200, 102400)
     assert plan.layout.window_px == 640
+    assert [core_px(size) for size in (64, 100, 256, 512, 1024)] == [512, 500, 512, 512, 1024]
     assert list(plan.tiles()) == [(200, 100)]
