@@ -36,9 +36,9 @@ class Layout:
 
 
 def around_tiles(core_px: int, context_px: int | None = None, shift_px: tuple[int, int] = (0, 0)) -> Layout:
-    """Cores are training tiles, and the network sees a margin of their neighbours: each pixel is computed 1.6 times
+    """Cores are training tiles, and the network sees a margin of their neighbours: each pixel is computed 2.25 times
     where windows of a tile's size, every half of it, would do so four times, and a tile's middle is as by itself."""
-    least = max(LEAST_CONTEXT_PX, core_px // 8) if context_px is None else context_px
+    least = max(LEAST_CONTEXT_PX, core_px // 4) if context_px is None else context_px
     window = -(-(core_px + 2 * least) // SIDE_DIVISOR) * SIDE_DIVISOR
     return Layout(core_px, window, (window - core_px) // 2, least // 2, shift_px)
 

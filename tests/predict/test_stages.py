@@ -132,6 +132,6 @@ def test_the_cores_of_a_plan_are_the_training_tiles() -> None:
     plan = Plan(15, 512, around_tiles(512), Box(512 * 100 + 5, 512 * 200 + 5, 512 * 101, 512 * 201))
     assert (100, 200) in [(column, row) for row in plan.rows for column in plan.columns]
     assert plan.core(200, 100) == (51200, 102400)
-    assert plan.layout.window_px == 640
+    assert plan.layout.window_px == 768
     assert [core_px(size) for size in (64, 100, 256, 512, 1024)] == [512, 500, 512, 512, 1024]
     assert list(plan.tiles()) == [(200, 100)]
