@@ -91,3 +91,12 @@ def test_a_job_writes_no_config_and_a_result_once(limited: SageMaker, aws_settin
         storage.write(f"{root}/{JOB}/result.json", b"forged")
     assert refusal(api.delete_object, Bucket=limited.bucket.name, Key=f"{JOB}/result.json").startswith("AccessDenied")
     assert limited.bucket.get(f"{JOB}/result.json") == b"result"
+
+
+def test_a_role_of_another_account_is_refused_once_and_not_at_each_job(
+    limited: SageMaker, launching: Launching
+) -> None:
+    said = launching.told("-m", "hw=g5", "seed=1,2", "aws.role_arn=arn:aws:iam::999999999999:role/job")
+    assert "is of the account 999999999999 and your credentials are of 123456789012" in said
+    assert not limited.calls["CreateTrainingJob"]
+    assert not limited.bucket.keys()

@@ -14,6 +14,7 @@ from snowcover_launch.aws import bucket
 from snowcover_launch.aws import training_jobs as aws_jobs
 from snowcover_launch.aws.errors import AwsError, NoCredentials, QuotaExceeded, is_capacity_error
 from snowcover_launch.aws.logs import JobLog
+from snowcover_launch.aws.roles import refuse_role_of_other_account
 from snowcover_launch.aws.session import Account
 from snowcover_launch.aws.training_jobs import JobState
 from snowcover_launch.backends.base import Found, SweepContext
@@ -90,6 +91,8 @@ class SageMakerBackend:
 
     def validate(self, jobs: Sequence[Job]) -> None:
         with self._refreshing_credentials():
+            for role in sorted({str(job.planned_config.aws.role_arn) for job in jobs}):
+                refuse_role_of_other_account(self.account, role)
             for name in sorted({str(job.planned_config.aws.bucket) for job in jobs}):
                 bucket.refuse_other_region(self.account, name)
             configs = [config for job in jobs for config in job.alternatives]

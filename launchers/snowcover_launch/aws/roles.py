@@ -1,0 +1,24 @@
+"""The role that jobs run as."""
+
+from snowcover_launch.aws.errors import AwsError, named
+from snowcover_launch.aws.session import Account
+
+
+class RoleOfOtherAccount(AwsError):
+    """SageMaker runs jobs as no role of another account than their own."""
+
+
+def refuse_role_of_other_account(account: Account, role_arn: str) -> None:
+    """Ask AWS once, for nothing, what it would otherwise refuse at each job.
+
+    Raises:
+        RoleOfOtherAccount
+    """
+    with named("say who you are", account):
+        own = account.client("sts").get_caller_identity()["Account"]
+    theirs = role_arn.split(":")[4]
+    if theirs != own:
+        raise RoleOfOtherAccount(
+            f"aws.role_arn={role_arn} is of the account {theirs} and your credentials are of {own}, where jobs would "
+            "run: set SNOWCOVER_ROLE_ARN to the role of that account, or choose another profile with AWS_PROFILE."
+        )
