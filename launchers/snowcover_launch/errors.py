@@ -30,3 +30,7 @@ class NotFound(BackendError):
 
 class JobFailed(UserError):
     """A job ended without a result."""
+
+
+class MissingAccount(UserError):
+    """Values about the AWS account are missing, or contradict each other."""

@@ -2,11 +2,12 @@
 
 import logging
 import os
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import boto3
-from botocore.exceptions import ProfileNotFound
+from botocore.exceptions import BotoCoreError, ProfileNotFound
+from botocore.session import Session
 
 from snowcover_launch.aws.errors import NoCredentials
 
@@ -60,3 +61,35 @@ class Account:
         """Look for credentials again: the user may have signed in since the last ones expired."""
         for name in ("session", "_clients"):
             self.__dict__.pop(name, None)
+
+
+def region_of_profile(profile: str | None) -> str | None:
+    """The region that the environment or the profile names."""
+    try:
+        region: str | None = Session(profile=profile).get_config_variable("region")
+    except ProfileNotFound:
+        return "unknown"  # the profile itself is what is wrong; entering AWS says so
+    return region
+
+
+def credentials_settings(profile: str | None) -> dict[str, str]:
+    """Environment variables that let another process enter AWS as we do; none where nobody is signed in."""
+    try:
+        credentials = Session(profile=profile).get_credentials()
+    except BotoCoreError:
+        return {}
+    if credentials is None:
+        return {}
+    frozen = credentials.get_frozen_credentials()
+    keys = {
+        "AWS_ACCESS_KEY_ID": frozen.access_key,
+        "AWS_SECRET_ACCESS_KEY": frozen.secret_key,
+        "AWS_SESSION_TOKEN": frozen.token,
+    }
+    return {name: value for name, value in keys.items() if value}
+
+
+@cache
+def service_model(service: str) -> Any:
+    """AWS's own description of what it takes, as botocore has it."""
+    return Session().get_service_model(service)

@@ -4,16 +4,12 @@ import argparse
 import hashlib
 from typing import Any
 
-import hydra
-
-from snowcover.checking import check
-from snowcover.command import conf_dir
 from snowcover.errors import UserError
-from snowcover.overrides import texts_quoted
 from snowcover_launch.backends.sagemaker.limits import check_limits
 from snowcover_launch.backends.sagemaker.machines import instance_types
 from snowcover_launch.backends.sagemaker.request import INPUT_CHANNEL, PROJECT, metric_definitions
-from snowcover_launch.config import AwsConfig, JobConfig
+from snowcover_launch.compose import aws_config
+from snowcover_launch.config import AwsConfig
 
 
 class NoImage(UserError):
@@ -95,15 +91,6 @@ def _told(state: Any) -> str:
 def _name(aws: AwsConfig, given: str | None) -> str:
     """The name given, else one that belongs to the image: another image makes another version."""
     return given or f"{PROJECT}-{hashlib.sha256(str(aws.image_uri).encode()).hexdigest()[:12]}"
-
-
-def aws_config(overrides: list[str]) -> AwsConfig:
-    return check(AwsConfig, _composed(overrides).aws)
-
-
-def _composed(overrides: list[str]) -> Any:
-    with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        return hydra.compose("config", overrides=texts_quoted(overrides, lambda: JobConfig))
 
 
 def _parser() -> argparse.ArgumentParser:

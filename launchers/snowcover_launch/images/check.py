@@ -16,9 +16,9 @@ from snowcover.secrets import holds_secret, is_secret_value
 from snowcover_launch.backends.docker.container import own_user
 from snowcover_launch.backends.docker.tree import lay_out
 from snowcover_launch.backends.sagemaker.request import OWN_STORE
-from snowcover_launch.cli.image import pip_settings
 from snowcover_launch.config import JobConfig
 from snowcover_launch.images import engine
+from snowcover_launch.images.build import pip_settings
 from snowcover_launch.images.labels import CODE, COMMIT, VARIANT, VERSION
 from snowcover_launch.images.variants import VARIANTS, compiled_for
 

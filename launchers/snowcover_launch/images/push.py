@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from snowcover_launch.backends.sagemaker.account_check import MissingAccount, region_of_profile
 from snowcover_launch.backends.sagemaker.request import PROJECT
-from snowcover_launch.cli.algorithm import aws_config
+from snowcover_launch.compose import aws_config
+from snowcover_launch.errors import MissingAccount
 from snowcover_launch.images import engine
 
 
@@ -29,7 +29,7 @@ def push(images: Mapping[str, str], overrides: Sequence[str]) -> list[Pushed]:
         AwsError, MissingAccount, DockerFailed
     """
     from snowcover_launch.aws import registry
-    from snowcover_launch.aws.session import Account
+    from snowcover_launch.aws.session import Account, region_of_profile
 
     aws = aws_config(list(overrides))
     if not (aws.region or region_of_profile(aws.profile)):

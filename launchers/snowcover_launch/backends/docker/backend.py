@@ -179,23 +179,10 @@ def _image_of(job: Job) -> str:
 
 def _aws_settings(job: Job) -> dict[str, str]:
     """What the job needs to enter AWS as we do; nothing where nobody is signed in."""
-    from botocore.exceptions import BotoCoreError
-    from botocore.session import Session
+    from snowcover_launch.aws.session import credentials_settings
 
     found = {name: os.environ[name] for name in PASSED_ON if os.environ.get(name)}
-    try:
-        credentials = Session(profile=job.planned_config.aws.profile).get_credentials()
-    except BotoCoreError:
-        return found
-    if credentials is None:
-        return found
-    frozen = credentials.get_frozen_credentials()
-    keys = {
-        "AWS_ACCESS_KEY_ID": frozen.access_key,
-        "AWS_SECRET_ACCESS_KEY": frozen.secret_key,
-        "AWS_SESSION_TOKEN": frozen.token,
-    }
-    return found | {name: value for name, value in keys.items() if value}
+    return found | credentials_settings(job.planned_config.aws.profile)
 
 
 def _refuse_unfit(image: str, hw: HwConfig) -> None:

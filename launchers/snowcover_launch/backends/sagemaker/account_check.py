@@ -2,15 +2,13 @@
 
 from snowcover.addresses import only_here
 from snowcover.errors import UserError
+from snowcover_launch.aws.session import region_of_profile
 from snowcover_launch.config import AwsConfig, JobConfig
+from snowcover_launch.errors import MissingAccount
 
 
 class NotReachable(UserError):
     """A cloud instance is to read or write something that only this machine has."""
-
-
-class MissingAccount(UserError):
-    """Values about the AWS account are missing, or contradict each other."""
 
 
 def refuse_local_only(config: JobConfig) -> None:
@@ -59,15 +57,3 @@ def refuse_incomplete_account(aws: AwsConfig) -> None:
     missing = [f"{key} (set {where})" for key, (value, where) in wanted.items() if not value]
     if missing:
         raise MissingAccount(f"A job on a cloud instance needs {'; '.join(missing)}.")
-
-
-def region_of_profile(profile: str | None) -> str | None:
-    """The region that the environment or the profile names."""
-    from botocore.exceptions import ProfileNotFound
-    from botocore.session import Session
-
-    try:
-        region: str | None = Session(profile=profile).get_config_variable("region")
-    except ProfileNotFound:
-        return "unknown"  # the profile itself is what is wrong; entering AWS says so
-    return region

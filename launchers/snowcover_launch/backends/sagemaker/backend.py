@@ -19,17 +19,13 @@ from snowcover_launch.aws.session import Account
 from snowcover_launch.aws.training_jobs import JobState
 from snowcover_launch.backends.base import Found, SweepContext
 from snowcover_launch.backends.sagemaker import claims, request
-from snowcover_launch.backends.sagemaker.account_check import (
-    MissingAccount,
-    refuse_incomplete_account,
-    refuse_local_only,
-)
+from snowcover_launch.backends.sagemaker.account_check import refuse_incomplete_account, refuse_local_only
 from snowcover_launch.backends.sagemaker.fallback import configs_to_try, typed_hw_keys
 from snowcover_launch.backends.sagemaker.limits import check_limits
 from snowcover_launch.backends.sagemaker.machine_check import machine_warnings
 from snowcover_launch.config import JobConfig
 from snowcover_launch.cost import Cost, cost, dearest
-from snowcover_launch.errors import NoCapacity, NotFound, Unreachable
+from snowcover_launch.errors import MissingAccount, NoCapacity, NotFound, Unreachable
 from snowcover_launch.images.labels import check_image
 from snowcover_launch.job import Job, Report, State
 

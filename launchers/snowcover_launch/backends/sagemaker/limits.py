@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from functools import cache
 from typing import Any
 
 from snowcover.errors import UserError
@@ -46,17 +45,12 @@ def check_limits(request: Mapping[str, Any], operation: str = "CreateTrainingJob
     Raises:
         BeyondLimits: names each value that AWS would refuse, and the key that sets it.
     """
-    shape = _service_model().operation_model(operation).input_shape
+    from snowcover_launch.aws.session import service_model
+
+    shape = service_model("sagemaker").operation_model(operation).input_shape
     found = [*_problems(request, shape, ""), *_of_tags(request)]
     if found:
         raise BeyondLimits(f"AWS would refuse the request: {'; '.join(found)}.")
-
-
-@cache
-def _service_model() -> Any:
-    from botocore.session import Session
-
-    return Session().get_service_model("sagemaker")
 
 
 def _problems(value: Any, shape: Any, path: str) -> Iterator[str]:
