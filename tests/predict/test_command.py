@@ -1,6 +1,7 @@
 """The command from outside: what it leaves, what it refuses, how it is stopped and goes on."""
 
 import json
+import logging
 import os
 import re
 import shutil
@@ -243,6 +244,7 @@ def test_an_unreachable_mlflow_costs_no_map(place: Path, caplog: pytest.LogCaptu
 
 def test_a_dry_run_tells_and_writes_nothing(place: Path, caplog: pytest.LogCaptureFixture) -> None:
     before = everything_in(place)
+    caplog.set_level(logging.INFO)
     predict(MODEL, SCENES, OUT, "dry_run=true")
     assert re.search(rf"{SCENE}: \d+ windows, 120 x 90 pixels, about .* MB and \d+ s, into maps/{SCENE}", caplog.text)
     assert everything_in(place) == before
