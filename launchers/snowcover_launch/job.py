@@ -130,6 +130,8 @@ class Job(BaseModel):
     config: JobConfig | None = Field(default=None, exclude=True, repr=False)
     alternatives: list[JobConfig] = Field(default_factory=list, exclude=True, repr=False)
     """its config for each machine that may take it, in order; `config` is the one that is tried"""
+    digests: list[str] = Field(default_factory=list, exclude=True, repr=False)
+    """of each of these, once its backend can tell"""
     composed: DictConfig | None = Field(default=None, exclude=True, repr=False)
     """with Hydra's own node"""
 

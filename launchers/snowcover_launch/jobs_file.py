@@ -5,6 +5,7 @@ import logging
 import os
 import secrets
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -87,6 +88,16 @@ def all_jobs(root: Path) -> Iterator[JobsFile]:
             yield read_jobs(path.parent)
         except NoJobs as error:
             log.warning("  %s", error)
+
+
+def complete_jobs(sweep: Path) -> dict[str, Job]:
+    """Jobs by name, of this sweep and of those beside it, that are complete and whose runs were imported."""
+    found: dict[str, Job] = {}
+    for path in sweep.parent.glob(f"*/{NAME}"):
+        with suppress(NoJobs):
+            jobs = [job for job in read_jobs(path.parent).jobs if job.state is State.COMPLETED]
+            found |= {job.name: job for job in jobs if job.run_id and job.objective is not None}
+    return found
 
 
 STATES_OF_1 = {

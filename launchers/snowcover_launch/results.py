@@ -23,8 +23,8 @@ KINDS = ("model", "output")
 BEST = "best.ckpt"
 
 
-def console_link(job: Job, region: str) -> str:
-    return f"https://{region}.console.aws.amazon.com/sagemaker/home?region={region}#/jobs/{job.name}"
+def console_link(name: str, region: str) -> str:
+    return f"https://{region}.console.aws.amazon.com/sagemaker/home?region={region}#/jobs/{name}"
 
 
 def read_result(account: Account, uri: str) -> Mapping[str, Any] | None:
@@ -92,9 +92,9 @@ def facts(
     machine, machines = state.instance_type or job.machine, state.instance_count or job.machines
     spot = job.spot if state.spot is None else state.spot
     tags = {
-        "job": job.name,
+        "job": state.name,
         "job.arn": state.arn,
-        "job.console": console_link(job, region),
+        "job.console": console_link(state.name, region),
         "job.instance_type": machine,
         "job.instance_count": str(machines),
         "job.spot": str(spot).lower(),

@@ -74,7 +74,9 @@ def test_attempts_are_found_by_listings_and_complete_is_what_left_all_that_it_sh
     leave(s3, first, "result.json")  # and failed while its archives were uploaded
     leave(s3, second, "result.json", *(f"output/{second}/output/{kind}.tar.gz" for kind in ("model", "output")))
     found = claims.find_attempts(account, experiment, {DIGEST})
-    assert found == {DIGEST: [Attempt(first, 1, False), Attempt(second, 2, True), Attempt(third, 10, False)]}
+    assert found == {
+        DIGEST: [Attempt(first, DIGEST, 1, False), Attempt(second, DIGEST, 2, True), Attempt(third, DIGEST, 10, False)]
+    }
     assert claims.next_number(found[DIGEST]) == 11
     assert claims.next_number([]) == 1
     assert claims.find_attempts(account, f"{experiment}-2", {DIGEST}) == {}

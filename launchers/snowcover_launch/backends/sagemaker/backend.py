@@ -20,14 +20,19 @@ from snowcover_launch.aws.training_jobs import JobState
 from snowcover_launch.backends.base import Found, SweepContext
 from snowcover_launch.backends.sagemaker import claims, request
 from snowcover_launch.backends.sagemaker.account_check import refuse_incomplete_account, refuse_local_only
+from snowcover_launch.backends.sagemaker.code import Images
 from snowcover_launch.backends.sagemaker.fallback import configs_to_try, typed_hw_keys
+from snowcover_launch.backends.sagemaker.inputs import InputDigests
+from snowcover_launch.backends.sagemaker.job_names import attempt_of
 from snowcover_launch.backends.sagemaker.limits import check_limits
 from snowcover_launch.backends.sagemaker.machine_check import machine_warnings
+from snowcover_launch.backends.sagemaker.reuse import EarlierJobs
 from snowcover_launch.config import JobConfig
 from snowcover_launch.cost import Cost, cost, dearest
 from snowcover_launch.errors import MissingAccount, NoCapacity, NotFound, Unreachable
 from snowcover_launch.images.labels import check_image
 from snowcover_launch.job import Job, Report, State
+from snowcover_launch.plan import naming_job
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +58,8 @@ class SageMakerBackend:
         self._place = place
         self._logs: dict[str, JobLog | None] = {}
         self._warned: set[str] = set()
+        self._last_numbers: dict[str, int] = {}
+        """of the attempts at a job, by its digest"""
         found = commit()
         self._commit = found.sha if found else None
 
@@ -80,7 +87,7 @@ class SageMakerBackend:
         job.highest_usd = dearest(list(costs.values())).highest_usd
         job.unpriced = [machine for machine, what in costs.items() if what.highest_usd is None]
         job.own_store = config.tracking.uri.startswith("sqlite:")
-        self._name(job, request.config_digest(config), 1)
+        self._name(job, request.config_digest(config), 1)  # until it can be asked which files and code it will meet
         for each in reversed(job.alternatives):  # ends with the job's own
             self._use(job, each)
             check_limits(self._request(job))
@@ -91,36 +98,48 @@ class SageMakerBackend:
                 refuse_role_of_other_account(self.account, role)
             for name in sorted({str(job.planned_config.aws.bucket) for job in jobs}):
                 bucket.refuse_other_region(self.account, name)
+            images = Images(self.account)
             configs = [config for job in jobs for config in job.alternatives]
-            images = {(request.image_uri(config), config.hw.image): config for config in configs}
-            for (uri, _), config in images.items():
-                if uri is not None:
-                    check_image(self.account, uri, config.hw)
+            for (uri, _), config in {(images.uri(config), config.hw.image): config for config in configs}.items():
+                check_image(self.account, uri, config.hw)
 
     def find(self, jobs: Sequence[Job]) -> Mapping[Job, Found]:
         found: dict[Job, Found] = {}
-        for prefix in sorted({request.experiment_prefix(job.planned_config) for job in jobs}):
-            here = [job for job in jobs if request.experiment_prefix(job.planned_config) == prefix]
-            attempts = claims.find_attempts(self.account, prefix, {job.digest for job in here})
-            for job in here:
-                if earlier := self._earlier(job, prefix, attempts.get(job.digest, [])):
-                    found[job] = earlier
+        with self._refreshing_credentials():
+            self._identify(jobs)
+            earlier = EarlierJobs(self.account, self._context.folder, jobs)
+            for job in jobs:
+                self._last_numbers |= {digest: earlier.last_number(digest) for digest in job.digests}
+                self._name(job, job.digests[0], self._last_numbers[job.digests[0]] + 1)
+                if job.planned_config.launch.reuse and (equal := self._earlier(job, earlier)) is not None:
+                    found[job] = equal
         return found
 
-    def _earlier(self, job: Job, prefix: str, attempts: Sequence[claims.Attempt]) -> Found | None:
+    def _identify(self, jobs: Sequence[Job]) -> None:
+        """Tell what each job is on each of its machines, now that it can be asked which files and code it will meet."""
+        images, inputs = Images(self.account), InputDigests(self.account)
+        for job in jobs:
+            with naming_job(job.number, [job.title], len(jobs)):
+                job.digests = [
+                    request.config_digest(config, inputs.of(config), images.code(config)) for config in job.alternatives
+                ]
+
+    def _earlier(self, job: Job, earlier: EarlierJobs) -> Found | None:
         """The complete or running attempt; where the last one ended otherwise, the job goes on from its checkpoints."""
-        self._name(job, job.digest, claims.next_number(attempts))
-        if not job.planned_config.launch.reuse:
-            return None
-        for attempt in reversed(attempts):
+        for attempt in earlier.attempts(job):
+            if (known := earlier.known(attempt)) is not None:
+                return known
             try:
                 state = aws_jobs.describe(self.account, attempt.name)
             except NotFound:  # its config was uploaded, then something came between: it is created under that name
-                self._name(job, job.digest, attempt.number)
+                if attempt.digest == job.digest:
+                    self._name(job, job.digest, attempt.number)
                 continue
-            there = f"{prefix}/{attempt.name}"
+            there = request.job_prefix(job.planned_config, attempt.name)
             if state.status in ("Completed", "InProgress"):
-                return Found(attempt.name, self._report(job, state, there), self._facts_of(job, state, there))
+                report = self._report(job, state, there)
+                if report.state is not State.FAILED:  # else its files were deleted since
+                    return Found(attempt.name, report, self._facts_of(job, state, there))
             if state.checkpoints:
                 job.checkpoints = state.checkpoints
                 return None
@@ -135,16 +154,10 @@ class SageMakerBackend:
     # Jobs
 
     def submit(self, job: Job) -> Report:
-        text = self._staged(job).encode()
-        folder = job.folder_below(self._context.folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "config.yaml").write_bytes(text)
         try:
             with self._refreshing_credentials():
-                taken = claims.claim(self.account, job.prefix, text)
-                state = aws_jobs.start(self.account, self._request(job))
-                # Else another command had the same idea, and was first.
-                ours = taken.is_ours or not state.was_there or self._started(state)
+                while (state := self._submitted(job)) is None:
+                    self._name_again(job)
         except QuotaExceeded as error:
             if (other := self._next_alternative(job)) is not None:
                 self._use(job, other)
@@ -154,8 +167,24 @@ class SageMakerBackend:
             if numbers is not None and int(numbers[1]) >= int(numbers[2]):
                 raise NoCapacity(str(error)) from error  # others have the machines now; they will come free
             raise
-        job.adopted = not ours
         return self._report(job, state, job.prefix)
+
+    def _submitted(self, job: Job) -> JobState | None:
+        """The job of this name, ours or that of a command that was faster; None where it must have another name."""
+        text = self._staged(job).encode()
+        folder = job.folder_below(self._context.folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "config.yaml").write_bytes(text)
+        self._last_numbers[job.digest] = attempt_of(job.name)
+        taken = claims.claim(self.account, job.prefix, text)
+        if not taken.is_ours and not job.planned_config.launch.reuse:
+            return None
+        state = aws_jobs.start(self.account, self._request(job))
+        ours = not state.was_there or aws_jobs.started_by(self.account, state, self._context.name)
+        if not ours and state.has_ended:  # long ago, and its files were deleted since
+            return None
+        job.adopted = not ours
+        return state
 
     def poll(self, job: Job) -> Report:
         with self._refreshing_credentials():
@@ -180,13 +209,14 @@ class SageMakerBackend:
             aws_jobs.stop(self.account, job.name)
 
     def retry(self, job: Job) -> float | None:
-        attempt = job.attempt + 1
-        if job.config is None or job.adopted or attempt >= CAPACITY_ATTEMPTS * len(job.alternatives):
+        tries = job.attempt + 1
+        if job.config is None or job.adopted or tries >= CAPACITY_ATTEMPTS * len(job.alternatives):
             return None
+        job.attempt = tries
         other = self._next_alternative(job)
         self._use(job, other or job.alternatives[0])
         self._name_again(job)
-        return 0 if other else CAPACITY_PAUSE_S * 2 ** (attempt // len(job.alternatives) - 1)
+        return 0 if other else CAPACITY_PAUSE_S * 2 ** (tries // len(job.alternatives) - 1)
 
     # What it left
 
@@ -216,13 +246,14 @@ class SageMakerBackend:
         return job.alternatives[place] if place < len(job.alternatives) else None
 
     def _name_again(self, job: Job) -> None:
-        """The next attempt, which goes on in the same checkpoints."""
+        """The next attempt, on the machine that the job asks for now, which goes on in the same checkpoints."""
         checkpoints = job.checkpoints
-        self._name(job, job.digest, job.attempt + 2)
+        digest = job.digests[job.alternatives.index(job.planned_config)]
+        self._name(job, digest, self._last_numbers.get(digest, 0) + 1)
         job.checkpoints = checkpoints
 
     def _name(self, job: Job, digest: str, number: int) -> None:
-        job.digest, job.attempt = digest, number - 1
+        job.digest = digest
         job.name = request.job_name(job.planned_config, digest, number)
         job.prefix = request.job_prefix(job.planned_config, job.name)
         job.checkpoints = f"{job.prefix}/checkpoints"
@@ -232,10 +263,6 @@ class SageMakerBackend:
 
     def _staged(self, job: Job) -> str:
         return request.staged_config(job, {"sweep": self._context.name, **job.tags, "job": job.name})
-
-    def _started(self, state: JobState) -> bool:
-        """Whether it was this sweep that created a job which was there already: an answer may have been lost."""
-        return aws_jobs.started_by(self.account, state, self._context.name)
 
     def _price(self, job: Job, state: JobState) -> float | None:
         """US dollars an hour of a machine that the job has, which may be another than its config asks for."""

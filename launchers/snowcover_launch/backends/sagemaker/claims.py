@@ -28,6 +28,7 @@ class Attempt:
     """A job as its objects in S3 tell it, without a question to SageMaker."""
 
     name: str
+    digest: str
     number: int
     """1 for the first of its identity"""
     is_complete: bool
@@ -67,7 +68,7 @@ def find_attempts(account: Account, experiment_prefix: str, digests: Collection[
     complete = _complete(account, experiment_prefix, [*wanted], len(names))
     found: dict[str, list[Attempt]] = {}
     for name, parts in sorted(wanted.items(), key=lambda item: item[1].attempt):
-        found.setdefault(parts.digest, []).append(Attempt(name, parts.attempt, name in complete))
+        found.setdefault(parts.digest, []).append(Attempt(name, parts.digest, parts.attempt, name in complete))
     return found
 
 

@@ -30,3 +30,10 @@ def parse_name(name: str) -> NameParts | None:
     """None where it is no name that `job_name` makes."""
     found = _NAME.fullmatch(name)
     return NameParts(found["digest"], int(found["attempt"])) if found else None
+
+
+def attempt_of(name: str) -> int:
+    """The number in a name that `job_name` made."""
+    parts = parse_name(name)
+    assert parts is not None, name
+    return parts.attempt
