@@ -10,6 +10,7 @@ from mlflow.entities import Run
 
 from snowcover import checkpoints
 from snowcover import jobs as jobs_command
+from tests.aws.asking import client
 from tests.container.account import Stack, deployed, rights
 from tests.launcher.launching import Launching
 from tests.making import write_site
@@ -145,6 +146,36 @@ def test_a_spot_interruption_goes_on_in_the_same_run_with_no_epoch_counted_twice
     assert fetched.status == 0, fetched.err
     (best,) = launching.folder.glob("outputs/*/*/0/model/best.ckpt")
     assert [row["epoch"] for row in checkpoints.load(str(best))["snowcover"]["history"]] == [0, 1, 2, 3]
+
+
+def test_the_same_command_goes_on_in_the_checkpoints_of_a_job_that_was_stopped(
+    launching: Launching, tiles: str
+) -> None:
+    sagemaker = launching.sagemaker
+    same = (*TINY, tiles, "model=unet", "model.encoder_name=resnet18", "trainer.max_epochs=3", "hw=cpu_m5")
+
+    def stop() -> None:
+        (job,) = sagemaker.jobs
+        sagemaker.wait(lambda: any("epoch=1/" in line for line in sagemaker.log(job.name)))
+        client().stop_training_job(TrainingJobName=job.name)
+
+    with launching.beside(stop):
+        stopped = launching(*same, "hw.max_hours=1")
+    assert "ended Stopped" in stopped.sentence
+    fetched = launching("fetch", main=jobs_command.main)
+    assert fetched.status == 0, fetched.err
+    (model,) = launching.folder.glob("outputs/*/*/0/model")
+    assert {"best.ckpt", "manifest.csv", "config.yaml"} <= {file.name for file in model.iterdir()}
+
+    done = launching(*same, "hw.max_hours=2")
+    assert done.status == 0, done.out + done.err
+    first, second = sagemaker.jobs
+    assert second.name != first.name
+    assert second.request["CheckpointConfig"] == first.request["CheckpointConfig"]
+    mlflow_client, (run,) = runs(launching.folder)  # one, which goes on
+    assert (run.info.status, run.data.tags["job"]) == ("FINISHED", second.name)
+    assert steps(mlflow_client, run, "val_loss") == [0, 1, 2]
+    assert not any("epoch=1/" in line for line in sagemaker.log(second.name))
 
 
 def test_a_job_that_cannot_train_fails_with_its_own_sentence(launching: Launching, tiles: str) -> None:
