@@ -1,5 +1,6 @@
 """The command sends its jobs into the real image: on this machine, and on the stand-in for SageMaker's."""
 
+import json
 import os
 import signal
 import subprocess
@@ -25,6 +26,13 @@ SMALL = (
 def runs(folder: Path) -> list[Run]:
     client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
     return client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
+
+
+def containers(folder: Path) -> set[str]:
+    """Those of this folder's jobs that the engine has yet."""
+    (file,) = folder.glob("outputs/snowcover/*/jobs.json")
+    names = {job["name"] for job in json.loads(file.read_text())["jobs"]}
+    return names & set(docker("ps", "--all", "--format", "{{.Names}}").split())
 
 
 def test_hw_docker_trains_tiles_of_this_machine_in_the_image_and_brings_the_run_home(
@@ -56,7 +64,7 @@ def test_ctrl_c_stops_the_container_and_the_run(built: Callable[[str], str], sit
     _, errors = process.communicate(timeout=150)
     assert process.returncode == 130, errors
     assert errors.strip().splitlines()[-1].startswith("Stopped by SIGINT; 1 job of this machine stopped")
-    assert "snowcover-" not in docker("ps", "--all", "--format", "{{.Names}}")
+    assert not containers(tmp_path)
     (run,) = runs(tmp_path)
     assert run.info.status == "KILLED"
     (folder,) = tmp_path.glob("outputs/snowcover/*/0")
@@ -80,7 +88,7 @@ def test_a_container_whose_command_was_killed_is_taken_up_by_attach(
     assert done.returncode == 0, done.stdout + done.stderr
     (run,) = runs(tmp_path)
     assert run.info.status == "FINISHED"
-    assert "snowcover-" not in docker("ps", "--all", "--format", "{{.Names}}")
+    assert not containers(tmp_path)
 
 
 def test_an_image_that_does_not_fit_or_is_not_there_is_refused_in_one_sentence(
