@@ -8,12 +8,16 @@ _GLUED = re.compile(r"passw|pwd|passphrase|secret|credential|apikey|accesskey|pr
 _KEYS = {"api", "access", "private", "signing", "encryption", "auth", "account", "shared", "storage", "client"}
 _LAST_WORDS = {"key", "sig", "signature", "auth", "pass", "pw", "sas", "jwt", "authorization", "cookie"}
 _PUBLIC = {"kms"}  # the key of which is named in plain text everywhere
+# What an error is called, before its text: `NoCredentials: there are none`.
+_ERROR = re.compile(r"[A-Z]\w*(?:Error|Exception)|NoCredentials|CredentialsRefused")
 _PLAIN = re.compile(r"(?i)([+-]?\d+(\.\d+)?|true|false|null|none|yes|no)?")
 
 
 def is_secret_name(name: str) -> bool:
     """Whether a name says so wherever it stands: `MY_PWD`, `apiToken`, `AWS_SECRET_ACCESS_KEY`."""
     words = _words(name)
+    if _ERROR.fullmatch(name):
+        return False
     if _is_password(words) or "token" in words:
         return True
     return any(word == "key" and before in _KEYS for before, word in pairwise(words))

@@ -54,7 +54,7 @@ def test_code_is_told_by_its_files_and_not_by_its_commit(repository: Path) -> No
 
 
 def test_changes_that_are_not_committed_have_a_name_for_each_content(repository: Path) -> None:
-    from snowcover_launch.cli.image import SOURCES, Source
+    from snowcover_launch.images.build import SOURCES, Source
 
     names = set()
     for text in ("one", "two", "one"):

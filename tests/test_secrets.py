@@ -136,3 +136,11 @@ def test_values_are_masked_at_any_depth_and_whole_below_a_name_that_says_so() ->
 )  # fmt: skip
 def test_a_variable_is_judged_by_its_name_and_its_content(name: str, value: str, is_secret: bool) -> None:
     assert is_secret_value(name, value) == is_secret
+
+
+@pytest.mark.parametrize(
+    "name", ["NoCredentials", "NoCredentialsError", "PartialCredentialsError", "TokenRetrievalError"]
+)
+def test_what_an_error_is_called_hides_nothing_of_its_text(name: str) -> None:
+    text = f"{name}: there are none: run `aws sso login`, or set AWS_PROFILE"
+    assert masked(text) == text

@@ -4,12 +4,13 @@ import json
 import logging
 import os
 import secrets
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from snowcover.errors import UserError
 from snowcover.secrets import masked_values
@@ -36,6 +37,7 @@ class JobsFile(BaseModel):
     profile: str | None = None
     jobs: list[Job]
     folder: Path = Field(exclude=True)
+    _saving: Any = PrivateAttr(default_factory=threading.Lock)  # jobs here and elsewhere move in two threads
 
     def move(self, job: Job, state: State, report: Report | None = None, reason: str | None = None) -> None:
         """Let a job enter its next state, and keep that."""
@@ -44,13 +46,17 @@ class JobsFile(BaseModel):
 
     def save(self) -> None:
         """Write it whole, in place of the one before; nothing where all jobs run in the launching process."""
-        named = self.model_copy(update={"jobs": [job for job in self.jobs if job.name]})
-        if not named.jobs:
-            return
+        with self._saving:
+            values = self.model_dump(mode="json")
+            values["jobs"] = [job for job in values["jobs"] if job["name"]]
+            if values["jobs"]:
+                self._write(json.dumps(masked_values(values), indent=2))
+
+    def _write(self, text: str) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         part = self.folder / f".{NAME}.{secrets.token_hex(4)}.part"
         try:
-            part.write_text(json.dumps(masked_values(named.model_dump(mode="json")), indent=2))
+            part.write_text(text)
             os.replace(part, self.folder / NAME)
         finally:
             part.unlink(missing_ok=True)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from snowcover import __version__
-from snowcover_launch.cli.image import CHECKOUT, SOURCES
+from snowcover_launch.images.build import CHECKOUT, SOURCES
 
 NOBODY = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
 

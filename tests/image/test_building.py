@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from snowcover import __version__
-from snowcover_launch.cli.image import pip_settings
+from snowcover_launch.images.build import pip_settings
 from tests.image.checkout import Checkout, sentence
 from tests.image.engine import docker
 

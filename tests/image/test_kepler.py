@@ -5,7 +5,7 @@ from collections.abc import Callable
 from importlib.metadata import distribution
 from pathlib import Path
 
-from snowcover_launch.cli.image import CHECKOUT
+from snowcover_launch.images.build import CHECKOUT
 from tests.image.engine import docker
 
 TESTERS = ("pytest", "pluggy", "iniconfig", "pygments", "hypothesis", "sortedcontainers")

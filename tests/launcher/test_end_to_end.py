@@ -14,6 +14,7 @@ from tests.aws.asking import client
 from tests.container.account import Stack, deployed, rights
 from tests.launcher.launching import Launching
 from tests.making import write_site
+from tests.sagemaker import SageMaker
 
 TINY = ("data=tiles", "trainer.batch_size=6", "optimizer.lr=1e-3", "tracking.system_metrics=false")
 ON_CPU = ("hw.accelerator=cpu", "hw.precision=32-true", "hw.data_workers=2")
@@ -41,6 +42,16 @@ def tiles(
     sagemaker.limit_rights(*rights(stack, names), role_arn=stack.outputs["Role"])
     for name, value in {**sagemaker.environment, "SNOWCOVER_ROLE_ARN": sagemaker.role_arn}.items():
         aws_settings.setenv(name, value)
+    return site_in_s3(sagemaker, tmp_path_factory)
+
+
+@pytest.fixture
+def tiles_for_all(launching: Launching, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The same for a user who may read the tiles, too: who only launches need not."""
+    return site_in_s3(launching.sagemaker, tmp_path_factory)
+
+
+def site_in_s3(sagemaker: SageMaker, tmp_path_factory: pytest.TempPathFactory) -> str:
     sagemaker.account.add_image("snowcover", "0.1.0-kepler")
     sagemaker.use_machine()
     site = write_site(tmp_path_factory.mktemp("site"), side=3)
@@ -100,9 +111,11 @@ def test_hw_p2_trains_on_a_rented_machine_and_its_run_comes_home(launching: Laun
     assert len(runs(launching.folder)[1]) == 1
 
 
-def test_local_and_rented_jobs_of_one_sweep_are_children_of_one_parent(launching: Launching, tiles: str) -> None:
+def test_local_and_rented_jobs_of_one_sweep_are_children_of_one_parent(
+    launching: Launching, tiles_for_all: str
+) -> None:
     done = launching(
-        "-m", *TINY, tiles, "model=unet", "model.encoder_name=resnet18", "trainer.max_epochs=1", "hw=cpu,cpu_m5"
+        "-m", *TINY, tiles_for_all, "model=unet", "model.encoder_name=resnet18", "trainer.max_epochs=1", "hw=cpu,cpu_m5"
     )
     assert done.status == 0, done.out + done.err
     _client, found = runs(launching.folder)

@@ -13,8 +13,8 @@ from botocore.session import Session
 from snowcover.config import HwConfig
 from snowcover_launch.backends.sagemaker.machine_check import UnfitMachine, machine_warnings, refuse_unfit_machine
 from snowcover_launch.backends.sagemaker.machines import instance_types, machines, why_unfit
-from snowcover_launch.cli.image import CHECKOUT
 from snowcover_launch.config import JobConfig
+from snowcover_launch.images.build import CHECKOUT
 from snowcover_launch.images.check import FLAGS, BrokenImage, refuse_other_gpus
 from snowcover_launch.images.variants import VARIANTS, compiled_for, variant_for
 from tests.making import compose
