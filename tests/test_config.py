@@ -23,7 +23,9 @@ GIVE = {  # values that a user must give, for files that ask for some
     "experiment=aso_tuolumne_step3": ["checkpoint.init_from=best.ckpt"],
 }
 CHOICES = sorted(
-    f"{file.parent.name}={file.stem}" for file in conf_dir().glob("*/*.yaml") if file.parent.name != "predict"
+    f"{file.parent.name}={file.stem}"
+    for file in conf_dir().glob("*/[!_]*.yaml")  # those with an underscore are what others begin with
+    if file.parent.name != "predict"
 )
 MODELS = [choice for choice in CHOICES if choice.startswith("model=")]
 
