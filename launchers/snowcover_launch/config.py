@@ -12,6 +12,7 @@ from snowcover.paths import Place
 from snowcover.secrets import is_secret_value, masked, masked_values
 
 OWN_TAGS = "snowcover:"  # what the names of our tags on a job in AWS begin with, so that any other is the user's
+SWEEP_TAG = f"{OWN_TAGS}sweep"  # by which a job that was there already is known for our own
 
 
 class LaunchConfig(Section):

@@ -173,6 +173,8 @@ def test_a_lost_answer_does_not_start_a_job_twice(launching: Launching) -> None:
         done = launching.train("hw=g5")
     assert done.status == 0, done.err
     assert len(launching.sagemaker.requests) == 1
+    (job,) = record(launching.folder)["jobs"]
+    assert not job["adopted"]  # it was ours all the time
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])

@@ -23,8 +23,8 @@ def test_a_job_of_a_name_is_started_once_and_tells_what_it_is_and_whose(sagemake
     assert len(sagemaker.requests) == 1
     for state in (started, found):
         assert (state.spot, state.instance_type, state.instance_count) == (True, "ml.p2.xlarge", 1)
-    assert training_jobs.started_by(account, found, "aaaaaa")
-    assert not training_jobs.started_by(account, found, "bbbbbb")
+    assert training_jobs.has_tag(account, found, "sweep", "aaaaaa")
+    assert not training_jobs.has_tag(account, found, "sweep", "bbbbbb")
     assert found.warm_pool_s is None
 
 

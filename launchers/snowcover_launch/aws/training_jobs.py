@@ -58,7 +58,7 @@ class JobState:
 def start(account: Account, request: Mapping[str, Any]) -> JobState:
     """Start a job, or find that one of this name was started before: AWS takes a name once.
 
-    Whether that was us, an answer having been lost, or another command that wants the same job, `started_by` tells.
+    Whether that was us, an answer having been lost, or another command that wants the same job, its tags tell.
 
     Raises:
         AwsError: QuotaExceeded, AccessDenied, NoCredentials, Unreachable (it may or may not have started: ask again)...
@@ -103,8 +103,8 @@ def describe(account: Account, name: str) -> JobState:
         raise
 
 
-def started_by(account: Account, state: JobState, sweep: str) -> bool:
-    """Whether the job was created in this sweep, by its tag.
+def has_tag(account: Account, state: JobState, key: str, value: str) -> bool:
+    """Whether the job was created with this tag.
 
     Raises:
         AwsError
@@ -112,7 +112,7 @@ def started_by(account: Account, state: JobState, sweep: str) -> bool:
     with named(f"read the tags of the job {state.name}"):
         pages = account.client("sagemaker").get_paginator("list_tags").paginate(ResourceArn=state.arn)
         tags = {tag["Key"]: tag["Value"] for page in pages for tag in page["Tags"]}
-    return tags.get("sweep") == sweep
+    return tags.get(key) == value
 
 
 def stop(account: Account, name: str) -> None:

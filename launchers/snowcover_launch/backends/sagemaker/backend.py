@@ -27,7 +27,7 @@ from snowcover_launch.backends.sagemaker.job_names import attempt_of
 from snowcover_launch.backends.sagemaker.limits import check_limits
 from snowcover_launch.backends.sagemaker.machine_check import machine_warnings
 from snowcover_launch.backends.sagemaker.reuse import EarlierJobs
-from snowcover_launch.config import JobConfig
+from snowcover_launch.config import SWEEP_TAG, JobConfig
 from snowcover_launch.cost import Cost, cost, dearest
 from snowcover_launch.errors import MissingAccount, NoCapacity, NotFound, Unreachable
 from snowcover_launch.images.labels import check_image
@@ -180,7 +180,7 @@ class SageMakerBackend:
         if not taken.is_ours and not job.planned_config.launch.reuse:
             return None
         state = aws_jobs.start(self.account, self._request(job))
-        ours = not state.was_there or aws_jobs.started_by(self.account, state, self._context.name)
+        ours = not state.was_there or aws_jobs.has_tag(self.account, state, SWEEP_TAG, self._context.name)
         if not ours and state.has_ended:  # long ago, and its files were deleted since
             return None
         job.adopted = not ours

@@ -12,7 +12,7 @@ from snowcover.identity import job_digest
 from snowcover.paths import home_as_tilde
 from snowcover_launch.backends.sagemaker import job_names
 from snowcover_launch.backends.sagemaker.machines import has_local_disk
-from snowcover_launch.config import OWN_TAGS, JobConfig
+from snowcover_launch.config import OWN_TAGS, SWEEP_TAG, JobConfig
 from snowcover_launch.images.variants import VARIANTS
 from snowcover_launch.job import Job
 
@@ -172,5 +172,5 @@ def _stopping_condition(hw: HwConfig) -> dict[str, int]:
 
 def aws_tags(job: Job, sweep: str, commit: str | None) -> dict[str, str]:
     """What the job's bill and console page can be searched by."""
-    own = {"experiment": job.experiment, "sweep": sweep} | ({"git-commit": commit} if commit else {})
-    return {f"{OWN_TAGS}{name}": value for name, value in own.items()}
+    own = {"experiment": job.experiment} | ({"git-commit": commit} if commit else {})
+    return {SWEEP_TAG: sweep} | {f"{OWN_TAGS}{name}": value for name, value in own.items()}
