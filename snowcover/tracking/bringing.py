@@ -50,9 +50,6 @@ def bring_run(store: Path, uri: str, experiment: str, tags: Mapping[str, str]) -
         home = experiment_id(client, uri, experiment)
         origin = source.run.info.run_id
         for run in _runs_with(client, home, BROUGHT, origin):
-            if _has_gone_on(source.run, run):  # another job has resumed it since: this copy is of its beginning
-                _remove(client, run)
-                continue
             if BRINGING in run.data.tags:  # broken off at the very last
                 client.delete_tag(run.info.run_id, BRINGING)
             _extend(source, client, run, tags)
@@ -61,14 +58,6 @@ def bring_run(store: Path, uri: str, experiment: str, tags: Mapping[str, str]) -
             log.info("An earlier copy of the job's run was broken off: it is made again.")
             _remove(client, run)
         return _bring(source, client, home, tags)
-
-
-def _has_gone_on(source: Run, copy: Run) -> bool:
-    """Whether a run that was copied when it had stopped has more to tell now."""
-    if copy.info.status == "FINISHED":
-        return False
-    ended = source.info.end_time
-    return ended is not None and ended > (copy.info.end_time or 0)
 
 
 def _one_at_a_time(uri: str) -> AbstractContextManager[Any]:
