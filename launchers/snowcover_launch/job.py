@@ -1,5 +1,6 @@
 """One job from its plan to its end: the only type that stands for it, and the only place that knows its states."""
 
+import math
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -150,6 +151,11 @@ class Job(BaseModel):
     def may_run(self) -> bool:
         """Whether its backend may know it."""
         return self.state in (State.SUBMITTING, State.RUNNING) or bool(self.id)
+
+    @property
+    def result(self) -> float | None:
+        """Its objective where that can be compared with others': a NaN is none."""
+        return self.objective if self.objective is not None and math.isfinite(self.objective) else None
 
     @property
     def costs(self) -> bool:

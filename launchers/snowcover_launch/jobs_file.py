@@ -7,6 +7,7 @@ import secrets
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -47,10 +48,10 @@ class JobsFile(BaseModel):
     def save(self) -> None:
         """Write it whole, in place of the one before; nothing where all jobs run in the launching process."""
         with self._saving:
-            values = self.model_dump(mode="json")
-            values["jobs"] = [job for job in values["jobs"] if job["name"]]
-            if values["jobs"]:
-                self._write(json.dumps(masked_values(values), indent=2))
+            jobs = [_masked(job.model_dump_json()) for job in self.jobs if job.name]
+            if jobs:
+                about = masked_values(self.model_dump(mode="json", exclude={"jobs"}))
+                self._write(json.dumps({**about, "jobs": jobs}, indent=2))
 
     def _write(self, text: str) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -69,6 +70,13 @@ class JobsFile(BaseModel):
         new = {job.number for job in jobs}
         self.jobs = [job for job in self.jobs if job.number not in new] + list(jobs)
         self.save()
+
+
+@lru_cache(maxsize=4096)
+def _masked(job: str) -> Any:
+    """A job as it is kept. Most are as they were when the file was last written, and masking all of them anew would
+    take many times what writing does."""
+    return masked_values(json.loads(job))
 
 
 def read_jobs(folder: Path) -> JobsFile:

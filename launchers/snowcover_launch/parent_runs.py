@@ -39,7 +39,7 @@ class ParentRuns:
         from snowcover import tracking
 
         for place, run_id in self._runs.items():
-            known = [job.objective for job in jobs if job.objective is not None and _place(job) == place]
+            known = [job.result for job in jobs if job.result is not None and _place(job) == place]
             if known:
                 tracking.note(place[0], run_id, {}, {"best_val_iou": max(known)})
 

@@ -179,7 +179,7 @@ class JobPoller:
             self._end(one, report.state, on_end, report)
             return
         if one.is_silent:
-            self._stop_silent(one, backend)
+            self._stop_silent(one)
         one.schedule_next_poll(changed or bool(lines), self._shortest_s)
         if one.job.state is State.SUBMITTING:
             self._file.move(one.job, State.RUNNING, report)
@@ -189,7 +189,7 @@ class JobPoller:
         if changed:
             self._watcher.changed(one)
 
-    def _stop_silent(self, one: TrackedJob, backend: Backend) -> None:
+    def _stop_silent(self, one: TrackedJob) -> None:
         one.heard = time.monotonic()  # told once in that time, should the stop not be heard
         self._watcher.tell(
             f"  {one.job.number}  {one.job.name} has printed nothing for {one.job.max_silent_minutes:g} minutes "

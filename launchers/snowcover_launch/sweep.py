@@ -139,7 +139,7 @@ class Sweep:
             )
         error = (errors or {}).get(job.number)
         objective = math.nan if job.objective is None else job.objective
-        if self._optimizes and error is None and not math.isfinite(objective):
+        if self._optimizes and error is None and job.result is None:
             error = NoObjective(f"Job {job.number} ended with val_iou {objective}: a failed trial.")
         # A sweeper that optimizes is told of each failed trial, and goes on; it takes no NaN.
         failed = error is not None and (self._optimizes or job.planned_config.launch.on_failure == "raise")
@@ -150,9 +150,7 @@ class Sweep:
 
 def _format_ranking(batch: Sequence[Job]) -> str:
     """What came of several jobs, the best first."""
-    ranked = sorted(batch, key=lambda job: (job.objective is None, -(job.objective or 0)))
-    lines = [
-        f"  {'-' if job.objective is None else f'{job.objective:.4f}':<7}  {job.number}  {job.title}" for job in ranked
-    ]
+    ranked = sorted(batch, key=lambda job: (job.result is None, -(job.result or 0)))
+    lines = [f"  {'-' if job.result is None else f'{job.result:.4f}':<7}  {job.number}  {job.title}" for job in ranked]
     stores = sorted({job.tracking_uri for job in batch})
     return "\n".join(["  val_iou  job", *lines, *(f"  look     {where_to_look(uri)}" for uri in stores)])

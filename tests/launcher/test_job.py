@@ -90,3 +90,20 @@ def test_an_adopted_job_is_what_it_is_and_not_what_the_adopting_config_says() ->
     one.adopt("job-of-others", Report(state=State.RUNNING), {"spot": True, "machine": "ml.g4dn.xlarge"})
     assert (one.name, one.spot, one.machine) == ("job-of-others", True, "ml.g4dn.xlarge")
     assert not one.costs
+
+
+@pytest.mark.parametrize(("objective", "counts"), [(0.0, True), (0.5, True), (None, False), (float("nan"), False)])
+def test_an_objective_of_zero_is_a_result_and_none_that_cannot_be_compared(
+    objective: float | None, counts: bool
+) -> None:
+    assert (job(objective=objective).result is not None) is counts
+
+
+def test_a_job_that_changed_is_kept_as_it_is_now_and_without_its_secrets(tmp_path: Path) -> None:
+    one = job(reason="postgresql://me:hunter22@db/x does not answer")
+    file = JobsFile(sweep="a1b2c3", jobs=[one], folder=tmp_path)
+    file.save()
+    assert "hunter22" not in (tmp_path / "jobs.json").read_text()
+    file.move(one, State.SUBMITTING, reason="token=abcdefgh12345")
+    assert "abcdefgh12345" not in (tmp_path / "jobs.json").read_text()
+    assert read_jobs(tmp_path).jobs[0].state is State.SUBMITTING

@@ -50,10 +50,6 @@ class ObjectExists(AwsError):
         """what is there"""
 
 
-class CapacityExceeded(AwsError, errors.NoCapacity):
-    """AWS has no machine of this type free now, though the account may have one; another type may help, or later."""
-
-
 def is_capacity_error(reason: str | None) -> bool:
     """Whether a job's FailureReason says that AWS had no machine for it: nothing was run and nothing is paid for."""
     return (reason or "").lstrip().startswith(("CapacityError", "InsufficientCapacityError"))

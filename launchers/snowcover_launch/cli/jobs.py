@@ -1,7 +1,6 @@
 """`python -m snowcover.jobs`: the jobs of this folder's sweeps."""
 
 import argparse
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -153,7 +152,7 @@ def _wait(chosen: list[Chosen], given: argparse.Namespace) -> None:
             say(f"{len(unsent)} jobs were never started; the command that sent the others starts them, and only them.")
         sent = [job for job in one.jobs if job.may_run or job.twin_of is not None]
         errors = JobRunner(one.file, sent, one.backends).run(None, given.on_interrupt)
-        failed += [job.name for job in sent if job.number in errors or math.isnan(job.objective or math.nan)]
+        failed += [job.name for job in sent if job.number in errors or job.result is None]
     if failed:
         raise JobsFailed(f"{len(failed)} jobs have no result: {', '.join(failed)}.")
 
