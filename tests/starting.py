@@ -3,12 +3,15 @@
 import contextlib
 import io
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from snowcover.command import Command, run
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,24 @@ def start(command: Command, folder: Path, *arguments: str) -> Ended:
             status = int(end.code or 0)
         assert Path.cwd() == folder.resolve()
     return Ended(status, out.getvalue(), err.getvalue())
+
+
+def start_process(module: str, folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    """`python -m module` in a process of its own, in `folder`."""
+    return subprocess.Popen(
+        [sys.executable, "-m", module, *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish_process(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    """Its status, output and errors."""
+    output, errors = process.communicate(timeout=120)
+    return process.returncode, output, errors
 
 
 @contextlib.contextmanager

@@ -1,8 +1,6 @@
 """Checkpoints and scenes for the tests of predict, and the command as a user gives it."""
 
-import os
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,8 +16,8 @@ from snowcover.data.tiles import Tile, bounds
 from tests.making import BANDS, config
 from tests.predict.networks import Brightness
 from tests.prepare.rasters import UTM_11N, write_raster
+from tests.starting import finish_process, start_process
 
-ROOT = Path(__file__).resolve().parents[2]
 LEVEL = 0.3  # mean reflectance from which it is snow, to the tests' network
 SCALE = 1e-4
 ZOOM, TILE_PX = 13, 256  # whose pixels are 15.1 m on the ground in Tuolumne
@@ -84,28 +82,19 @@ def composed(*overrides: str) -> Any:
 
 def predict(*overrides: str) -> None:
     """The command's task, run here, so that its errors can be caught."""
-    from snowcover.predict.__main__ import predict as task
+    from snowcover.predict.__main__ import COMMAND
 
-    task(composed("tracking.system_metrics=false", *overrides))
+    COMMAND.task(composed("tracking.system_metrics=false", *overrides))
 
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     """The command in a process of its own, in `folder`."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "snowcover.predict", "tracking.system_metrics=false", *arguments],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return start_process("snowcover.predict", folder, "tracking.system_metrics=false", *arguments)
 
 
 def finish(folder: Path, *arguments: str) -> tuple[int, str, str]:
     """Status, output and errors of the command."""
-    process = start(folder, *arguments)
-    output, errors = process.communicate(timeout=120)
-    return process.returncode, output, errors
+    return finish_process(start(folder, *arguments))
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -9,6 +9,7 @@ from rasterio.windows import Window
 
 from snowcover.data.tiles import Tile
 from snowcover.errors import UserError
+from snowcover.out_command import checked
 from snowcover.predict.config import Config
 from snowcover.predict.geotiff_scene import GeoTiffScene, MissingBands
 from snowcover.predict.models import load
@@ -23,11 +24,8 @@ from tests.prepare.rasters import write_raster
 
 
 def config(folder: Path, *overrides: str, scenes: str = "*.tif") -> Config:
-    from snowcover.predict.__main__ import _checked
-
-    return _checked(
-        composed(f"model={folder}/best.ckpt", f"scenes={folder}/{scenes}", f"out={folder}/maps", *overrides)
-    )
+    given = composed(f"model={folder}/best.ckpt", f"scenes={folder}/{scenes}", f"out={folder}/maps", *overrides)
+    return checked(Config, given)
 
 
 def opened(folder: Path, *overrides: str, scenes: str = "*.tif") -> Scene:

@@ -1,16 +1,13 @@
 """The command as a user gives it, run in this process or in one of its own."""
 
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import hydra
 from omegaconf import DictConfig
 
 from snowcover.command import conf_dir
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.starting import finish_process, start_process
 
 
 def composed(*overrides: str) -> DictConfig:
@@ -20,25 +17,16 @@ def composed(*overrides: str) -> DictConfig:
 
 def prepare(*overrides: str) -> None:
     """Runs the command's task here, so that its errors can be caught."""
-    from snowcover.prepare.__main__ import prepare as task
+    from snowcover.prepare.__main__ import COMMAND
 
-    task(composed(*overrides))
+    COMMAND.task(composed(*overrides))
 
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     """Starts the command in a process of its own, in `folder`."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "snowcover.prepare", *arguments],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return start_process("snowcover.prepare", folder, *arguments)
 
 
 def finish(folder: Path, *arguments: str) -> tuple[int, str, str]:
     """Status, output and errors of the command."""
-    process = start(folder, *arguments)
-    output, errors = process.communicate(timeout=120)
-    return process.returncode, output, errors
+    return finish_process(start(folder, *arguments))

@@ -22,9 +22,10 @@ from snowcover.data.tiles import parse
 from snowcover.errors import UserError
 from snowcover.prepare.earlier import OtherSettings
 from tests.making import config
-from tests.prepare.command import ROOT, finish, prepare, start
+from tests.prepare.command import finish, prepare, start
 from tests.prepare.rasters import depth, imagery, shared, write_raster
 from tests.servers import Bucket
+from tests.starting import ROOT
 
 SCENE = "20180528_181110_1025_3B_AnalyticMS_SR_clip"
 
