@@ -10,10 +10,10 @@ from snowcover.config import HwConfig
 from snowcover_launch.aws.training_jobs import JobState
 from snowcover_launch.backends import Backends
 from snowcover_launch.backends.base import SweepContext
+from snowcover_launch.backends.sagemaker.results import facts
 from snowcover_launch.cost import Cost, Prices, cost, dearest
 from snowcover_launch.job import Job
 from snowcover_launch.preflight import _format_whole
-from snowcover_launch.results import facts
 from snowcover_launch.spending import Spending, TooExpensive
 
 

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from snowcover import tracking
-from snowcover_launch import results
 from snowcover_launch.archive import BadArchive, unpack
 from snowcover_launch.aws.errors import Unreachable
 from snowcover_launch.aws.session import Account
+from snowcover_launch.backends.sagemaker import results
 from snowcover_launch.job import Job, Report, State
 from snowcover_launch.job_files import CannotWriteFiles, new_files, put_files
 from tests.sagemaker import SageMaker

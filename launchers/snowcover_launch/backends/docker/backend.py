@@ -20,6 +20,7 @@ from snowcover_launch.images.engine import DockerFailed, NoDocker, asked, refuse
 from snowcover_launch.images.labels import refuse_unfit
 from snowcover_launch.job import Job, Report, State
 from snowcover_launch.job_files import new_files, put_files
+from snowcover_launch.results import KINDS, STORE, import_store
 
 log = logging.getLogger(__name__)
 
@@ -116,14 +117,9 @@ class DockerBackend:
         from snowcover import tracking
 
         ml, folder = self._ml(job), self._folder(job)
-        store, uri = ml / "output/data" / tree.STORE, job.config.tracking.uri if job.config else job.tracking_uri
+        store, uri = ml / "output/data" / STORE, job.config.tracking.uri if job.config else job.tracking_uri
         if job.own_store and store.is_dir():
-            try:
-                tracking.bring_run(store, uri, job.experiment, job.tags)
-            except tracking.CannotBring:
-                if report.state is State.COMPLETED:
-                    raise
-                # else it ended before its run began, and its store is empty
+            import_store(job, report, store, uri)
         if ml.is_dir():
             _put_results(ml, folder, store=False)
             container.remove(job.name)
@@ -134,7 +130,7 @@ class DockerBackend:
         ml, folder = self._ml(job), self._folder(job)
         if ml.is_dir():
             _put_results(ml, folder, store=True)
-        return [folder / kind for kind in ("model", "output") if any((folder / kind).glob("*"))]
+        return [folder / kind for kind in KINDS if any((folder / kind).glob("*"))]
 
     def _folder(self, job: Job) -> Path:
         return job.folder_below(self._context.folder).absolute()

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-BEST, LAST, STORE = "best.ckpt", "last.ckpt", "mlflow"
+from snowcover_launch.results import BEST, LAST, STORE, parse_result
 
 
 def lay_out(ml: Path, values: Mapping[str, Any]) -> None:
@@ -55,9 +55,10 @@ def at_absolute_paths(values: dict[str, Any]) -> tuple[dict[str, Any], set[Path]
 def objective(ml: Path) -> float | None:
     """Of a job that has completed; None of any other."""
     try:
-        return float(json.loads((ml / "output/data/result.json").read_text(encoding="utf-8"))["objective"])
-    except (OSError, ValueError, TypeError, KeyError):
+        result = parse_result((ml / "output/data/result.json").read_bytes())
+    except OSError:
         return None
+    return None if result is None else float(result["objective"])
 
 
 def failure(ml: Path) -> str | None:

@@ -9,7 +9,6 @@ from functools import cached_property
 from pathlib import Path
 
 from snowcover.checkout import commit
-from snowcover_launch import results
 from snowcover_launch.aws import bucket
 from snowcover_launch.aws import training_jobs as aws_jobs
 from snowcover_launch.aws.errors import AwsError, NoCredentials, QuotaExceeded, is_capacity_error
@@ -18,7 +17,7 @@ from snowcover_launch.aws.roles import refuse_role_of_other_account
 from snowcover_launch.aws.session import Account
 from snowcover_launch.aws.training_jobs import JobState
 from snowcover_launch.backends.base import Found, SweepContext
-from snowcover_launch.backends.sagemaker import claims, request
+from snowcover_launch.backends.sagemaker import claims, request, results
 from snowcover_launch.backends.sagemaker.account_check import refuse_incomplete_account, refuse_local_only
 from snowcover_launch.backends.sagemaker.code import Images
 from snowcover_launch.backends.sagemaker.fallback import configs_to_try, typed_hw_keys
@@ -285,10 +284,10 @@ class SageMakerBackend:
         """What DescribeTrainingJob says, with the result of a completed job; `prefix` is where its objects lie."""
         ended, reason, objective = STATES[state.status], state.reason, None
         if ended is State.COMPLETED:
-            result = results.read_result(self.account, f"{prefix}/result.json")
+            result = results.read_result(self.account, request.result_uri(prefix))
             objective = None if result is None else float(result["objective"])
         if ended is State.COMPLETED and objective is None:
-            ended, reason = State.FAILED, f"it left no result that can be read in {prefix}/result.json"
+            ended, reason = State.FAILED, f"it left no result that can be read in {request.result_uri(prefix)}"
         tags, metrics = results.facts(job, state, self.account.region, self._price(job, state))
         return Report(
             state=ended, status=state.status, detail=state.secondary, reason=reason, objective=objective, id=state.arn,

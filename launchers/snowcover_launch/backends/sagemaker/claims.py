@@ -17,6 +17,8 @@ from snowcover_launch.aws import bucket
 from snowcover_launch.aws.errors import ObjectExists
 from snowcover_launch.aws.session import Account
 from snowcover_launch.backends.sagemaker.job_names import parse_name
+from snowcover_launch.backends.sagemaker.request import archive_uri, result_uri
+from snowcover_launch.results import KINDS
 
 CHECKPOINTS = "/checkpoints/"  # with the copy of the job's MLflow store, dozens of objects that tell nothing here
 OBJECTS_OF_A_JOB = 5  # config, result, two archives, and all checkpoints as one
@@ -88,5 +90,4 @@ def _complete(account: Account, experiment_prefix: str, wanted: Sequence[str], j
 
 
 def _left_by(job_prefix: str, name: str) -> set[str]:
-    archives = {f"{job_prefix}/output/{name}/output/{kind}.tar.gz" for kind in ("model", "output")}
-    return {f"{job_prefix}/result.json", *archives}
+    return {result_uri(job_prefix), *(archive_uri(job_prefix, name, kind) for kind in KINDS)}

@@ -59,6 +59,16 @@ def job_prefix(config: JobConfig, name: str) -> str:
     return f"{experiment_prefix(config)}/{name}"
 
 
+def result_uri(prefix: str) -> str:
+    """Where the job whose objects lie below `prefix` writes its result."""
+    return f"{prefix}/result.json"
+
+
+def archive_uri(prefix: str, name: str, kind: str) -> str:
+    """Where SageMaker puts what a job left as its model or output: under the job's name once more."""
+    return f"{prefix}/output/{name}/output/{kind}.tar.gz"
+
+
 def experiment_prefix(config: JobConfig) -> str:
     return f"s3://{config.aws.bucket}/{config.aws.prefix}/{config.experiment_name}"
 
@@ -71,7 +81,7 @@ def staged_config(job: Job, tags: Mapping[str, str]) -> str:
         "version": __version__,
         "command": COMMAND,
         "name": job.name,
-        "result": f"{job.prefix}/result.json" if job.prefix else None,
+        "result": result_uri(job.prefix) if job.prefix else None,
         "overrides": job.overrides,
     }
     return yaml.safe_dump(values, sort_keys=False)
