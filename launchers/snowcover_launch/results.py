@@ -5,10 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from snowcover.staged import BEST, LAST
 from snowcover_launch.job import Job, Report, State
 
+__all__ = ["BEST", "KINDS", "LAST", "STORE", "import_store", "parse_result"]
+
 KINDS = ("model", "output")
-BEST, LAST = "best.ckpt", "last.ckpt"
 STORE = "mlflow"  # in a job's output: its own MLflow store
 
 

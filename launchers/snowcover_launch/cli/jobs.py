@@ -13,6 +13,7 @@ from snowcover_launch.backends.base import Backend, SweepContext
 from snowcover_launch.cost import read_prices
 from snowcover_launch.job import Job, State
 from snowcover_launch.jobs_file import JobsFile, NoJobs, all_jobs, read_jobs
+from snowcover_launch.results import BEST
 
 
 class JobsFailed(UserError):
@@ -176,7 +177,7 @@ def _fetch(chosen: list[Chosen], given: argparse.Namespace) -> None:
         with skipped.job(job):
             folders = one.backend(job).fetch(job)
             say("\n".join(f"  {folder}" for folder in folders) or f"  {job.name} has left nothing yet")
-            best = one.file.folder_of(job) / "model" / "best.ckpt"
+            best = one.file.folder_of(job) / "model" / BEST
             if best.is_file():
                 say(f"  start from it with checkpoint.init_from={best}")
     skipped.refuse()

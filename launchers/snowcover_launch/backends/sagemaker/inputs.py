@@ -21,10 +21,10 @@ from snowcover_launch.aws.bucket import StoredObject
 from snowcover_launch.aws.errors import AccessDenied, NotFound
 from snowcover_launch.aws.session import Account
 from snowcover_launch.config import JobConfig
+from snowcover_launch.results import BEST
 
 log = logging.getLogger(__name__)
 
-BEST = "best.ckpt"  # as in snowcover.checkpoints, which loads torch
 _TILE = re.compile(r"(?i)(?P<folder>.+)/\d+/\d+/\d+\.tiff?")
 
 
