@@ -19,7 +19,7 @@ ACCOUNT = {
 COMPOSE = """
 import sys
 import hydra
-from snowcover.command import conf_dir
+from snowcover.config_root import conf_dir
 
 with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
     for seed in range(int(sys.argv[1])):

@@ -57,7 +57,7 @@ def ours(scene: str, out: str, workers: int) -> dict[str, float]:
     import hydra
 
     from snowcover.checking import check
-    from snowcover.command import conf_dir
+    from snowcover.config_root import conf_dir
     from snowcover.prepare import jobs, tiling
     from snowcover.prepare.config import Config
 

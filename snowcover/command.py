@@ -24,6 +24,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from snowcover.arguments import config_folder, options_first
+from snowcover.config_root import config_root
 from snowcover.errors import LostProcess, Stopped, UserError
 from snowcover.overrides import texts_quoted
 from snowcover.secret_arguments import hide_secrets
@@ -33,20 +34,6 @@ if TYPE_CHECKING:
     from snowcover.checking import Section
 
 OF_THE_LAUNCHER = ("boto3", "hydra_plugins", "rich", "sagemaker", "snowcover_launch")  # pyproject.toml's extra `launch`
-
-
-def conf_dir() -> Path:
-    """Where the YAML files are: inside an installed package, beside the package in a checkout."""
-    package = Path(__file__).resolve().parent
-    installed = package / "conf"
-    return installed if installed.is_dir() else package.parent / "conf"
-
-
-def config_root(config_name: str) -> Path:
-    """The folder of a command's config and of the groups that it chooses from. Hydra takes a key of a group's name
-    for a choice of that group: a command with such a key (`model=RUN`) has a folder of its own, without the group."""
-    own = conf_dir() / config_name
-    return own if (own / f"{config_name}.yaml").is_file() else conf_dir()
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from omegaconf import DictConfig, open_dict
 from rasterio.transform import from_bounds
 
 from snowcover.checking import check
-from snowcover.command import conf_dir
 from snowcover.config import Config
+from snowcover.config_root import conf_dir
 from snowcover.data.manifest import Pair
 from snowcover.data.tiles import Tile, bounds, path
 

@@ -9,8 +9,9 @@ import torch
 
 from snowcover import network
 from snowcover.checking import ConfigError
-from snowcover.command import conf_dir, sentence
+from snowcover.command import sentence
 from snowcover.components import check_component, make, maker
+from snowcover.config_root import conf_dir
 from tests.making import BANDS, compose, config
 
 GIVE = {  # values that a user must give, for files that ask for some
@@ -205,7 +206,7 @@ def test_a_batch_beyond_memory_is_refused_with_one_that_fits() -> None:
 def test_composing_and_checking_imports_nothing_heavy() -> None:
     program = (
         "import sys, hydra; from omegaconf import open_dict; from snowcover import train\n"
-        "from snowcover.checking import check; from snowcover.command import conf_dir\n"
+        "from snowcover.checking import check; from snowcover.config_root import conf_dir\n"
         "from snowcover.config import Config\n"
         "with hydra.initialize_config_dir(str(conf_dir()), version_base='1.3'):\n"
         "    config = hydra.compose('config')\n"

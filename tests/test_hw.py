@@ -9,7 +9,7 @@ import pytest
 from botocore.session import Session
 from omegaconf import DictConfig
 
-from snowcover.command import conf_dir
+from snowcover.config_root import conf_dir
 from snowcover.errors import UserError
 from snowcover_launch.backends.sagemaker.machine_check import machine_warnings, refuse_unfit_machine
 from snowcover_launch.backends.sagemaker.machines import machines

@@ -196,12 +196,17 @@ def test_an_installed_wheel_works_outside_the_checkout(tmp_path: Path) -> None:
     # -S and an explicit path: the editable install of the checkout must not be what is found.
     program = (
         "import sys, runpy; sys.path[:0] = [sys.argv.pop(1)]; import snowcover; print(snowcover.__file__); "
-        "sys.argv[0] = 'train'; runpy.run_module('snowcover.train', run_name='__main__', alter_sys=True)"
+        "sys.argv[0] = sys.argv.pop(1); runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program, str(target), "--cfg", "job", "model=unet"],
-        cwd=tmp_path, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(str(target))
-    assert "segmentation_models_pytorch.Unet" in done.stdout
+    for command, override, config in (
+        ("train", "model=unet", "segmentation_models_pytorch.Unet"),
+        ("prepare", "zoom=15", "zoom: 15"),
+        ("predict", "model=RUN", "model: RUN"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-c", program, str(target), f"snowcover.{command}", "--cfg", "job", override],
+            cwd=tmp_path, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith(str(target))
+        assert config in done.stdout

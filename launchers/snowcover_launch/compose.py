@@ -41,7 +41,7 @@ def composed_config(overrides: list[str]) -> Any:
     """The config as a job would have it with these overrides, key=value."""
     import hydra
 
-    from snowcover.command import conf_dir
+    from snowcover.config_root import conf_dir
     from snowcover.overrides import texts_quoted
     from snowcover_launch.config import JobConfig
 

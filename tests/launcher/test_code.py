@@ -4,7 +4,7 @@ import hydra
 import pytest
 
 from snowcover.checking import check
-from snowcover.command import conf_dir
+from snowcover.config_root import conf_dir
 from snowcover_launch.aws import algorithms
 from snowcover_launch.aws.session import Account
 from snowcover_launch.backends.sagemaker.code import Images

@@ -14,7 +14,7 @@ import yaml
 from mlflow import MlflowClient
 
 from snowcover import tracking
-from snowcover.command import conf_dir
+from snowcover.config_root import conf_dir
 from snowcover.errors import Stopped
 from snowcover_launch.backends import Backends
 from snowcover_launch.backends.base import SweepContext

@@ -192,6 +192,11 @@ def test_the_same_command_goes_on_in_the_checkpoints_of_a_job_that_was_stopped(
 
 
 def test_a_job_that_cannot_train_fails_with_its_own_sentence(launching: Launching, tiles: str) -> None:
-    done = launching(*TINY, tiles.replace("ASO_20180528", "ASO_nowhere"), "model=unet", "hw=cpu_m5")
+    bucket = launching.sagemaker.bucket
+    keys = bucket.keys()
+    damaged = next(key for key in keys if "/ASO_20180528/" in key and key.endswith(".tif"))
+    bucket.put(damaged, bucket.get(damaged)[:-200])
+    done = launching(*TINY, tiles, "model=unet", "hw=cpu_m5")
     assert "ended Failed" in done.sentence
-    assert "No mask tiles under s3://" in done.sentence
+    assert f"{damaged.removeprefix('tiles/')}" in done.sentence
+    assert "damaged" in done.sentence

@@ -8,7 +8,7 @@ import hydra
 import pytest
 
 from snowcover.checking import check
-from snowcover.command import conf_dir
+from snowcover.config_root import conf_dir
 from snowcover_launch.aws.session import Account
 from snowcover_launch.backends.sagemaker.inputs import InputDigests, MissingInput
 from snowcover_launch.backends.sagemaker.request import config_digest

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import open_dict
 
-from snowcover.command import conf_dir
+from snowcover.config_root import conf_dir
 from snowcover.errors import UserError
 from snowcover.staged import staged
 from snowcover_launch.backends import Backends

@@ -11,7 +11,7 @@ import torch
 from affine import Affine
 
 from snowcover import runs
-from snowcover.command import config_root
+from snowcover.config_root import config_root
 from snowcover.data.tiles import Tile, bounds
 from tests.making import BANDS, config
 from tests.predict.networks import Brightness

@@ -6,7 +6,7 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
-from snowcover.command import conf_dir
+from snowcover.config_root import conf_dir
 from tests.starting import finish_process, start_process
 
 

@@ -10,7 +10,7 @@ import hydra
 
 from snowcover import __version__
 from snowcover.checking import check
-from snowcover.command import conf_dir
+from snowcover.config_root import conf_dir
 from snowcover.errors import UserError
 from snowcover.secrets import holds_secret, is_secret_value
 from snowcover_launch.backends.docker.container import own_user
