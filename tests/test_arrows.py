@@ -14,8 +14,9 @@ MODULES = {
     for path in (base / package).rglob("*.py")
 }
 OF_SNOWCOVER = {  # what the launcher may import when it is imported; in functions it tries parts and imports runs
-    "snowcover", "addresses", "before_training", "checking", "checking_first", "checkout", "command", "config", "config_root",
-    "errors", "identity", "nested", "overrides", "paths", "secrets", "staged", "terminal", "writable", "yaml_texts",
+    "snowcover", "addresses", "before_training", "checking", "checking_first", "checkout", "command", "config",
+    "config_root", "errors", "identity", "nested", "overrides", "paths", "secrets", "staged", "terminal", "writable",
+    "yaml_texts",
 }  # fmt: skip
 
 

@@ -22,7 +22,7 @@ class Chunk:
     depth_m: NDArray[np.float32] | None
     """NaN unobserved; None where the reference is a mask"""
     share: Mapping[str, NDArray[np.float32]]
-    """product -> snow share 0 to 1 of each pixel (of a map of classes, the share of snow within the pixel); NaN unobserved"""
+    """product -> snow share 0 to 1 of each pixel, of a map of classes the share of its snow within; NaN unobserved"""
     probability: Mapping[str, NDArray[np.float32]]
     """product -> mean probability of snow, for products that have one; NaN unobserved"""
     strata: Mapping[str, NDArray[np.int16]]
