@@ -39,5 +39,5 @@ def _places(composed: DictConfig) -> dict[str, str]:
     """Key -> what the command writes on this machine."""
     from snowcover.writable import local_place, run_place
 
-    found = {**run_place(composed), "out": None if composed.dry_run else local_place(composed, "out")}
+    found = {**run_place(composed), "out": None if composed.get("dry_run") else local_place(composed, "out")}
     return {key: place for key, place in found.items() if place}

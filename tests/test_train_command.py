@@ -202,6 +202,7 @@ def test_an_installed_wheel_works_outside_the_checkout(tmp_path: Path) -> None:
         ("train", "model=unet", "segmentation_models_pytorch.Unet"),
         ("prepare", "zoom=15", "zoom: 15"),
         ("predict", "model=RUN", "model: RUN"),
+        ("evaluate", "run=RUN", "run: RUN"),
     ):
         done = subprocess.run(
             [sys.executable, "-c", program, str(target), f"snowcover.{command}", "--cfg", "job", override],

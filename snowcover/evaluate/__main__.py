@@ -1,0 +1,43 @@
+"""`python -m snowcover.evaluate`: compose -> check -> score -> report. Imports nothing heavy before the config is
+right."""
+
+from typing import TYPE_CHECKING
+
+from snowcover.command import run
+from snowcover.errors import UserError
+from snowcover.out_command import out_command
+
+if TYPE_CHECKING:
+    from snowcover.evaluate.config import Config
+
+
+def schema() -> "type[Config]":
+    from snowcover.evaluate.config import Config
+
+    return Config
+
+
+def evaluate(config: "Config") -> None:
+    """Make the evaluation that the config asks for."""
+    from snowcover.before_training import load_quietly
+
+    load_quietly()
+    try:
+        from snowcover.evaluate.pipeline import make_report
+    except ModuleNotFoundError as error:
+        if error.name != "cv2":  # of pyproject.toml's extra `evaluate`
+            raise
+        raise UserError("Evaluating needs cv2, which is not installed: pip install 'snowcover[evaluate]'.") from error
+
+    make_report(config)
+
+
+COMMAND = out_command("evaluate", schema, evaluate)
+
+
+def main() -> None:
+    run(COMMAND)
+
+
+if __name__ == "__main__":
+    main()
