@@ -135,6 +135,8 @@ class Job(BaseModel):
     """of each of these, once its backend can tell"""
     composed: DictConfig | None = Field(default=None, exclude=True, repr=False)
     """with Hydra's own node"""
+    as_found: Report | None = Field(default=None, exclude=True, repr=False)
+    """what was learned of the equal job that it became: nobody needs ask again"""
 
     def __hash__(self) -> int:
         return id(self)
@@ -164,7 +166,7 @@ class Job(BaseModel):
 
     def adopt(self, name: str, report: Report, facts: Mapping[str, object]) -> None:
         """Become an equal job of an earlier command; `facts` are the fields that it has otherwise."""
-        self.name, self.adopted = name, True
+        self.name, self.adopted, self.as_found = name, True, report
         for field, value in facts.items():
             setattr(self, field, value)
         self.move(report.state, report)

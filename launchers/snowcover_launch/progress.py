@@ -32,7 +32,7 @@ class Lines:
                 log.info("  %d  %s", one.job.number, line)
 
     def trouble(self, sentence: str | None) -> None:
-        log.warning(sentence or "AWS answers again.")
+        log.warning(sentence or "It answers again.")
 
     def tell(self, sentence: str) -> None:
         log.info(sentence)

@@ -131,7 +131,7 @@ class JobRunner:
     def _import(self, one: TrackedJob) -> None:
         job, backend = one.job, self._backends[one.job.backend]
         try:
-            job.run_id = backend.collect(job, one.report or backend.poll(job))
+            job.run_id = backend.collect(job, one.report or job.as_found or backend.poll(job))
         except UserError as error:
             self._tell(f"{error} The run of {job.name} stays where the job left it: {self._how_to_attach}")
         except Exception as error:

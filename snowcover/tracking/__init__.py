@@ -17,7 +17,7 @@ from snowcover.tracking.causes import CannotRecord  # noqa: E402
 from snowcover.tracking.job_store import CannotBring  # noqa: E402
 from snowcover.tracking.recording import Recorder, recorded  # noqa: E402
 from snowcover.tracking.store import Status  # noqa: E402
-from snowcover.tracking.sweeps import close_sweep, note, open_sweep, run_of_job  # noqa: E402
+from snowcover.tracking.sweeps import close_sweep, note, note_job, open_sweep, run_of_job  # noqa: E402
 
 __all__ = [
     "CannotBring",
@@ -27,6 +27,7 @@ __all__ = [
     "bring_run",
     "close_sweep",
     "note",
+    "note_job",
     "open_sweep",
     "recorded",
     "run_of_job",

@@ -1,5 +1,6 @@
 """What a command records of the jobs that it sent: their parent run, and what is known of a job once it has ended."""
 
+import json
 import logging
 import time
 from collections.abc import Mapping
@@ -13,6 +14,9 @@ from snowcover.tracking.bringing import BRINGING
 from snowcover.tracking.store import Status, experiment_id, reached, run_tags
 
 log = logging.getLogger(__name__)
+
+COSTS = "job.costs"
+ADD_UP = ("job_billable_seconds", "job_warm_pool_seconds", "job_cost_usd")
 
 
 def open_sweep(uri: str, experiment: str, name: str, tags: Mapping[str, str]) -> str:
@@ -65,3 +69,18 @@ def note(uri: str, run_id: str, tags: Mapping[str, str], metrics: Mapping[str, f
         known = client.get_run(run_id).data.metrics
         new = [Metric(key, float(value), now, 0) for key, value in metrics.items() if known.get(key) != value]
         client.log_batch(run_id, metrics=new, tags=run_tags(tags), synchronous=True)
+
+
+def note_job(uri: str, run_id: str, job: str, tags: Mapping[str, str], metrics: Mapping[str, float]) -> None:
+    """Put on a run what is known of a job that it was trained in. What jobs cost adds up over all that the run went
+    through, each of which is told in the tag job.costs.
+
+    Raises:
+        CannotRecord
+    """
+    with reached(uri) as client:
+        known = client.get_run(run_id).data.tags.get(COSTS)
+    costs: dict[str, dict[str, float]] = json.loads(known) if known else {}
+    costs.setdefault(job, {}).update({name: value for name, value in metrics.items() if name in ADD_UP})
+    sums = {name: sum(cost.get(name, 0) for cost in costs.values()) for name in ADD_UP if name in metrics}
+    note(uri, run_id, {**tags, COSTS: json.dumps(costs)}, {**metrics, **sums})

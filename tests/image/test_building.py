@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from snowcover import __version__
-from snowcover_launch.images.build import pip_settings
+from snowcover_launch.images.build import Source, build_command, pip_settings
 from tests.image.checkout import Checkout, sentence
 from tests.image.engine import docker
 
@@ -120,3 +120,10 @@ def test_a_build_finds_packages_where_this_machine_does(monkeypatch: pytest.Monk
     found = pip_settings()
     assert found["PIP_INDEX_URL"] == "https://packages.lab/simple"
     assert found["PIP_EXTRA_INDEX_URL"] == "https://more.lab/simple"  # the other is of no use inside a build
+
+
+def test_no_list_of_processes_shows_where_packages_are(engine: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_INDEX_URL", "https://me:planted-secret@packages.lab/simple")
+    words = build_command(Source("a" * 40, False, "b" * 64, "c" * 64), "current")
+    assert "PIP_INDEX_URL" in words
+    assert "planted-secret" not in " ".join(words)

@@ -216,7 +216,7 @@ def test_a_network_lost_for_a_while_is_waited_for_and_told_once(launching: Launc
         done = launching.train("hw=g5")
     assert done.status == 0, done.err
     assert done.out.count("asking again until it answers") == 1
-    assert "AWS answers again." in done.out
+    assert "It answers again." in done.out
 
 
 def test_credentials_that_expire_while_waiting_are_asked_for_and_waited_for(launching: Launching) -> None:

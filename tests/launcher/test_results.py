@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow import MlflowClient
 
 from snowcover import tracking
 from snowcover_launch.archive import BadArchive, unpack
@@ -259,3 +260,14 @@ def test_what_a_job_cost_is_noted_on_its_run_but_not_over_what_a_later_job_told_
     assert results.import_run(nobody, job, report, tmp_path) == recorder.run_id
     tracking.note(home, recorder.run_id, {"job": "the-next", "job.spot": "false"}, {})
     assert results.import_run(nobody, job, report, tmp_path) is None
+
+
+def test_what_the_jobs_of_one_run_cost_adds_up(job: Job, tmp_path: Path, empty_database: Path) -> None:
+    home = f"sqlite:///{tmp_path}/mlflow.db"
+    (tmp_path / "mlflow.db").write_bytes(empty_database.read_bytes())
+    with tracking.recorded(home, "e", "n", False, tags={"job": "first"}) as recorder:
+        pass
+    for name, cost in (("first", 1.0), ("second", 0.5), ("second", 0.5)):
+        tracking.note_job(home, recorder.run_id, name, {"job": name}, {"job_cost_usd": cost, "job_spot_saving": cost})
+    metrics = MlflowClient(home).get_run(recorder.run_id).data.metrics
+    assert (metrics["job_cost_usd"], metrics["job_spot_saving"]) == (1.5, 0.5)

@@ -12,7 +12,7 @@ from pathlib import Path
 from snowcover.errors import UserError
 from snowcover.terminal import log_to_terminal
 from snowcover_launch.images import engine
-from snowcover_launch.images.build import COMMIT_LENGTH, Source, build_command, read_source
+from snowcover_launch.images.build import COMMIT_LENGTH, Source, build_command, pip_settings, read_source
 from snowcover_launch.images.variants import VARIANTS
 
 RECORD = Path("outputs/images.json")
@@ -39,7 +39,7 @@ def _build(source: Source, variants: Sequence[str], given: argparse.Namespace) -
     os.environ.setdefault("BUILDX_NO_DEFAULT_ATTESTATIONS", "1")  # SageMaker takes an image and no index of images
     for variant in variants:
         started = time.monotonic()
-        engine.shown(*build_command(source, variant))
+        engine.shown(*build_command(source, variant), environment=pip_settings())
         size_gb = int(engine.asked("image", "inspect", "--format", "{{.Size}}", source.image(variant))) / 1e9
         print(f"  {source.image(variant)}  {size_gb:.2f} GB, {time.monotonic() - started:.0f} s")
     print("Try it with `python -m snowcover.image try`, or with hw=docker.")

@@ -66,13 +66,14 @@ def build_command(source: Source, variant: str) -> list[str]:
         "VERSION": __version__,
         "COMMIT": source.revision,
         "CODE": source.code,
-        **pip_settings(),
     }
     # SageMaker's machines are of this kind, whatever this one is.
     foreign = [] if platform.machine().lower() in ("x86_64", "amd64") else ["--platform", "linux/amd64"]
     return [
         "build", *engine.network(), *foreign,
         *(word for name, value in arguments.items() for word in ("--build-arg", f"{name}={value}")),
+        # Without a value: Docker takes it from its environment, where no list of processes shows a password in it.
+        *(word for name in pip_settings() for word in ("--build-arg", name)),
         "--tag", source.image(variant), "--file", str(CHECKOUT / "container" / "Dockerfile"), str(CHECKOUT),
     ]  # fmt: skip
 

@@ -40,14 +40,14 @@ def asked(
     return _run(words, doing, DockerFailed, given, environment, both)
 
 
-def shown(*words: str) -> None:
-    """Run `docker words...` before the user's eyes.
+def shown(*words: str, environment: Mapping[str, str] | None = None) -> None:
+    """Run `docker words...` before the user's eyes, with `environment` added to this process's.
 
     Raises:
         NoDocker, DockerFailed
     """
     try:
-        status = subprocess.run(["docker", *words], check=False).returncode
+        status = subprocess.run(["docker", *words], check=False, env={**os.environ, **(environment or {})}).returncode
     except FileNotFoundError as error:
         raise _none_here() from error
     if status:

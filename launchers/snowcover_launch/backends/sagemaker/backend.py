@@ -11,13 +11,13 @@ from pathlib import Path
 from snowcover.checkout import commit
 from snowcover_launch.aws import bucket
 from snowcover_launch.aws import training_jobs as aws_jobs
-from snowcover_launch.aws.errors import AwsError, NoCredentials, QuotaExceeded, is_capacity_error
+from snowcover_launch.aws.errors import AwsError, NoCredentials, QuotaExceeded
 from snowcover_launch.aws.logs import JobLog
 from snowcover_launch.aws.roles import refuse_role_of_other_account
 from snowcover_launch.aws.session import Account
 from snowcover_launch.aws.training_jobs import JobState
 from snowcover_launch.backends.base import Found, SweepContext
-from snowcover_launch.backends.sagemaker import claims, request, results
+from snowcover_launch.backends.sagemaker import claims, reports, request, results
 from snowcover_launch.backends.sagemaker.account_check import refuse_incomplete_account, refuse_local_only
 from snowcover_launch.backends.sagemaker.code import Images
 from snowcover_launch.backends.sagemaker.fallback import configs_to_try, typed_hw_keys
@@ -35,10 +35,6 @@ from snowcover_launch.plan import naming_job
 
 log = logging.getLogger(__name__)
 
-STATES = {
-    "InProgress": State.RUNNING, "Stopping": State.RUNNING, "Completed": State.COMPLETED, "Failed": State.FAILED,
-    "Stopped": State.STOPPED,
-}  # fmt: skip
 QUOTA = re.compile(r"is (\d+) Instances.*request delta of (\d+)", re.DOTALL)
 CAPACITY_ATTEMPTS = 5
 CAPACITY_PAUSE_S = 60.0  # after the first time; twice as long each time
@@ -57,6 +53,8 @@ class SageMakerBackend:
         self._place = place
         self._logs: dict[str, JobLog | None] = {}
         self._warned: set[str] = set()
+        self._images: Images | None = None
+        """of the batch that was validated last"""
         self._last_numbers: dict[str, int] = {}
         """of the attempts at a job, by its digest"""
         found = commit()
@@ -97,7 +95,7 @@ class SageMakerBackend:
                 refuse_role_of_other_account(self.account, role)
             for name in sorted({str(job.planned_config.aws.bucket) for job in jobs}):
                 bucket.refuse_other_region(self.account, name)
-            images = Images(self.account)
+            self._images = images = Images(self.account)
             configs = [config for job in jobs for config in job.alternatives]
             for (uri, _), config in {(images.uri(config), config.hw.image): config for config in configs}.items():
                 check_image(self.account, uri, config.hw)
@@ -116,7 +114,7 @@ class SageMakerBackend:
 
     def _identify(self, jobs: Sequence[Job]) -> None:
         """Tell what each job is on each of its machines, now that it can be asked which files and code it will meet."""
-        images, inputs = Images(self.account), InputDigests(self.account)
+        images, inputs = self._images or Images(self.account), InputDigests(self.account)
         for job in jobs:
             with naming_job(job.number, [job.title], len(jobs)):
                 job.digests = [
@@ -138,7 +136,8 @@ class SageMakerBackend:
             if state.status in ("Completed", "InProgress"):
                 report = self._report(job, state, there)
                 if report.state is not State.FAILED:  # else its files were deleted since
-                    return Found(attempt.name, report, self._facts_of(job, state, there))
+                    facts = reports.facts_of_earlier(state, job, there, self.account.region, self._context.prices)
+                    return Found(attempt.name, report, facts)
             if state.checkpoints:
                 job.checkpoints = state.checkpoints
                 return None
@@ -263,38 +262,8 @@ class SageMakerBackend:
     def _staged(self, job: Job) -> str:
         return request.staged_config(job, {"sweep": self._context.name, **job.tags, "job": job.name})
 
-    def _price(self, job: Job, state: JobState) -> float | None:
-        """US dollars an hour of a machine that the job has, which may be another than its config asks for."""
-        if state.instance_type in (None, job.machine):
-            return job.usd_per_hour
-        return self._context.prices.of(self.account.region, state.instance_type)
-
-    def _facts_of(self, job: Job, state: JobState, prefix: str) -> dict[str, object]:
-        """Of an earlier job, as it runs: not as the config that finds it would have it."""
-        return {
-            "prefix": prefix,
-            "checkpoints": state.checkpoints or f"{prefix}/checkpoints",
-            "machine": state.instance_type or "",
-            "machines": state.instance_count or 1,
-            "spot": bool(state.spot),
-            "usd_per_hour": self._price(job, state),
-        }
-
     def _report(self, job: Job, state: JobState, prefix: str) -> Report:
-        """What DescribeTrainingJob says, with the result of a completed job; `prefix` is where its objects lie."""
-        ended, reason, objective = STATES[state.status], state.reason, None
-        if ended is State.COMPLETED:
-            result = results.read_result(self.account, request.result_uri(prefix))
-            objective = None if result is None else float(result["objective"])
-        if ended is State.COMPLETED and objective is None:
-            ended, reason = State.FAILED, f"it left no result that can be read in {request.result_uri(prefix)}"
-        tags, metrics = results.facts(job, state, self.account.region, self._price(job, state))
-        return Report(
-            state=ended, status=state.status, detail=state.secondary, reason=reason, objective=objective, id=state.arn,
-            works=state.secondary == "Training", no_capacity=is_capacity_error(state.reason), tags=tags,
-            metrics=metrics,
-            facts={"started": state.started, "ended": state.ended, "console": tags["job.console"]},
-        )  # fmt: skip
+        return reports.report(self.account, job, state, prefix, self._context.prices)
 
     @contextmanager
     def _refreshing_credentials(self) -> Iterator[None]:

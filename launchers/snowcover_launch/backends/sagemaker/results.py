@@ -10,18 +10,12 @@ from typing import Any
 from snowcover_launch.archive import unpack
 from snowcover_launch.aws import bucket
 from snowcover_launch.aws.session import Account
-from snowcover_launch.aws.training_jobs import JobState
 from snowcover_launch.backends.sagemaker.request import archive_uri
-from snowcover_launch.cost import Cost
 from snowcover_launch.job import Job, Report
 from snowcover_launch.job_files import new_files, put_files
 from snowcover_launch.results import BEST, KINDS, STORE, import_store, parse_result
 
 log = logging.getLogger(__name__)
-
-
-def console_link(name: str, region: str) -> str:
-    return f"https://{region}.console.aws.amazon.com/sagemaker/home?region={region}#/jobs/{name}"
 
 
 def read_result(account: Account, uri: str) -> Mapping[str, Any] | None:
@@ -54,7 +48,7 @@ def import_run(account: Account, job: Job, report: Report, folder: Path) -> str 
         run_id = _imported(account, job, report, folder)
     if run_id is not None and run_id == tracking.run_of_job(job.tracking_uri, job.name):
         # The sweep's tags once more: the run of a job that was found complete moves under the sweep that found it.
-        tracking.note(job.tracking_uri, run_id, {**job.tags, **report.tags}, report.metrics)
+        tracking.note_job(job.tracking_uri, run_id, job.name, {**job.tags, **report.tags}, report.metrics)
     return run_id  # of which a later job, that went on with it, may have told more
 
 
@@ -64,38 +58,6 @@ def _imported(account: Account, job: Job, report: Report, folder: Path) -> str |
             return None
         store = work / "output" / STORE
         return import_store(job, report, store, job.tracking_uri) if store.is_dir() else None
-
-
-def facts(
-    job: Job, state: JobState, region: str, usd_per_hour: float | None
-) -> tuple[dict[str, str], dict[str, float]]:
-    """Tags and metrics that say where a run ran and what it cost: as AWS has it, where it says so.
-
-    Args:
-        usd_per_hour: price of one of its machines.
-    """
-    machine, machines = state.instance_type or job.machine, state.instance_count or job.machines
-    spot = job.spot if state.spot is None else state.spot
-    tags = {
-        "job": state.name,
-        "job.arn": state.arn,
-        "job.console": console_link(state.name, region),
-        "job.instance_type": machine,
-        "job.instance_count": str(machines),
-        "job.spot": str(spot).lower(),
-    }
-    metrics: dict[str, float] = {}
-    if state.billable_s is not None:
-        metrics["job_billable_seconds"] = state.billable_s * machines
-        waited_s = state.warm_pool_s or 0
-        if waited_s:
-            metrics["job_warm_pool_seconds"] = waited_s * machines
-        cost = Cost(usd_per_hour, machines, 0).of_seconds(state.billable_s + waited_s)
-        if cost is not None:
-            metrics["job_cost_usd"] = cost
-    if spot and state.billable_s is not None and state.training_s:
-        metrics["job_spot_saving"] = 1 - state.billable_s / state.training_s  # DescribeTrainingJob's own formula
-    return tags, metrics
 
 
 def fetch(account: Account, job: Job, folder: Path) -> list[Path]:

@@ -1,0 +1,92 @@
+"""What AWS says of a training job, as a backend reports it: its state, its result, where it ran and what it cost."""
+
+from snowcover_launch.aws.errors import is_capacity_error
+from snowcover_launch.aws.session import Account
+from snowcover_launch.aws.training_jobs import JobState
+from snowcover_launch.backends.sagemaker import request, results
+from snowcover_launch.cost import Cost, Prices
+from snowcover_launch.job import Job, Report, State
+
+STATES = {
+    "InProgress": State.RUNNING, "Stopping": State.RUNNING, "Completed": State.COMPLETED, "Failed": State.FAILED,
+    "Stopped": State.STOPPED,
+}  # fmt: skip
+
+
+def report(account: Account, job: Job, state: JobState, prefix: str, prices: Prices) -> Report:
+    """What DescribeTrainingJob says, with the result of a completed job.
+
+    Args:
+        prefix: where its objects lie.
+
+    Raises:
+        AwsError
+    """
+    ended, reason, objective = STATES[state.status], state.reason, None
+    if ended is State.COMPLETED:
+        result = results.read_result(account, request.result_uri(prefix))
+        objective = None if result is None else float(result["objective"])
+    if ended is State.COMPLETED and objective is None:
+        ended, reason = State.FAILED, f"it left no result that can be read in {request.result_uri(prefix)}"
+    tags = _tags(job, state, account.region)
+    return Report(
+        state=ended, status=state.status, detail=state.secondary, reason=reason, objective=objective, id=state.arn,
+        works=state.secondary == "Training", no_capacity=is_capacity_error(state.reason), tags=tags,
+        metrics=_metrics(job, state, _usd_per_hour(job, state, account.region, prices)),
+        facts={"started": state.started, "ended": state.ended, "console": tags["job.console"]},
+    )  # fmt: skip
+
+
+def facts_of_earlier(state: JobState, job: Job, prefix: str, region: str, prices: Prices) -> dict[str, object]:
+    """Fields of `Job` of an earlier one, as it runs: not as the config that finds it would have it."""
+    return {
+        "prefix": prefix,
+        "checkpoints": state.checkpoints or f"{prefix}/checkpoints",
+        "machine": state.instance_type or "",
+        "machines": state.instance_count or 1,
+        "spot": bool(state.spot),
+        "usd_per_hour": _usd_per_hour(job, state, region, prices),
+    }
+
+
+def _usd_per_hour(job: Job, state: JobState, region: str, prices: Prices) -> float | None:
+    """Of one machine that the job has, which may be another than its config asks for."""
+    if state.instance_type in (None, job.machine):
+        return job.usd_per_hour
+    return prices.of(region, state.instance_type)
+
+
+def _tags(job: Job, state: JobState, region: str) -> dict[str, str]:
+    """Where a run ran: as AWS has it, where it says so."""
+    return {
+        "job": state.name,
+        "job.arn": state.arn,
+        "job.console": console_link(state.name, region),
+        "job.instance_type": state.instance_type or job.machine,
+        "job.instance_count": str(state.instance_count or job.machines),
+        "job.spot": str(_spot(job, state)).lower(),
+    }
+
+
+def _metrics(job: Job, state: JobState, usd_per_hour: float | None) -> dict[str, float]:
+    """What it cost."""
+    if state.billable_s is None:
+        return {}
+    machines, waited_s = state.instance_count or job.machines, state.warm_pool_s or 0
+    metrics = {"job_billable_seconds": float(state.billable_s * machines)}
+    if waited_s:
+        metrics["job_warm_pool_seconds"] = float(waited_s * machines)
+    cost = Cost(usd_per_hour, machines, 0).of_seconds(state.billable_s + waited_s)
+    if cost is not None:
+        metrics["job_cost_usd"] = cost
+    if _spot(job, state) and state.training_s:
+        metrics["job_spot_saving"] = 1 - state.billable_s / state.training_s  # DescribeTrainingJob's own formula
+    return metrics
+
+
+def _spot(job: Job, state: JobState) -> bool:
+    return job.spot if state.spot is None else state.spot
+
+
+def console_link(name: str, region: str) -> str:
+    return f"https://{region}.console.aws.amazon.com/sagemaker/home?region={region}#/jobs/{name}"
