@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from snowcover.metrics import Counts, scores
+from snowcover.metrics import Counts, score_arrays
 
 Histogram = np.ndarray[Any, Any]
 """[2, BINS] observed pixels by brightness: no snow, snow"""
@@ -28,12 +28,12 @@ def brightness_bins(reflectance: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 def baseline(train: Histogram, test: Histogram) -> Baseline:
     """The threshold with the highest IoU on the training pixels, and its counts on the test pixels."""
-    ious = [scores(_counts(train, index)).get("iou", 0.0) for index in range(BINS)]
-    best = int(np.argmax(ious))
-    return Baseline(best * BRIGHTEST / BINS, _counts(test, best))
+    best = int(np.argmax(np.nan_to_num(score_arrays(_counts(train))["iou"])))
+    return Baseline(best * BRIGHTEST / BINS, Counts(*_counts(test)[best].tolist()))
 
 
-def _counts(histogram: Histogram, first_snow_bin: int) -> Counts:
-    fp, tp = histogram[:, first_snow_bin:].sum(axis=1).tolist()
-    tn, fn = histogram[:, :first_snow_bin].sum(axis=1).tolist()
-    return Counts(tp=tp, fp=fp, fn=fn, tn=tn)
+def _counts(histogram: Histogram) -> np.ndarray[Any, Any]:
+    """[BINS, 4] of tp, fp, fn, tn where each bin is the first that is snow."""
+    above = histogram[:, ::-1].cumsum(axis=1)[:, ::-1]
+    (fp, tp), (tn, fn) = above, histogram.sum(axis=1, keepdims=True) - above
+    return np.stack([tp, fp, fn, tn], axis=1)

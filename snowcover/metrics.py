@@ -4,12 +4,16 @@ Formulas: Sokolova & Lapalme 2009 (precision, recall, F1, accuracy), Brodersen e
 Cohen 1960 (kappa), Matthews 1975 (MCC). Snow is the positive class.
 """
 
-import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Reals = NDArray[np.float64]
 
 
 class Counts(NamedTuple):
@@ -25,8 +29,10 @@ class Counts(NamedTuple):
     """no snow predicted as no snow"""
 
 
-def confusion(snow: Tensor, mask: Tensor) -> Tensor:
+def confusion(snow: "Tensor", mask: "Tensor") -> "Tensor":
     """tp, fp, fn, tn as int64 [4] of a predicted snow map (bool) against a mask (1, 0, 255 ignored), same shape."""
+    import torch  # an evaluation scores without it
+
     truth, bare = mask == 1, mask == 0
     cells = (snow & truth, snow & bare, ~snow & truth, ~snow & bare)
     return torch.stack([cell.sum() for cell in cells])
@@ -34,28 +40,32 @@ def confusion(snow: Tensor, mask: Tensor) -> Tensor:
 
 def scores(counts: Counts) -> dict[str, float]:
     """All scores that are defined for these counts; one whose denominator is 0 is left out, not invented."""
-    tp, fp, fn, tn = counts
-    total = tp + fp + fn + tn
-    found = {
-        "iou": _ratio(tp, tp + fp + fn),
-        "mean_iou": _mean(_ratio(tp, tp + fp + fn), _ratio(tn, tn + fp + fn)),
+    found = {name: float(values) for name, values in score_arrays(np.array(counts)).items()}
+    return {name: value for name, value in found.items() if value == value}
+
+
+def score_arrays(counts: NDArray[np.number]) -> dict[str, Reals]:
+    """All scores [...] of counts [..., 4] of tp, fp, fn, tn; NaN where a denominator is 0."""
+    tp, fp, fn, tn = np.moveaxis(np.asarray(counts, np.float64), -1, 0)
+    recall, specificity = _ratio(tp, tp + fn), _ratio(tn, tn + fp)
+    iou = _ratio(tp, tp + fp + fn)
+    return {
+        "iou": iou,
+        "mean_iou": (iou + _ratio(tn, tn + fp + fn)) / 2,
         "precision": _ratio(tp, tp + fp),
-        "recall": _ratio(tp, tp + fn),
+        "recall": recall,
         "f1": _ratio(2 * tp, 2 * tp + fp + fn),
-        "balanced_accuracy": _mean(_ratio(tp, tp + fn), _ratio(tn, tn + fp)),
-        "accuracy": _ratio(tp + tn, total),
+        "balanced_accuracy": (recall + specificity) / 2,
+        "accuracy": _ratio(tp + tn, tp + fp + fn + tn),
         "kappa": _ratio(2 * (tp * tn - fn * fp), (tp + fp) * (fp + tn) + (tp + fn) * (fn + tn)),
-        "mcc": _ratio(tp * tn - fp * fn, math.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))),
+        # Two roots, so that neither product rounds: a perfect map has 1.
+        "mcc": _ratio(tp * tn - fp * fn, np.sqrt((tp + fp) * (tp + fn)) * np.sqrt((tn + fp) * (tn + fn))),
     }
-    return {name: value for name, value in found.items() if value is not None}
 
 
-def _ratio(part: float, whole: float) -> float | None:
-    return part / whole if whole else None
-
-
-def _mean(first: float | None, second: float | None) -> float | None:
-    return None if first is None or second is None else (first + second) / 2
+def _ratio(part: Reals, whole: Reals) -> Reals:
+    """NaN where the whole is 0."""
+    return np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=whole != 0)
 
 
 def best_epoch(history: Sequence[Mapping[str, float]]) -> int | None:
