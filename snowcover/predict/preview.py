@@ -2,7 +2,6 @@
 
 import io
 import logging
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from rasterio.enums import Resampling
 from snowcover.predict.area import pixel_size_m
 from snowcover.predict.mapping import OutputGrid
 from snowcover.predict.raster_files import COLOURS, NO_SNOW, SNOW, UNOBSERVED, Totals
+from snowcover.predict.scale_bar import scale_bar_label, scale_bar_m
 from snowcover.predict.thumbnail import size_px
 from snowcover.prepare.positions import Array
 
@@ -141,14 +141,8 @@ def _add_scale_bar(axes: Axes, grid: PictureGrid) -> None:
         )
     )
     axes.add_patch(Rectangle((0.05, 0.05), share, 0.012, facecolor="black", linewidth=0, transform=axes.transAxes))
-    label = f"{length_m / 1000:g} km" if length_m >= 1000 else f"{length_m:g} m"
+    label = scale_bar_label(length_m)
     axes.text(0.05 + share / 2, 0.07, label, ha="center", va="bottom", fontsize=9, transform=axes.transAxes)
-
-
-def scale_bar_m(most_m: float) -> float:
-    """The longest of 1, 2 and 5 times a power of ten that is no longer."""
-    power = 10.0 ** math.floor(math.log10(most_m))
-    return max(step * power for step in (1, 2, 5) if step * power <= most_m * (1 + 1e-9))
 
 
 def _legend() -> list[Patch]:

@@ -1,0 +1,113 @@
+"""Scores by kind of ground as bars, and the recall of snow by its depth as a curve."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from snowcover.evaluate import selection as selecting
+from snowcover.evaluate import words
+from snowcover.evaluate.figures.drawing import (
+    FAINT,
+    SHORT_ASPECTS,
+    Picture,
+    Style,
+    add_legend,
+    interval,
+    limits_of,
+    name_axes,
+    one_panel,
+    picture,
+    shortened,
+    values,
+)
+from snowcover.evaluate.results import Row
+from snowcover.evaluate.selection import Selection
+
+DEPTH = "snow_depth"
+UNITS = {"m", "°", "days"}
+BARS = 0.84  # of a bin's room that its bars take
+MOST_LETTERS = 54  # of all bins' names where they stand level beside each other
+
+
+def draw_strata(selection: Selection, style: Style) -> Iterator[Picture]:
+    """IoU by each stratum but snow depth."""
+    for stratum in selecting.strata(selection.evaluation):
+        rows = list(selection.rows("iou", stratum=stratum))
+        if stratum == DEPTH or not any(row.value is not None for row in rows):
+            continue
+        name = words.stratum(stratum)
+        yield picture(
+            _bars(selection, style, rows, name), f"stratum_{stratum}", "strata", name,
+            f"IoU by {name[0].lower() + name[1:]}, with 95 % intervals. Bins of too few pixels are blank.",
+        )  # fmt: skip
+
+
+def _bars(selection: Selection, style: Style, rows: Sequence[Row], name: str) -> Figure:
+    bins, products = selecting.bins(rows), selection.evaluation.products
+    figure, axes = one_panel(3.3)
+    width = BARS / len(products)
+    for number, product in enumerate(products):
+        own = {row.bin: row for row in rows if row.product == product and row.value is not None}
+        places = [place for place, one in enumerate(bins) if one in own]
+        found = [own[bins[place]] for place in places]
+        below, above = zip(*(interval(row) for row in found), strict=True) if found else ((), ())
+        axes.bar(
+            [place - BARS / 2 + (number + 0.5) * width for place in places], values(found), width * 0.92,
+            yerr=[below, above], color=style.colours[product], label=product,
+            error_kw={"elinewidth": 1.1, "ecolor": "#333333", "capsize": 0},
+        )  # fmt: skip
+    unit = _name_bins(axes, bins)
+    axes.set_ylim(0, 1)
+    axes.grid(axis="y", color=FAINT, lw=0.7)
+    name_axes(axes, name + unit, "IoU")
+    add_legend(figure, axes)
+    return figure
+
+
+def draw_depth_recall(selection: Selection, style: Style) -> Iterator[Picture]:
+    """How much of the snow of each depth was found."""
+    rows = [row for row in selection.rows("recall", stratum=DEPTH) if row.value is not None]
+    if not rows:
+        return
+    bins = selecting.bins(list(selection.rows("recall", stratum=DEPTH)))
+    figure, axes = one_panel(3.3)
+    count = len(selection.evaluation.products)
+    for number, product in enumerate(selection.evaluation.products):
+        own = [row for row in rows if row.product == product]
+        if not own:
+            continue
+        shift = 0.08 * (number - (count - 1) / 2)  # so that intervals stand beside each other
+        below, above = zip(*(interval(row) for row in own), strict=True)
+        axes.errorbar(
+            [bins.index(str(row.bin)) + shift for row in own], values(own), yerr=[below, above],
+            color=style.colours[product], marker=style.markers[product], ms=6, lw=1.8, elinewidth=1.2, capsize=2,
+            label=product,
+        )  # fmt: skip
+    unit = _name_bins(axes, bins)
+    axes.set_ylim(max(0.0, limits_of(rows)[0] - 0.05), 1.02)
+    axes.grid(color=FAINT, lw=0.7)
+    name_axes(axes, f"Snow depth in the reference{unit}", "Share of snow found")
+    add_legend(figure, axes)
+    yield picture(
+        figure, "depth_recall", "depth", "Recall by snow depth",
+        "The share of the reference's snow that each map found, by the depth of the snow, with 95 % intervals.",
+    )  # fmt: skip
+
+
+def _name_bins(axes: Axes, bins: Sequence[str]) -> str:
+    """Names below their bins, slanted where they would run into each other.
+
+    Returns:
+        The unit that all have in common, as it stands behind the name of the axis.
+    """
+    units = {name.rpartition(" ")[2] for name in bins}
+    unit = next(iter(units)) if len(units) == 1 and units <= UNITS else ""
+    names = [SHORT_ASPECTS.get(name, shortened(name.removesuffix(f" {unit}") if unit else name, 24)) for name in bins]
+    slanted = max(len(name) + 1 for name in names) * len(names) > MOST_LETTERS
+    style: dict[str, Any] = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if slanted else {}
+    axes.set_xticks(range(len(bins)), names, **style, parse_math=False)
+    axes.set_xlim(-0.6, len(bins) - 0.4)
+    axes.tick_params(axis="x", length=0)
+    return f" ({unit})" if unit else ""

@@ -1,0 +1,69 @@
+"""Which rows of an evaluation a table or a figure shows. Pure."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from snowcover.evaluate.results import Evaluation, Ground, Row
+from snowcover.evaluate.words import STRATA
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The rows that answer the main question: on unseen ground where there is any, on the same pixels for all
+    products, at the first depth threshold."""
+
+    evaluation: Evaluation
+    ground: Ground
+    depth_threshold_m: float | None
+
+    def rows(self, quantity: str | None = None, **where: Any) -> Iterator[Row]:
+        """Rows of whole numbers of ground, or of the stratum, cells and so on that `where` names."""
+        wanted = {
+            "ground": self.ground, "pixels_of": "common", "depth_threshold_m": self.depth_threshold_m, "versus": None,
+            "stratum": None, "cell_m": None, **where,
+        }  # fmt: skip
+        for row in self.evaluation.rows:
+            if (quantity is None or row.quantity == quantity) and _is(row, wanted):
+                yield row
+
+    def row(self, quantity: str, product: str, **where: Any) -> Row | None:
+        return next((row for row in self.rows(quantity, **where) if row.product == product), None)
+
+    def quantities(self, of: Iterable[str], **where: Any) -> list[str]:
+        """Those that have a value for some product."""
+        known = {row.quantity for row in self.rows(**where) if row.value is not None}
+        return [name for name in of if name in known]
+
+
+ANY = object()
+"""a value of `where` that every row has"""
+
+
+def _is(row: Row, wanted: dict[str, object]) -> bool:
+    return all(value is ANY or getattr(row, name) == value for name, value in wanted.items())
+
+
+def select(evaluation: Evaluation) -> Selection:
+    """The main rows of an evaluation."""
+    grounds = {row.ground for row in evaluation.rows if row.value is not None}
+    ground: Ground = next((one for one in ("unseen", "all", "trained") if one in grounds), "all")
+    thresholds = depth_thresholds(evaluation)
+    return Selection(evaluation, ground, thresholds[0] if thresholds else None)
+
+
+def depth_thresholds(evaluation: Evaluation) -> list[float]:
+    """In the order of the command, the main one first."""
+    found = (row.depth_threshold_m for row in evaluation.rows if row.depth_threshold_m is not None)
+    return list(dict.fromkeys(found))
+
+
+def strata(evaluation: Evaluation) -> list[str]:
+    """Those that the evaluation has, the known ones in their usual order first."""
+    found = {row.stratum for row in evaluation.rows if row.stratum is not None}
+    return [name for name in STRATA if name in found] + sorted(found - STRATA.keys())
+
+
+def bins(rows: Sequence[Row]) -> list[str]:
+    """In the order in which they come."""
+    return list(dict.fromkeys(row.bin for row in rows if row.bin is not None))
