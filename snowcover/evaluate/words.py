@@ -22,7 +22,7 @@ SCORES = {
     "precision": Quantity("Precision", "Of the ground mapped as snow, the share that is snow in the reference."),
     "recall": Quantity("Recall", "Of the snow in the reference, the share that the map found."),
     "balanced_accuracy": Quantity(
-        "Balanced accuracy", "Mean share of snow and of no snow that was mapped right; 0.5 is chance."),
+        "Balanced accuracy", "Mean share of snow and of no snow mapped right; 0.5 is chance."),
     "kappa": Quantity("Cohen's kappa", "Agreement beyond what chance would give; 0 is chance, 1 is perfect."),
     "mcc": Quantity("MCC", "Matthews correlation of map and reference; 0 is chance, 1 is perfect."),
 }  # fmt: skip
@@ -38,9 +38,9 @@ FRACTIONS = {
     "fsca_r2": Quantity("R²", "Share of the reference's variance that the map explains."),
 }
 AREAS = {
-    "area_mapped_km2": Quantity("Mapped", "Snow in the map.", 2, "km²"),
-    "area_reference_km2": Quantity("Reference", "Snow in the reference.", 2, "km²"),
-    "area_adjusted_km2": Quantity("Adjusted", "The map corrected for its errors (Olofsson et al. 2014).", 2, "km²"),
+    "area_mapped_km2": Quantity("Mapped area", "Snow in the map.", 2, "km²"),
+    "area_reference_km2": Quantity("Reference area", "Snow in the reference.", 2, "km²"),
+    "area_adjusted_km2": Quantity("Adjusted area", "Mapped area, corrected for errors (Olofsson 2014).", 2, "km²"),
 }  # fmt: skip
 SNOW_LINE = {"snow_line_m": Quantity("Snow line", "The elevation at which half of the ground is snow.", 0, "m")}
 QUANTITIES = SCORES | PROBABILITY_SCORES | FRACTIONS | AREAS | SNOW_LINE

@@ -1,0 +1,54 @@
+"""HTML that cannot hold unescaped text: what is not `Html` is escaped wherever it is put into a tag. Pure."""
+
+import base64
+from collections.abc import Iterable
+from html import escape
+
+VOID = frozenset({"img", "meta", "source"})  # tags without an end
+
+
+class Html(str):
+    """Markup, as opposed to text."""
+
+    __slots__ = ()
+
+
+def tag(name: str, /, *content: str, **attributes: str | int | None) -> Html:
+    """`tag("p", "1 < 2", id="a")` -> `<p id="a">1 &lt; 2</p>`.
+
+    Args:
+        attributes: `class_` is class, other underscores are dashes; None leaves one out.
+    """
+    told = "".join(
+        f' {key.rstrip("_").replace("_", "-")}="{escape(str(value))}"' for key, value in attributes.items()
+        if value is not None
+    )  # fmt: skip
+    return Html(f"<{name}{told}>" if name in VOID else f"<{name}{told}>{join(content)}</{name}>")
+
+
+def join(content: Iterable[str]) -> Html:
+    """Pieces one after another, each escaped unless it is markup."""
+    return Html("".join(part if isinstance(part, Html) else escape(_unbroken(part)) for part in content))
+
+
+def _unbroken(text: str) -> str:
+    """A number and its per cent sign stay on one line."""
+    return text.replace(" %", "\N{NO-BREAK SPACE}%")
+
+
+def image_data(png: bytes) -> str:
+    """An image as an address, so that the page needs no other file."""
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]], caption: str) -> Html:
+    """Scrolls sideways by itself where it is too wide; the first cell of each row names it."""
+    headings = (tag("th", cell, scope="col") for cell in head)
+    lines = (
+        tag("tr", *(tag("td", cell) if number else tag("th", cell, scope="row") for number, cell in enumerate(row)))
+        for row in rows
+    )
+    whole = tag(
+        "table", tag("caption", caption), tag("thead", tag("tr", *headings)), tag("tbody", *lines)
+    )  # fmt: skip
+    return tag("div", whole, class_="scroll", tabindex=0, role="region", aria_label=caption)
