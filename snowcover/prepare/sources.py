@@ -55,7 +55,7 @@ def check_together(config: ImageryConfig, found: Sequence[str]) -> None:
     scene.refuse_mixture(names, converts=config.radiance == "reflectance")
 
 
-def matching(pattern: str) -> list[storage.File]:
+def matching(pattern: str, key: str = "scenes") -> list[storage.File]:
     """Level by level: `*` never crosses a slash, and no wildcard stands for a leading dot. A pattern that ends in .tif
     means .TIF too. Masks beside the scenes are no scenes.
 
@@ -71,7 +71,7 @@ def matching(pattern: str) -> list[storage.File]:
     if exact := [file for file in found if file.uri == pattern]:
         return exact
     if not found:
-        raise NoScenes(f"No file matches scenes={pattern}: check the path, and quote it where it has a *.")
+        raise NoScenes(f"No file matches {key}={pattern}: check the path, and quote it where it has a *.")
     return found
 
 

@@ -1,0 +1,196 @@
+"""Products: the snow maps that are evaluated, each of one raster or of several, whatever their grids."""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from rasterio.windows import Window
+
+from snowcover.data.dates import date_in, days_apart
+from snowcover.errors import UserError
+from snowcover.evaluate.align import Alignment, Read, aligned, nothing
+from snowcover.evaluate.config import Config
+from snowcover.evaluate.map_values import MapValues, recognise
+from snowcover.evaluate.rasters import RasterFile, look_at
+from snowcover.prepare.positions import Array, Grid
+from snowcover.prepare.sources import matching
+
+_KIND_IN_NAME = re.compile(r"_(snow|probability)$")
+RUN_TAG = "SNOWCOVER_RUN_ID"
+
+
+class MixedProducts(UserError):
+    """The maps of a product are of several kinds, or two products have one name."""
+
+
+@dataclass(frozen=True)
+class MapFile:
+    """One raster of a product."""
+
+    file: RasterFile
+    values: MapValues
+    alignment: Alignment
+    """with the reference"""
+
+    @property
+    def scene(self) -> str:
+        return _KIND_IN_NAME.sub("", self.file.name)
+
+    @property
+    def date(self) -> str:
+        """YYYYMMDD, or nothing"""
+        return date_in(self.file.name)
+
+    @cached_property
+    def reach(self) -> Window | None:
+        """The pixels of the reference that it may touch; None where it touches none."""
+        reference, own = self.alignment.target, self.file.grid
+        places = Alignment(reference, own).at(np.linspace(0, own.width, 65), np.linspace(0, own.height, 65))
+        starts, sizes = [], []
+        for along, length in zip(places, (reference.width, reference.height), strict=True):
+            known = along[np.isfinite(along)]
+            if not known.size:  # it may lie around a pole
+                return Window(0, 0, reference.width, reference.height)
+            start, end = max(0, int(known.min()) - 2), min(length, int(known.max()) + 3)
+            starts.append(start)
+            sizes.append(end - start)
+        return Window(*starts, *sizes) if min(sizes) > 0 else None
+
+    def touches(self, window: Window) -> bool:
+        reach = self.reach
+        return reach is not None and (
+            reach.col_off < window.col_off + window.width and window.col_off < reach.col_off + reach.width
+            and reach.row_off < window.row_off + window.height and window.row_off < reach.row_off + reach.height
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Product:
+    """A map that is evaluated."""
+
+    name: str
+    files: tuple[MapFile, ...]
+    """that nearest in time to the reference first: where several lie over each other, the first one counts"""
+
+    @property
+    def values(self) -> MapValues:
+        return self.files[0].values
+
+    @property
+    def is_coarser(self) -> bool:
+        return not self.files[0].alignment.is_finer
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """Ids of the training runs that made it, as its maps say."""
+        told = [one.file.tags.get(RUN_TAG, "") for one in self.files]
+        return tuple(dict.fromkeys(run for runs in told for run in runs.split(", ") if run))
+
+    @contextmanager
+    def opened(self) -> Iterator["OpenProduct"]:
+        with ExitStack() as stack:
+            yield OpenProduct(self, stack)
+
+
+class OpenProduct:
+    """A product that a thread reads from; its files are opened when they are first needed."""
+
+    def __init__(self, product: Product, stack: ExitStack) -> None:
+        self._product, self._stack = product, stack
+        self._reads: dict[int, Read] = {}
+
+    def read(self, window: Window) -> tuple[Array, Array]:
+        """Layers [L, H, W] float32 (snow share; of probabilities their mean, too), NaN where unobserved, and the number
+        of the file that each pixel is of, [H, W] int16, -1 for none.
+
+        Raises: BrokenRaster
+        """
+        found = nothing(self._product.values.layers, window.height, window.width)
+        of_file: Array = np.full(found.shape[1:], -1, np.int16)
+        for number, one in enumerate(self._product.files):
+            if not one.touches(window):
+                continue
+            layers = aligned(self._opened(number, one), one.alignment, window, one.values.layers)
+            new = np.isfinite(layers[0]) & (of_file < 0)
+            if new.all():
+                return layers, np.full(of_file.shape, number, np.int16)
+            np.copyto(found, layers, where=new)
+            of_file[new] = number
+        return found, of_file
+
+    def _opened(self, number: int, one: MapFile) -> Read:
+        if number not in self._reads:
+            file = self._stack.enter_context(one.file.opened())
+
+            def read(window: Window) -> tuple[Array, Array]:
+                return one.values.converted(*file.read(window))
+
+            self._reads[number] = read
+        return self._reads[number]
+
+
+def read_products(config: Config, reference: Grid, reference_date: str, scratch: str) -> tuple[Product, ...]:
+    """The maps that the config names, looked at.
+
+    Raises:
+        MixedProducts, NotASnowMap
+        UserError: what `matching` and `look_at` raise.
+    """
+    found: list[Product] = []
+    for name, uris in _named(config.maps):
+        files = [
+            _map_file(uri, config, reference, str(Path(scratch) / f"{len(found)}_{number}"))
+            for number, uri in enumerate(uris)
+        ]
+        _refuse_mixture(name, files)
+        files.sort(key=lambda one: (_gap(one.date, reference_date), one.file.uri))
+        found.append(Product(name, tuple(files)))
+    return tuple(found)
+
+
+def _gap(date: str, other: str) -> int:
+    days = days_apart(date, other)
+    return 10**6 if days is None else days
+
+
+def _map_file(uri: str, config: Config, reference: Grid, scratch: str) -> MapFile:
+    file = look_at(uri, scratch, config.crs)
+    return MapFile(file, recognise(file), Alignment(file.grid, reference))
+
+
+def _named(maps: str | list[str] | dict[str, str | list[str]] | None) -> list[tuple[str, list[str]]]:
+    """Names and uris of products. One pattern is one product; of a list each entry is."""
+    assert maps is not None
+    if isinstance(maps, dict):
+        return [(name, _uris(f"maps.{name}", [given] if isinstance(given, str) else given))
+                for name, given in maps.items()]  # fmt: skip
+    if isinstance(maps, str):
+        uris = _uris("maps", [maps])
+        return [(_name(uris) if len(uris) == 1 else "map", uris)]
+    each = [_uris("maps", [given]) for given in maps]
+    names = [_name(uris) for uris in each]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise MixedProducts(f"maps has two products called {twice[0]}: name them, maps={{first: FILE, second: FILE}}.")
+    return list(zip(names, each, strict=True))
+
+
+def _uris(key: str, patterns: Sequence[str]) -> list[str]:
+    return sorted({file.uri for pattern in patterns for file in matching(pattern, key)})
+
+
+def _name(uris: Sequence[str]) -> str:
+    return re.sub(r"\.\w+$", "", uris[0].rsplit("/", 1)[-1])
+
+
+def _refuse_mixture(name: str, files: Sequence[MapFile]) -> None:
+    kinds = {one.values.kind: one.file.uri for one in files}
+    if len(kinds) > 1:
+        (kind, uri), (other, another) = list(kinds.items())[:2]
+        raise MixedProducts(
+            f"maps of one product, {name}, are of {kind} ({uri}) and of {other} ({another}): give one kind, for "
+            "example maps=maps/*/*_probability.tif."
+        )
