@@ -12,7 +12,8 @@ import os
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 logging.getLogger("numexpr").setLevel(logging.WARNING)  # greets when pandas loads it
 
-from snowcover.tracking.bringing import bring_run  # noqa: E402 - after the settings that mlflow reads when imported
+from snowcover.tracking.adding import added_to  # noqa: E402 - after the settings that mlflow reads when imported
+from snowcover.tracking.bringing import bring_run  # noqa: E402
 from snowcover.tracking.causes import CannotRecord  # noqa: E402
 from snowcover.tracking.job_store import CannotBring  # noqa: E402
 from snowcover.tracking.recording import Recorder, recorded  # noqa: E402
@@ -24,6 +25,7 @@ __all__ = [
     "CannotRecord",
     "Recorder",
     "Status",
+    "added_to",
     "bring_run",
     "close_sweep",
     "note",
