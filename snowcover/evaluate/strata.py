@@ -5,6 +5,7 @@ A new one is one more `Stratum` here, and its values [H, W] where chunks are mad
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,15 +13,12 @@ from numpy.typing import NDArray
 from snowcover.evaluate.bootstrap import Estimate
 
 MIN_PIXELS = 1000  # bins of fewer are blank
-HALO_M = 30.0
-"""How far around a window its pixels count for distances: beyond the last edge, 27 m."""
-CANOPY_HEIGHT_M = 2.0  # from which vegetation is canopy, and hides snow
 MIN_ASPECT_SLOPE_DEG = 2.0  # level ground faces nowhere
 
 
 @dataclass(frozen=True)
 class Stratum:
-    """A bin holds edges[k] <= value < edges[k + 1]."""
+    """A bin holds edges[k] <= value < edges[k + 1]; an infinite value lies in the bin that has no end."""
 
     name: str
     edges: tuple[float, ...]
@@ -31,56 +29,78 @@ class Stratum:
     """quantities that mean something in it; None for all"""
 
 
-CANOPY_HEIGHT: Stratum
-CANOPY_EDGE: Stratum
+def _bands(name: str, between: tuple[float, ...], unit: str, scores: tuple[str, ...] | None = None) -> Stratum:
+    """From 0 up, without an end."""
+    gap = "" if unit == "°" else " "
+    labels = [f"{low:g}-{high:g}{gap}{unit}" for low, high in pairwise((0.0, *between))]
+    labels.append(f"{between[-1]:g}{gap}{unit} or more")
+    return Stratum(name, (0.0, *between, np.inf), tuple(labels), scores)
+
+
+CANOPY_HEIGHT = _bands("canopy_height", (0.5, 2, 5, 10, 20), "m")
+CANOPY_EDGE = Stratum(
+    "canopy_edge",
+    (-np.inf, -27.0, -15.0, -10.0, -6.0, -3.0, 0.0, 3.0, 6.0, 10.0, 15.0, 27.0, np.inf),
+    tuple(
+        [f"under canopy, {reach}" for reach in ("27 m or more", "15-27 m", "10-15 m", "6-10 m", "3-6 m", "0-3 m")]
+        + [f"open, {reach}" for reach in ("0-3 m", "3-6 m", "6-10 m", "10-15 m", "15-27 m", "27 m or more")]
+    ),
+)
 """Distance to the canopy's edge: negative under canopy, positive in the open."""
-ELEVATION: Stratum
-"""Bands of 100 m; hundreds of bins, of which few hold pixels."""
-SLOPE: Stratum
-ASPECT: Stratum
-"""North, north-east, ... north-west: bins of aspect degrees + 22.5, see `aspect_bins`."""
-ILLUMINATION: Stratum
-SNOW_DEPTH: Stratum
-"""Recall alone."""
-SNOW_EDGE: Stratum
-DATE_GAP: Stratum
+ELEVATION = Stratum(
+    "elevation",
+    tuple(float(low) for low in range(-500, 9001, 100)),
+    tuple(f"{low:,}-{low + 100:,} m" for low in range(-500, 9000, 100)),
+)
+"""Bands of 100 m; 95 bins, of which few hold pixels."""
+SLOPE = _bands("slope", (10, 20, 30, 40), "°")
+ASPECT = Stratum(
+    "aspect",
+    tuple(45.0 * turn for turn in range(9)),
+    ("north", "north-east", "east", "south-east", "south", "south-west", "west", "north-west"),
+)
+"""Its values are aspect + 22.5 degrees, see `aspect_bins`."""
+ILLUMINATION = Stratum(
+    "illumination",
+    (-1.01, 0.0, 0.25, 0.5, 0.75, 1.01),  # rounding may pass 1
+    ("cos(i) 0 or less (shade)", "cos(i) 0-0.25", "cos(i) 0.25-0.5", "cos(i) 0.5-0.75", "cos(i) 0.75-1"),
+)
+SNOW_DEPTH = _bands("snow_depth", (0.1, 0.2, 0.5, 1), "m", scores=("recall",))
+SNOW_EDGE = _bands("snow_edge", (3, 6, 15), "m")
+DATE_GAP = Stratum(
+    "date_gap", (0.0, 1.0, 2.0, 4.0, 8.0, np.inf), ("same day", "1 day", "2-3 days", "4-7 days", "8 days or more")
+)
 """Whole days between map and reference, whichever came first."""
 
 
 def scene_stratum(scenes: Sequence[str]) -> Stratum:
     """One bin a scene, whose value is its place in `scenes`."""
-    raise NotImplementedError
+    return Stratum("scene", tuple(float(place) for place in range(len(scenes) + 1)), tuple(scenes))
 
 
 def bins_of(stratum: Stratum, values: NDArray[np.floating]) -> NDArray[np.int16]:
     """The bin of each value, any shape; -1 for NaN and what lies outside."""
-    raise NotImplementedError
+    edges = np.array(stratum.edges, values.dtype)  # a height of 0.1 in a raster of float32 is its own 0.1
+    lowest, highest = np.fmin.reduce(values, axis=None), np.fmax.reduce(values, axis=None)
+    below, above = (int(np.searchsorted(edges, end, side="right")) for end in (lowest, highest))
+    bins = np.full(values.shape, below - 1, np.int16)
+    for edge in edges[below:above]:  # the few that lie in a window: faster than a search for each value
+        bins += values >= edge
+    last = len(stratum.labels) - 1
+    bins[bins > last] = last if np.isposinf(edges[-1]) else -1  # an edge that is nowhere near is infinitely far
+    bins[np.isnan(values)] = -1
+    return bins
 
 
 def aspect_bins(aspect_deg: NDArray[np.floating], slope_deg: NDArray[np.floating]) -> NDArray[np.int16]:
     """The bin of ASPECT of each pixel; -1 on ground that is level or unknown."""
-    raise NotImplementedError
-
-
-def canopy_edge_m(canopy_height_m: NDArray[np.floating], pixel_m: tuple[float, float]) -> NDArray[np.float32]:
-    """Distance [H, W] to the nearest edge of canopy (CANOPY_HEIGHT_M), negative under it; NaN where height is NaN."""
-    raise NotImplementedError
-
-
-def snow_edge_m(snow: NDArray[np.uint8], pixel_m: tuple[float, float]) -> NDArray[np.float32]:
-    """Distance [H, W] to the nearest edge between snow (1) and no snow (0) of the reference; NaN where it is 255.
-
-    For both distances: from the pixel's centre, exact, in metres on the ground (width, height of a pixel), half a pixel
-    less than to the nearest centre on the other side, infinite without one; a window needs a halo of HALO_M.
-    """
-    raise NotImplementedError
-
-
-def halo_px(pixel_m: tuple[float, float]) -> int:
-    """Pixels that a window needs around it, for distances and for slopes."""
-    raise NotImplementedError
+    faces = slope_deg >= MIN_ASPECT_SLOPE_DEG
+    return bins_of(ASPECT, np.where(faces, (aspect_deg + 22.5) % 360, np.nan).astype(aspect_deg.dtype))
 
 
 def blank_small_bins(estimate: Estimate, pixels: NDArray[np.integer]) -> Estimate:
     """The estimate [bins] without the values of bins that hold under MIN_PIXELS pixels [bins]."""
-    raise NotImplementedError
+    value, low, high = (
+        np.where(pixels >= MIN_PIXELS, values, np.nan) for values in (estimate.value, estimate.low, estimate.high)
+    )
+    return Estimate(value, low, high, estimate.blocks)

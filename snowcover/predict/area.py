@@ -1,11 +1,14 @@
 """How much ground pixels cover, in any CRS: on the WGS 84 ellipsoid, pixel by pixel."""
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from snowcover.predict.mapping import OutputGrid
 from snowcover.prepare.positions import WGS84, Array, Floats, Grid, apply, project
+
+if TYPE_CHECKING:  # it comes with torch, which areas do without
+    from snowcover.predict.mapping import OutputGrid
 
 # Along a row the area of a pixel bends so little that straight lines between these columns are exact to 1e-6.
 KNOTS = 33
@@ -15,7 +18,7 @@ SEMI_MAJOR_M, ECCENTRICITY_2 = 6378137.0, 0.00669437999014  # of WGS 84
 class GroundArea:
     """Square kilometres below the pixels of a grid."""
 
-    def __init__(self, grid: OutputGrid) -> None:
+    def __init__(self, grid: "OutputGrid | Grid") -> None:
         self._grid = Grid(grid.crs, grid.transform, grid.width, grid.height)
         self._knots: Floats = np.linspace(0.5, max(grid.width - 0.5, 0.5), min(KNOTS, max(grid.width, 2)))
         centres: Floats = np.clip(np.arange(grid.width) + 0.5, self._knots[0], self._knots[-1])
@@ -36,6 +39,16 @@ class GroundArea:
         return float(
             sum((at_knots * self._pixel_km2(part)).sum() for part in np.array_split(rows, len(rows) // 256 + 1))
         )
+
+    def pixels_km2(self, first_row: int, height: int) -> Floats:
+        """Of each pixel of whole rows from `first_row` on, [height, W]; straight lines between KNOTS rows, too."""
+        knots: Floats = np.linspace(first_row, first_row + max(height - 1, 0), min(KNOTS, height))
+        at_knots = self._pixel_km2(knots) @ self._hats
+        place = np.interp(np.arange(height), knots - first_row, np.arange(len(knots)))
+        before = np.minimum(place.astype(np.int64), max(len(knots) - 2, 0))
+        after = np.minimum(before + 1, len(knots) - 1)
+        share = (place - before)[:, None]
+        return np.asarray(at_knots[before] * (1 - share) + at_knots[after] * share)
 
     def _pixel_km2(self, rows: Array) -> Floats:
         """[H, K], of the pixels at the knots; 0 where the CRS has no ground."""
@@ -67,8 +80,14 @@ def _radian_km2(latitudes: Floats) -> Floats:
         return meridional * normal * np.cos(phi) * math.radians(1) ** 2 / 1e6
 
 
-def pixel_size_m(grid: OutputGrid) -> tuple[float, float]:
+def pixel_size_m(grid: "OutputGrid | Grid") -> tuple[float, float]:
     """Width and height on the ground of the pixel in a grid's middle, for a picture's scale bar."""
+    width, height = np.hypot(*pixel_steps_m(grid).T)
+    return float(width), float(height)
+
+
+def pixel_steps_m(grid: "OutputGrid | Grid") -> Floats:
+    """Metres to the east and to the north of one column and of one row, [2, 2], in a grid's middle."""
     area = GroundArea(grid)
     middle = np.array([[grid.width / 2]]), np.array([[grid.height / 2]])
     latitude = np.radians(area._lonlat(*middle)[1, 0, 0])
@@ -77,8 +96,5 @@ def pixel_size_m(grid: OutputGrid) -> tuple[float, float]:
         SEMI_MAJOR_M / math.sqrt(curved) * math.cos(latitude),
         SEMI_MAJOR_M * (1 - ECCENTRICITY_2) / curved**1.5,
     )
-    sizes = []
-    for half in ((0.5, 0.0), (0.0, 0.5)):
-        longitudes, latitudes = np.radians(area._step(*middle, *half)[:, 0, 0])
-        sizes.append(math.hypot(longitudes * east, latitudes * north))
-    return sizes[0], sizes[1]
+    steps = [area._step(*middle, *half)[:, 0, 0] for half in ((0.5, 0.0), (0.0, 0.5))]
+    return np.radians(steps) * (east, north)
