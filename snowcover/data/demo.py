@@ -179,7 +179,7 @@ def _geotiff(tile: Tile, array: NDArray[np.generic], nodata: int) -> bytes:
 # The land
 
 
-def _noise(rng: np.random.Generator, side: int, power: float, cycles: float = 1) -> Field:
+def noise(rng: np.random.Generator, side: int, power: float, cycles: float = 1) -> Field:
     """Fractal noise [side, side], mean 0, standard deviation 1, that wraps around at its edges.
 
     Its power spectrum falls as frequency**-power, and is flat below `cycles` per side.
@@ -202,8 +202,8 @@ def _smooth(field: Field, sigma_px: float) -> Field:
 
 def _height(rng: np.random.Generator, side: int) -> Field:
     """Mountains: folds of smooth noise make ridges (where it crosses zero), rough noise the rest."""
-    ridges = -200 * np.abs(_noise(rng, side, 6, 2)) - 90 * np.abs(_noise(rng, side, 6, 5))
-    rough = 120 * _noise(rng, side, 4) + 8 * _noise(rng, side, 3.2, 8)
+    ridges = -200 * np.abs(noise(rng, side, 6, 2)) - 90 * np.abs(noise(rng, side, 6, 5))
+    rough = 120 * noise(rng, side, 4) + 8 * noise(rng, side, 3.2, 8)
     return _smooth(np.asarray((ridges + rough) * 1.6e-4 * side, np.float32), 1)
 
 
@@ -217,13 +217,13 @@ def make_land(rng: np.random.Generator, side: int) -> Land:
     south, _, steep = _slopes(height)
     level = _standard(height)
     hollow = _standard(_smooth(height, side / 150) - height)
-    snow = level - 0.6 * south + 0.3 * hollow + 0.45 * _noise(rng, side, 3, 6) - 0.5 * steep**2
-    ice = (_noise(rng, side, 4, 5) > 1.3) & (level > 0.2)
+    snow = level - 0.6 * south + 0.3 * hollow + 0.45 * noise(rng, side, 3, 6) - 0.5 * steep**2
+    ice = (noise(rng, side, 4, 5) > 1.3) & (level > 0.2)
     snow = np.where(ice, snow - 1.2, snow)
     line = np.quantile(snow[~water], 1 - SNOW_SHARE)
     depth = np.where(water, 0, SNOW_DEPTH_M + 0.6 * (snow - line))
-    granite = _noise(rng, side, 3.4, 6) + 0.3 * hollow < -0.6  # domes: bare, and not in hollows
-    trees = 0.9 * (0.55 - level) + 0.7 * _noise(rng, side, 3, 4) - 0.4 * steep - 0.5 * granite
+    granite = noise(rng, side, 3.4, 6) + 0.3 * hollow < -0.6  # domes: bare, and not in hollows
+    trees = 0.9 * (0.55 - level) + 0.7 * noise(rng, side, 3, 4) - 0.4 * steep - 0.5 * granite
     density = np.where(water, 0, 0.88 * np.clip(trees, 0, 1))
     return Land(
         height=height,
@@ -231,8 +231,8 @@ def make_land(rng: np.random.Generator, side: int) -> Land:
         ice=ice,
         granite=granite,
         water=water,
-        crowns=_noise(rng, side, 2, side / 8) < ndtri(density),
-        texture=_standard(_noise(rng, side, 2.6, 4) + 0.35 * _noise(rng, side, 0.6)),
+        crowns=noise(rng, side, 2, side / 8) < ndtri(density),
+        texture=_standard(noise(rng, side, 2.6, 4) + 0.35 * noise(rng, side, 0.6)),
     )
 
 
@@ -245,11 +245,14 @@ def _slopes(height: Field) -> tuple[Field, Field, Field]:
 
 def _mask(land: Land, rng: np.random.Generator) -> NDArray[np.uint8]:
     """uint8 [side, side]: the lidar sees the ground, under forest and cloud too, but not everywhere."""
-    side = len(land.height)
-    south, east = np.mgrid[:side, :side] / side
-    unobserved = (south + 0.12 * east > 1.05) | (_noise(rng, side, 4, 4) > 2.1)
     snow = (land.snow_depth_m >= SNOW_DEPTH_M).astype(np.uint8)
-    return np.where(unobserved, np.uint8(UNOBSERVED), snow)
+    return np.where(beyond_lidar(rng, len(land.height)), np.uint8(UNOBSERVED), snow)
+
+
+def beyond_lidar(rng: np.random.Generator, side: int) -> NDArray[np.bool_]:
+    """Where the flight saw nothing, [side, side]: beyond its last line, and in gaps."""
+    south, east = np.mgrid[:side, :side] / side
+    return np.asarray((south + 0.12 * east > 1.05) | (noise(rng, side, 4, 4) > 2.1), np.bool_)
 
 
 # What a scene sees of it
@@ -258,7 +261,7 @@ def _mask(land: Land, rng: np.random.Generator) -> NDArray[np.uint8]:
 def paint_scene(land: Land, view: View, rng: np.random.Generator) -> NDArray[np.uint16]:
     """uint16 [4, side, side], reflectance x 10000, 0 outside the slanted swath."""
     side = len(land.height)
-    cloud = np.clip(_noise(rng, side, 3.6, 3) - 1.6, 0, 1) ** 0.7
+    cloud = np.clip(noise(rng, side, 3.6, 3) - 1.6, 0, 1) ** 0.7
     direct = _direct_light(land.height, view) * (1 - 0.6 * np.roll(cloud, (-side // 20, -side // 20), (0, 1)))
     seen = _swath(side, view)
     image = np.empty((len(BANDS), side, side), np.uint16)
