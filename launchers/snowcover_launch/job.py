@@ -135,6 +135,8 @@ class Job(BaseModel):
     """of each of these, once its backend can tell"""
     composed: DictConfig | None = Field(default=None, exclude=True, repr=False)
     """with Hydra's own node"""
+    composed_of_run: DictConfig | None = Field(default=None, exclude=True, repr=False)
+    """without it; its keys can still be resolved"""
     as_found: Report | None = Field(default=None, exclude=True, repr=False)
     """what was learned of the equal job that it became: nobody needs ask again"""
 

@@ -68,9 +68,9 @@ def plan(
     """
     jobs = []
     for config, given in zip(composed, swept, strict=True):
-        of_task = list(filter_overrides(given))
-        with naming_job(config.hydra.job.num, of_task, len(composed)), known_to_hydra(config, folder_of(config)):
-            jobs.append(_job(config, of_task, backend))
+        of_task, folder = list(filter_overrides(given)), folder_of(config)
+        with naming_job(config.hydra.job.num, of_task, len(composed)), known_to_hydra(config, folder):
+            jobs.append(_job(config, folder, of_task, backend))
     return jobs
 
 
@@ -85,10 +85,10 @@ def naming_job(number: int, swept: Sequence[str], count: int) -> Iterator[None]:
         raise WrongJob(f"Job {number} ({' '.join(swept)}), so none was started: {error}") from error
 
 
-def _job(composed: DictConfig, swept: Sequence[str], backend: Callable[[str], Backend]) -> Job:
+def _job(composed: DictConfig, folder: Path, swept: Sequence[str], backend: Callable[[str], Backend]) -> Job:
     refuse_changed_texts(JobConfig, composed)
-    config = check(JobConfig, without_hydra(composed))
-    folder = folder_of(composed)
+    of_run = _without_hydra(composed)
+    config = check(JobConfig, of_run)
     job = Job(
         number=composed.hydra.job.num,
         title=" ".join(map(as_typed, swept)) or config.model["_target_"].rsplit(".", 1)[-1].lower(),
@@ -100,6 +100,7 @@ def _job(composed: DictConfig, swept: Sequence[str], backend: Callable[[str], Ba
         overrides=[as_typed(override) for override in given_overrides(composed.hydra)],
         config=config,
         composed=composed,
+        composed_of_run=of_run,
     )
     backend(job.backend).check(job)
     if not config.launch.dry_run:
@@ -120,7 +121,7 @@ def _try_parts(job: Job, composed: DictConfig, folder: Path) -> None:
     check_parts(config)
 
 
-def without_hydra(composed: DictConfig) -> DictConfig:
+def _without_hydra(composed: DictConfig) -> DictConfig:
     """The keys of the config itself; they can still be resolved."""
     kept = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
     kept._set_parent(composed._get_parent())

@@ -20,7 +20,7 @@ from snowcover_launch.cost import read_prices
 from snowcover_launch.job import Job
 from snowcover_launch.jobs_file import NAME, JobsFile, read_jobs
 from snowcover_launch.parent_runs import ParentRuns
-from snowcover_launch.plan import plan, without_hydra
+from snowcover_launch.plan import plan
 from snowcover_launch.preflight import format_plan, refuse_conflicting_keys
 from snowcover_launch.runner import Errors, JobRunner
 from snowcover_launch.spending import Spending
@@ -132,7 +132,7 @@ class Sweep:
         with open_dict(job.composed):
             done = JobReturn(
                 overrides=given_overrides(job.composed.hydra),
-                cfg=without_hydra(job.composed),
+                cfg=job.composed_of_run,
                 hydra_cfg=OmegaConf.masked_copy(job.composed, "hydra"),
                 working_dir=os.getcwd(),
                 task_name=job.composed.hydra.job.name,
