@@ -31,3 +31,5 @@ class Chunk:
     """number of the bootstrap block that each pixel lies in"""
     trained: NDArray[np.bool_]
     """ground that a product's network was trained on"""
+    elevation_m: NDArray[np.float32] | None = None
+    """NaN unobserved; None where no raster of elevation was given"""

@@ -60,6 +60,20 @@ def fetch(address: str, tracking_uri: str | None) -> Fetched:
         return _of_run(client, run, scratch, store)
 
 
+def fetch_tiles(run_id: str, tracking_uri: str | None) -> tuple[str, dict[str, Any]]:
+    """The text of a run's manifest and its config: which ground it was trained on.
+
+    Raises:
+        NoSuchRun
+        CannotRecord: the store does not answer.
+    """
+    store = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
+    _refuse_missing(run_id, store)
+    with reached(store) as client, tempfile.TemporaryDirectory() as scratch:
+        run = _run(client, run_id, store)
+        return _text(client, run, MANIFEST, scratch), yaml.safe_load(_text(client, run, CONFIG, scratch))
+
+
 def _refuse_missing(address: str, store: str) -> None:
     path = sqlite_path(store)
     if path is not None and not path.is_file():  # MLflow would make an empty one

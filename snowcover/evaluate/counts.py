@@ -1,0 +1,188 @@
+"""Pixels counted, exactly and in one pass: how often each product said what where. Pure.
+
+Of every pixel one number says its block and what reference and products call it; how often each number occurs within
+a bin of a stratum gives the counts of all products at once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snowcover.evaluate.chunk import Chunk
+from snowcover.evaluate.strata import Stratum
+from snowcover.prepare.collect import UNOBSERVED
+
+AT_ONCE = 5  # products whose answers share one number: more would make it too many numbers
+MOSTLY_SNOW = 0.5  # share of snow from which a pixel is snow
+UNSEEN, TRAINED = 0, 1
+Counts = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+
+@dataclass
+class Counter:
+    """Counts of tp, fp, fn, tn, [..., 4], by block; block counts are [blocks, ...]."""
+
+    products: Sequence[str]
+    thresholds_m: Sequence[float]
+    """of depth; none for a mask"""
+    strata: Sequence[Stratum]
+    blocks: int
+    leaves_out_trained: bool
+    """whether all but `common` and `own` is of unseen ground alone"""
+    common: Counts = field(init=False)
+    """[blocks, thresholds, unseen or trained, products, 4], of pixels observed in all products"""
+    own: Counts = field(init=False)
+    """[blocks, unseen or trained, products, 4], at the first threshold, of pixels observed in each product"""
+    by_stratum: dict[str, Counts] = field(init=False)
+    """[bins, blocks, products, 4] each, of the pixels of `common` at the first threshold"""
+    in_stratum: dict[str, int] = field(init=False)
+    """how many of the counted pixels are in any bin"""
+
+    def __post_init__(self) -> None:
+        products = len(self.products)
+        self.common = np.zeros((self.blocks, max(1, len(self.thresholds_m)), 2, products, 4), np.int64)
+        self.own = np.zeros((self.blocks, 2, products, 4), np.int64)
+        self.by_stratum = {
+            one.name: np.zeros((len(one.labels), self.blocks, products, 4), np.int64) for one in self.strata
+        }
+        self.in_stratum = dict.fromkeys(self.by_stratum, 0)
+
+    def add(self, chunk: Chunk) -> "Selected":
+        """Count a chunk; gives the pixels of it that count."""
+        observed = chunk.snow != UNOBSERVED
+        said = {name: np.isfinite(chunk.share[name]) for name in self.products}
+        common = np.logical_and.reduce([observed, *said.values()])
+        self._add_own(chunk, observed, said)
+        selected = Selected.of(chunk, common & ~chunk.trained if self.leaves_out_trained else common)
+        whole = selected if selected.pixels == np.count_nonzero(common) else Selected.of(chunk, common)
+        if whole.pixels:
+            self._add_common(chunk, whole)
+        if selected.pixels and self.strata:
+            self._add_strata(chunk, selected)
+        return selected
+
+    def _add_own(self, chunk: Chunk, observed: Bools, said: dict[str, Bools]) -> None:
+        blocks = _Local.of(chunk.block)
+        for number, name in enumerate(self.products):
+            pixels = Selected.of(chunk, observed & said[name])
+            if not pixels.pixels:
+                continue
+            place = _both(blocks.local(pixels), pixels.take(chunk.trained))
+            found = _counted(place, self._answers(chunk, pixels, [name], pixels.take(chunk.snow)), 4)
+            self.own[blocks.numbers, :, number] += found.reshape(-1, 2, 4)[: len(blocks.numbers)] @ _OF_ONE
+
+    def _add_common(self, chunk: Chunk, pixels: "Selected") -> None:
+        blocks = _Local.of(chunk.block)
+        place = _both(blocks.local(pixels), pixels.take(chunk.trained))
+        for group in _groups(self.products):
+            names = [self.products[number] for number in group]
+            for threshold, snow in enumerate(self._snow(chunk, pixels)):
+                codes = 2 ** (len(names) + 1)
+                found = _counted(place, self._answers(chunk, pixels, names, snow), codes, 2 * len(blocks.numbers))
+                outcomes = found.reshape(-1, 2, codes) @ _outcomes(len(names))  # [local blocks, 2, group * 4]
+                part = outcomes.reshape(-1, 2, len(names), 4)
+                self.common[blocks.numbers[:, None], threshold, :, group] += np.moveaxis(part, 2, 1)
+
+    def _add_strata(self, chunk: Chunk, pixels: "Selected") -> None:
+        blocks = _Local.of(chunk.block)
+        local, snow = blocks.local(pixels), pixels.take(chunk.snow)
+        for group in _groups(self.products):
+            names = [self.products[number] for number in group]
+            codes, count = 2 ** (len(names) + 1), len(blocks.numbers)
+            answers = local * codes + self._answers(chunk, pixels, names, snow)
+            for stratum in self.strata:
+                bins = pixels.take(chunk.strata[stratum.name])
+                found = np.bincount(
+                    (bins.astype(np.intp) + 1) * (count * codes) + answers,
+                    minlength=(len(stratum.labels) + 1) * count * codes,
+                )
+                in_bins = found.reshape(-1, count, codes)[1:]  # the first are in none
+                outcomes = (in_bins @ _outcomes(len(names))).reshape(-1, count, len(names), 4)
+                filled = np.flatnonzero(in_bins.any(axis=(1, 2)))
+                target = self.by_stratum[stratum.name]
+                target[filled[:, None, None], blocks.numbers[None, :, None], np.array(group)] += outcomes[filled]
+                if group[0] == 0:
+                    self.in_stratum[stratum.name] += int(in_bins.sum())
+
+    def _snow(self, chunk: Chunk, pixels: "Selected") -> list[NDArray[np.uint8]]:
+        """The reference at each threshold, [n] each."""
+        found = [pixels.take(chunk.snow)]
+        if chunk.depth_m is not None and len(self.thresholds_m) > 1:
+            depth_m = pixels.take(chunk.depth_m)
+            found += [(depth_m >= threshold_m).astype(np.uint8) for threshold_m in self.thresholds_m[1:]]
+        return found
+
+    def _answers(
+        self, chunk: Chunk, pixels: "Selected", names: Sequence[str], snow: NDArray[np.uint8]
+    ) -> NDArray[np.intp]:
+        """[n], bit 0 for snow of the reference and one for that of each product."""
+        found: NDArray[np.intp] = snow.astype(np.intp)
+        for bit, name in enumerate(names, start=1):
+            found |= (pixels.take(chunk.share[name]) >= MOSTLY_SNOW).astype(np.intp) << bit
+        return found
+
+
+@dataclass(frozen=True)
+class Selected:
+    """Some pixels of a chunk."""
+
+    mask: Bools
+    """[H, W]"""
+    pixels: int
+
+    @classmethod
+    def of(cls, chunk: Chunk, mask: Bools) -> "Selected":
+        return cls(mask, int(np.count_nonzero(mask)))
+
+    def take(self, values: NDArray[Any]) -> NDArray[Any]:
+        """[n], of values [H, W]."""
+        return values.ravel() if self.pixels == values.size else values[self.mask]
+
+
+@dataclass(frozen=True)
+class _Local:
+    """The blocks of one chunk, numbered from 0 on: few, though the reference has many."""
+
+    numbers: NDArray[np.intp]
+    """of each in the reference"""
+    _block: NDArray[np.intp]
+    """[H, W], local number of each pixel's"""
+
+    @classmethod
+    def of(cls, block: NDArray[np.int32]) -> "_Local":
+        first = int(block.min())
+        there = np.bincount((block - first).ravel()) > 0
+        return cls(np.flatnonzero(there) + first, (np.cumsum(there) - 1)[block - first])
+
+    def local(self, pixels: Selected) -> NDArray[np.intp]:
+        return pixels.take(self._block)
+
+
+def _both(local: NDArray[np.intp], trained: NDArray[Any]) -> NDArray[np.intp]:
+    return 2 * local + trained.astype(np.intp)
+
+
+def _counted(place: NDArray[np.intp], answers: NDArray[np.intp], codes: int, places: int = 0) -> Counts:
+    """[places, codes]"""
+    count = max(places, int(place.max()) // 2 * 2 + 2)
+    return np.bincount(place * codes + answers, minlength=count * codes).reshape(count, codes)
+
+
+def _groups(products: Sequence[str]) -> list[list[int]]:
+    numbers = list(range(len(products)))
+    return [numbers[start : start + AT_ONCE] for start in range(0, len(numbers), AT_ONCE)]
+
+
+def _outcomes(products: int) -> Counts:
+    """[codes, products * 4], 1 where a code is a product's tp, fp, fn or tn."""
+    codes = np.arange(2 ** (products + 1))
+    snow, said = codes & 1 == 1, [codes >> bit & 1 == 1 for bit in range(1, products + 1)]
+    cells = [cell for one in said for cell in (snow & one, ~snow & one, snow & ~one, ~snow & ~one)]
+    return np.stack(cells, axis=1).astype(np.int64)
+
+
+_OF_ONE = _outcomes(1)

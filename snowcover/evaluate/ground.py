@@ -1,0 +1,96 @@
+"""The ground that the networks behind the maps were trained on, as their runs' splits and manifests say."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from affine import Affine
+from rasterio.windows import Window
+
+from snowcover.checking import checked
+from snowcover.config import Split
+from snowcover.data.manifest import from_csv
+from snowcover.data.split import sides
+from snowcover.data.tiles import HALF_WORLD_M, Tile, ancestor
+from snowcover.errors import UserError, first_line
+from snowcover.evaluate.align import Alignment
+from snowcover.prepare.positions import WEB_MERCATOR, Array, Grid
+
+SEEN = ("train", "val")  # a run's epoch is chosen by its val tiles: to score it there is to score what it was chosen by
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Squares of ground: tiles of a zoom, or blocks of them."""
+
+    zoom: int
+    tiles: int
+    """along the side of a square"""
+    squares: frozenset[tuple[int, int]]
+    """x and y of each"""
+
+    def grid(self) -> tuple[Grid, Array]:
+        """The squares around these as pixels of a raster, [h, w] bool."""
+        xs, ys = np.array(sorted(self.squares)).T
+        side_m = 2 * HALF_WORLD_M / (1 << self.zoom) * self.tiles
+        left, top = xs.min(), ys.min()
+        held: Array = np.zeros((ys.max() - top + 1, xs.max() - left + 1), bool)
+        held[ys - top, xs - left] = True
+        place = Affine(side_m, 0, left * side_m - HALF_WORLD_M, 0, -side_m, HALF_WORLD_M - top * side_m)
+        return Grid(WEB_MERCATOR, place, held.shape[1], held.shape[0]), held
+
+
+class TrainedGround:
+    """Where in the reference's grid a network was trained."""
+
+    def __init__(self, reference: Grid, cells: Iterable[Cells]) -> None:
+        self._parts = [
+            (Alignment(grid, reference), held) for grid, held in (one.grid() for one in cells if one.squares)
+        ]
+
+    def of(self, window: Window) -> Array:
+        """[H, W] bool: pixels whose centres lie on it."""
+        columns, rows = window.col_off + np.arange(window.width) + 0.5, window.row_off + np.arange(window.height) + 0.5
+        found: Array = np.zeros((window.height, window.width), bool)
+        for alignment, held in self._parts:
+            x, y = (np.nan_to_num(np.floor(places), nan=-1, posinf=-1, neginf=-1).astype(np.intp)
+                    for places in alignment.at(columns, rows))  # fmt: skip
+            inside = (x >= 0) & (x < held.shape[1]) & (y >= 0) & (y < held.shape[0])
+            found |= inside & held[np.where(inside, y, 0), np.where(inside, x, 0)]
+        return found
+
+
+def trained_cells(manifest: str, config: dict[str, object]) -> Cells:
+    """The squares of ground that a run has seen: with a split by block whole blocks, else its tiles.
+
+    Args:
+        manifest: the run's manifest as CSV; config: its config, as it was recorded.
+    """
+    pairs = from_csv(manifest, "the run's manifest").pairs
+    split = checked(Split, config["data"]["split"])  # type: ignore[index]
+    its_sides = sides(pairs, split, int(config["seed"]))  # type: ignore[call-overload]
+    tiles = [pair.tile for pair, side in zip(pairs, its_sides, strict=True) if side in SEEN]
+    zoom = min(pair.z for pair in pairs)
+    block = split.block_tiles if split.by == "block" else 1
+    return Cells(zoom, block, frozenset(_square(tile, zoom, block) for tile in tiles))
+
+
+def _square(tile: Tile, zoom: int, block_tiles: int) -> tuple[int, int]:
+    ground = ancestor(tile, zoom)
+    return ground.x // block_tiles, ground.y // block_tiles
+
+
+def find_trained(runs: Sequence[str], tracking_uri: str | None) -> tuple[list[Cells], list[str]]:
+    """What the runs have seen, and a note of each whose record is not to be had."""
+    from snowcover.tracking.trained import fetch_tiles
+
+    found, notes = [], []
+    for run in runs:
+        try:
+            manifest, config = fetch_tiles(run, tracking_uri)
+            found.append(trained_cells(manifest, config))
+        except UserError as error:
+            notes.append(
+                f"The ground that run {run} was trained on is not known, so it is counted, too: {first_line(error)}"
+            )
+    return found, notes

@@ -1,0 +1,162 @@
+"""What is evaluated: the reference, the products and what ground is told apart by, all looked at, nothing counted."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from rasterio.windows import Window
+
+from snowcover.data.dates import date_in, days_apart
+from snowcover.evaluate import strata
+from snowcover.evaluate.blocks import Blocks
+from snowcover.evaluate.config import Config
+from snowcover.evaluate.exclude import Exclusion, read_exclusion
+from snowcover.evaluate.ground import TrainedGround, find_trained
+from snowcover.evaluate.products import Product, read_products
+from snowcover.evaluate.rasters import Metres, heights, look_at
+from snowcover.evaluate.reference import Reference, read_reference
+from snowcover.evaluate.strata import Stratum
+from snowcover.evaluate.terrain import sun_position
+from snowcover.predict.area import pixel_size_m
+from snowcover.predict.mapping import OutputGrid
+from snowcover.prepare.positions import WGS84, Grid, apply, project
+
+CANOPY_M, ELEVATION_M = (-5.0, 150.0), (-500.0, 9000.0)  # beyond which there is none
+CHUNK_PX = 1024  # side of what is read at once
+OVERVIEW_PX = 1200  # longest side of the overview
+EVERYWHERE = (strata.SNOW_EDGE,)
+OF_CANOPY = (strata.CANOPY_HEIGHT, strata.CANOPY_EDGE)
+OF_TERRAIN = (strata.ELEVATION, strata.SLOPE, strata.ASPECT)
+
+
+@dataclass(frozen=True)
+class Site:
+    """One evaluation's ground and what lies on it."""
+
+    reference: Reference
+    thresholds_m: tuple[float, ...]
+    """empty of a mask"""
+    products: tuple[Product, ...]
+    canopy: Metres | None
+    elevation: Metres | None
+    exclusion: Exclusion
+    trained: TrainedGround | None
+    """None where no network's ground is known"""
+    acquired: datetime | None
+    blocks: Blocks
+    notes: tuple[str, ...]
+
+    @property
+    def grid(self) -> Grid:
+        return self.reference.grid
+
+    @property
+    def pixel_m(self) -> tuple[float, float]:
+        return self.blocks.pixel_m
+
+    @cached_property
+    def sun_deg(self) -> tuple[float, float] | None:
+        """Zenith angle and azimuth in the middle of the reference."""
+        if self.acquired is None:
+            return None
+        middle = apply(self.grid.transform, np.array([self.grid.width / 2]), np.array([self.grid.height / 2]))
+        longitude, latitude = project(self.grid.crs, WGS84, *middle)[:, 0]
+        return sun_position(self.acquired, float(longitude), float(latitude))
+
+    @cached_property
+    def scenes(self) -> tuple[str, ...]:
+        """Of the first product, in the order of its files."""
+        return tuple(one.scene for one in self.products[0].files)
+
+    @cached_property
+    def gaps_days(self) -> tuple[float, ...]:
+        """Between each scene and the reference, NaN where a date is not known."""
+        gaps = (days_apart(one.date, self.reference.date) for one in self.products[0].files)
+        return tuple(np.nan if gap is None else float(gap) for gap in gaps)
+
+    @cached_property
+    def strata(self) -> tuple[Stratum, ...]:
+        """What scores are told by."""
+        found = [*EVERYWHERE]
+        if not self.reference.is_mask:
+            found.append(strata.SNOW_DEPTH)
+        if self.canopy is not None:
+            found += OF_CANOPY
+        if self.elevation is not None:
+            found += OF_TERRAIN
+            if self.sun_deg is not None:
+                found.append(strata.ILLUMINATION)
+        if len(self.scenes) > 1:
+            found.append(strata.scene_stratum(self.scenes))
+            if len({gap for gap in self.gaps_days if gap == gap}) > 1:
+                found.append(strata.DATE_GAP)
+        return tuple(found)
+
+    @property
+    def overview_px(self) -> int:
+        """Pixels of the reference along the side of one of the overview."""
+        return max(1, -(-max(self.grid.width, self.grid.height) // OVERVIEW_PX))
+
+    def windows(self) -> Sequence[Window]:
+        """That cover what products may touch, in squares of whole pixels of the overview."""
+        side = CHUNK_PX // self.overview_px * self.overview_px or self.overview_px
+        width, height = self.grid.width, self.grid.height
+        every = (
+            Window(left, top, min(side, width - left), min(side, height - top))
+            for top in range(0, height, side)
+            for left in range(0, width, side)
+        )
+        return [one for one in every if any(file.touches(one) for product in self.products for file in product.files)]
+
+
+def look_at_site(config: Config, scratch: str) -> Site:
+    """Look at all that the config names.
+
+    Raises: UserError, naming the file.
+    """
+
+    def metres(key: str, limits_m: tuple[float, float]) -> Metres | None:
+        uri: str | None = getattr(config, key)
+        return None if uri is None else heights(key, look_at(uri, str(Path(scratch) / key), config.crs), *limits_m)
+
+    reference = read_reference(config, str(Path(scratch) / "reference"))
+    grid = reference.grid
+    products = read_products(config, grid, reference.date, scratch)
+    trained, notes = _trained(products, grid, config.tracking.uri)
+    acquired = datetime.fromisoformat(config.acquired) if config.acquired else _acquired(products)
+    return Site(
+        reference, () if reference.is_mask else config.thresholds_m, products,
+        metres("canopy_height", CANOPY_M), metres("elevation", ELEVATION_M),
+        read_exclusion(config.exclude, grid, config.crs, scratch), trained,
+        None if acquired is None else acquired if acquired.tzinfo else acquired.replace(tzinfo=UTC),
+        Blocks(grid.height, grid.width, pixel_size_m(OutputGrid(*grid)), config.block_m), tuple(notes),
+    )  # fmt: skip
+
+
+def _trained(products: Sequence[Product], grid: Grid, tracking_uri: str) -> tuple[TrainedGround | None, list[str]]:
+    runs = dict.fromkeys(run for product in products for run in product.runs)
+    if not runs:
+        return None, []
+    cells, notes = find_trained(list(runs), tracking_uri)
+    return (TrainedGround(grid, cells) if cells else None), notes
+
+
+def _acquired(products: Sequence[Product]) -> datetime | None:
+    """The instant in the name of the scenes, 20180528_181110, where they all have the same to the minute."""
+    found = {_instant(one.scene) for one in products[0].files}
+    times = sorted(time for time in found if time is not None)
+    if len(times) < len(found) or not times or (times[-1] - times[0]).total_seconds() > 600:
+        return None
+    return times[0]
+
+
+def _instant(scene: str) -> datetime | None:
+    date = date_in(scene)
+    clock = scene.partition(f"{date}_")[2][:6] if date else ""
+    try:
+        return datetime.strptime(date + clock, "%Y%m%d%H%M%S").replace(tzinfo=UTC) if len(clock) == 6 else None
+    except ValueError:
+        return None
