@@ -11,15 +11,17 @@ from snowcover.data import gdal_warnings
 from snowcover.evaluate import strata, terrain
 from snowcover.evaluate.align import Alignment, Read
 from snowcover.evaluate.chunk import Chunk
+from snowcover.evaluate.distance import canopy_edge_m, halo_px, snow_edge_m
 from snowcover.evaluate.exclude import OpenedExclusion
 from snowcover.evaluate.products import OpenProduct
 from snowcover.evaluate.rasters import aligned_metres
 from snowcover.evaluate.reference import OpenReference
 from snowcover.evaluate.site import Site
 from snowcover.predict.ahead import in_order
+from snowcover.predict.area import pixel_steps_m
 from snowcover.prepare import raster
 from snowcover.prepare.collect import UNOBSERVED
-from snowcover.prepare.positions import Array
+from snowcover.prepare.positions import Array, Grid
 
 THREADS = 2
 AHEAD = 3  # chunks begun and not yet counted: what bounds the memory
@@ -50,7 +52,7 @@ class _ChunkMaker:
     def __init__(self, site: Site, stack: ExitStack) -> None:
         self._site = site
         self._names = {stratum.name for stratum in site.strata}
-        self._halo = strata.halo_px(site.pixel_m)
+        self._halo = halo_px(site.pixel_m)
         self._reference: OpenReference = stack.enter_context(site.reference.opened())
         self._products: list[OpenProduct] = [stack.enter_context(one.opened()) for one in site.products]
         self._excluded: OpenedExclusion = stack.enter_context(site.exclusion.opened())
@@ -90,7 +92,7 @@ class _ChunkMaker:
         return np.zeros((window.height, window.width), bool) if trained is None else trained.of(window)
 
     def _of_reference(self, snow: Array, depth_m: Array | None, inner: tuple[slice, slice]) -> dict[str, Array]:
-        edge_m = strata.snow_edge_m(snow, self._site.pixel_m)[inner]
+        edge_m = snow_edge_m(snow, self._site.pixel_m)[inner]
         found = {strata.SNOW_EDGE.name: strata.bins_of(strata.SNOW_EDGE, edge_m)}
         if depth_m is not None:
             found[strata.SNOW_DEPTH.name] = strata.bins_of(strata.SNOW_DEPTH, depth_m)
@@ -100,7 +102,7 @@ class _ChunkMaker:
         if self._canopy is None or self._site.canopy is None:
             return {}
         height_m = aligned_metres(self._canopy, Alignment(self._site.canopy.grid, self._site.grid), around)
-        edge_m = strata.canopy_edge_m(height_m, self._site.pixel_m)[inner]
+        edge_m = canopy_edge_m(height_m, self._site.pixel_m)[inner]
         return {
             strata.CANOPY_HEIGHT.name: strata.bins_of(strata.CANOPY_HEIGHT, height_m[inner]),
             strata.CANOPY_EDGE.name: strata.bins_of(strata.CANOPY_EDGE, edge_m),
@@ -113,14 +115,9 @@ class _ChunkMaker:
         halo = self._halo - 1
         near = Window(around.col_off + halo, around.row_off + halo, around.width - 2 * halo, around.height - 2 * halo)
         elevation_m = aligned_metres(self._elevation, Alignment(self._site.elevation.grid, self._site.grid), near)
-        north_deg = terrain.grid_north_deg(
-            self._site.grid.crs, self._site.grid.transform, near.row_off + near.height / 2,
-            near.col_off + near.width / 2,
-        )  # fmt: skip
+        steps_m = pixel_steps_m(_part_of(self._site.grid, near))
         inside = np.s_[1:-1, 1:-1]
-        slope_deg, aspect_deg = (
-            one[inside] for one in terrain.slope_and_aspect(elevation_m, self._site.pixel_m, north_deg)
-        )
+        slope_deg, aspect_deg = (one[inside] for one in terrain.slope_and_aspect(elevation_m, steps_m))
         elevation_m = elevation_m[inside]
         found = {
             strata.ELEVATION.name: strata.bins_of(strata.ELEVATION, elevation_m),
@@ -140,3 +137,8 @@ class _ChunkMaker:
             gaps = strata.bins_of(strata.DATE_GAP, np.array([*self._site.gaps_days, np.nan]))
             found[strata.DATE_GAP.name] = gaps[of_file]
         return found
+
+
+def _part_of(grid: Grid, window: Window) -> Grid:
+    moved = grid.transform * Affine.translation(window.col_off, window.row_off)
+    return Grid(grid.crs, moved, window.width, window.height)

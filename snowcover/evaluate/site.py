@@ -21,7 +21,6 @@ from snowcover.evaluate.reference import Reference, read_reference
 from snowcover.evaluate.strata import Stratum
 from snowcover.evaluate.terrain import sun_position
 from snowcover.predict.area import pixel_size_m
-from snowcover.predict.mapping import OutputGrid
 from snowcover.prepare.positions import WGS84, Grid, apply, project
 
 CANOPY_M, ELEVATION_M = (-5.0, 150.0), (-500.0, 9000.0)  # beyond which there is none
@@ -132,7 +131,7 @@ def look_at_site(config: Config, scratch: str) -> Site:
         metres("canopy_height", CANOPY_M), metres("elevation", ELEVATION_M),
         read_exclusion(config.exclude, grid, config.crs, scratch), trained,
         None if acquired is None else acquired if acquired.tzinfo else acquired.replace(tzinfo=UTC),
-        Blocks(grid.height, grid.width, pixel_size_m(OutputGrid(*grid)), config.block_m), tuple(notes),
+        Blocks(grid.height, grid.width, pixel_size_m(grid), config.block_m), tuple(notes),
     )  # fmt: skip
 
 
