@@ -82,7 +82,7 @@ class BlockBootstrap:
 
     def _drawn_totals(self, products: tuple[Sums, ...]) -> Iterator[list[Floats]]:
         """Totals [some draws, ..., K] of each product."""
-        flat = [sums.reshape(len(sums), -1).astype(np.float64) for sums in products]
+        flat = [sums.reshape(len(sums), -1).astype(np.float64, copy=False) for sums in products]
         for first in range(0, len(self._weights), AT_ONCE):
             weights = self._weights[first : first + AT_ONCE].astype(np.float64)
             yield [(weights @ one).reshape(-1, *sums.shape[1:]) for one, sums in zip(flat, products, strict=True)]
