@@ -1,11 +1,14 @@
 """What a sweep of many jobs asks of S3 and of SageMaker: counted, for it is paid for and waited for."""
 
+import json
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 from snowcover import tracking
-from tests.launcher.launching import Launching, completes
+from tests.launcher.launching import SMALL, Launching, completes
 from tests.sagemaker import SageMaker
 
 
@@ -38,3 +41,21 @@ def test_a_new_job_is_one_request_to_s3_and_one_that_is_reused_none(launching: L
     assert many_new - few_new <= 4
     assert (many_reused, many_described) == (few_reused, few_described)
     assert few_described == 0
+
+
+def test_of_two_commands_at_once_one_pays_and_both_know_the_job(launching: Launching) -> None:
+    commands = []
+    for name in ("one", "two"):
+        folder = launching.folder / name
+        folder.mkdir()
+        words = [sys.executable, "-m", "snowcover.train", *SMALL, "-m", "hw=g5", "seed=1,2", "launch.wait=false"]
+        pipe = subprocess.PIPE
+        commands.append(subprocess.Popen(words, cwd=folder, stdout=pipe, stderr=subprocess.STDOUT, text=True))
+    for command in commands:
+        said, _ = command.communicate()
+        assert command.returncode == 0, said
+    assert len(launching.sagemaker.requests) == 2
+    files = [json.loads(file.read_text())["jobs"] for file in launching.folder.glob("*/outputs/*/*/jobs.json")]
+    names = [{job["name"] for job in jobs} for jobs in files]
+    assert names[0] == names[1] == {request["TrainingJobName"] for request in launching.sagemaker.requests}
+    assert sorted(job["adopted"] for jobs in files for job in jobs) == [False, False, True, True]
