@@ -1,5 +1,6 @@
 """Fractional snow cover (fSCA): shares of snow in cells of ground, of a product and of the reference. Pure."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,37 +12,63 @@ from snowcover.evaluate.results import FractionHistogram
 
 CELLS_M = (30.0, 100.0, 500.0)
 MIN_OBSERVED = 0.8  # of a cell's pixels
+MIN_PIXELS = 4  # a share of fewer is no fraction
 HISTOGRAM_BINS = 50
 SUMS = 5
 """Numbers that are kept of a block's cells: cells, summed error, squared error, reference share, its square."""
+ALIKE = 1e-9  # variance of reference shares, below which R2 has nothing to explain
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Fractions:
     """Cells that are observed well enough, [N]."""
 
-    reference: NDArray[np.float64]
+    reference: Floats
     """snow share, 0 to 1"""
-    product: NDArray[np.float64]
+    product: Floats
     block: NDArray[np.int64]
 
 
 class SquareCells:
-    """Sums of snow in square cells over the whole reference; chunks may come in any order and cut cells anywhere."""
+    """Sums of snow in square cells over the whole reference; chunks may come in any order and cut cells anywhere.
+
+    A pixel belongs to the cell that its centre lies in, so that 3 m pixels make cells of 100 m, too.
+    """
 
     def __init__(
         self, height: int, width: int, pixel_m: tuple[float, float], cell_m: float, products: Sequence[str]
     ) -> None:
-        """height, width: of the reference; pixel_m: ground width and height of its pixels."""
-        raise NotImplementedError
+        """height, width: of the reference; pixel_m: ground width and height of its pixels; see `large_enough`."""
+        self._rows = _Cuts(height, pixel_m[1], cell_m)
+        self._cols = _Cuts(width, pixel_m[0], cell_m)
+        shape = self._rows.cells, self._cols.cells
+        self._counted = np.zeros(shape)
+        self._reference = np.zeros(shape)
+        self._products = {name: np.zeros(shape) for name in products}
+        self._block = np.full(shape, -1, np.int64)
 
     def add(self, chunk: Chunk, counted: NDArray[np.bool_]) -> None:
         """counted: [H, W], pixels observed in the reference and every product (or this one), on the wanted ground."""
-        raise NotImplementedError
+        rows, row_starts = self._rows.of(chunk.row, counted.shape[0])
+        cols, col_starts = self._cols.of(chunk.col, counted.shape[1])
+        cells = np.s_[rows, cols]
+
+        def summed(values: NDArray[np.generic]) -> Floats:
+            return np.add.reduceat(np.add.reduceat(values, row_starts, axis=0, dtype=np.float64), col_starts, axis=1)
+
+        self._counted[cells] += summed(counted)
+        self._reference[cells] += summed(counted & (chunk.snow == 1))
+        for name, sums in self._products.items():
+            sums[cells] += summed(np.where(counted, chunk.share[name], np.float32(0)))
+        blocks = np.maximum.reduceat(np.where(counted, chunk.block, -1), row_starts, axis=0)
+        self._block[cells] = np.maximum(self._block[cells], np.maximum.reduceat(blocks, col_starts, axis=1))
 
     def fractions(self, product: str) -> Fractions:
         """Of the cells whose counted pixels are MIN_OBSERVED of all theirs; those cut by the reference's rim may be."""
-        raise NotImplementedError
+        pixels = self._rows.pixels[:, None] * self._cols.pixels
+        return _fractions(self._counted, pixels, self._reference, self._products[product], self._block)
 
 
 class OwnCells:
@@ -49,7 +76,9 @@ class OwnCells:
 
     def __init__(self, cells: int, pixels_per_cell: float) -> None:
         """cells: of the product, that lie over the reference, numbered from 0; pixels_per_cell: of the reference."""
-        raise NotImplementedError
+        self._pixels = np.full(cells, pixels_per_cell)
+        self._counted, self._reference, self._product = np.zeros(cells), np.zeros(cells), np.zeros(cells)
+        self._block = np.full(cells, -1, np.int64)
 
     def add(
         self,
@@ -59,30 +88,82 @@ class OwnCells:
         counted: NDArray[np.bool_],
     ) -> None:
         """cell: [H, W], the product's cell below each pixel's centre, -1 for none; share: [H, W], the product's."""
-        raise NotImplementedError
+        counted = counted & (cell >= 0)
+        cells = cell[counted].astype(np.int64)
+        if not cells.size:
+            return
+        first, last = int(cells.min()), int(cells.max()) + 1
+        part, within = np.s_[first:last], cells - first
+        self._counted[part] += np.bincount(within)
+        self._reference[part] += np.bincount(within, chunk.snow[counted] == 1)
+        self._product[part] += np.bincount(within, share[counted])
+        np.maximum.at(self._block, cells, chunk.block[counted].astype(np.int64))
 
     def fractions(self) -> Fractions:
-        raise NotImplementedError
+        """Of the cells whose counted pixels are MIN_OBSERVED of all theirs."""
+        return _fractions(self._counted, self._pixels, self._reference, self._product, self._block)
 
 
 def large_enough(cell_m: float, pixel_m: tuple[float, float]) -> bool:
-    """Whether cells of this side hold at least four pixels: shares of fewer are no fractions."""
-    raise NotImplementedError
+    """Whether cells of this side hold at least MIN_PIXELS pixels, and two along each side."""
+    return cell_m**2 >= MIN_PIXELS * pixel_m[0] * pixel_m[1] * (1 - 1e-9) and cell_m >= 1.5 * max(pixel_m)
 
 
-def block_sums(fractions: Fractions, blocks: int) -> NDArray[np.float64]:
+def block_sums(fractions: Fractions, blocks: int) -> Floats:
     """[blocks, SUMS], what the bootstrap draws from."""
-    raise NotImplementedError
+    error, reference = fractions.product - fractions.reference, fractions.reference
+    kept = (np.ones_like(error), error, error**2, reference, reference**2)
+    return np.stack([np.bincount(fractions.block, one, blocks) for one in kept], axis=-1)
 
 
-def fraction_scores(sums: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+def fraction_scores(sums: NDArray[np.number]) -> dict[str, Floats]:
     """fsca_bias (product minus reference), fsca_rmse and fsca_r2, each [...], of [..., SUMS]; NaN where undefined.
 
     R2 is the coefficient of determination about the 1:1 line, 1 - SSE / SST: a bias lowers it.
     """
-    raise NotImplementedError
+    cells, error, squared, reference, reference_squared = np.moveaxis(np.asarray(sums, np.float64), -1, 0)
+    mean = _ratio(reference, cells)
+    spread = _ratio(reference_squared, cells) - mean**2
+    squared_error = _ratio(squared, cells)
+    unexplained = _ratio(squared_error, np.where(spread > ALIKE, spread, 0.0))
+    return {"fsca_bias": _ratio(error, cells), "fsca_rmse": np.sqrt(squared_error), "fsca_r2": 1 - unexplained}
 
 
 def histogram(fractions: Fractions) -> FractionHistogram:
     """How often which share of the product met which of the reference."""
-    raise NotImplementedError
+    reference, product = (
+        np.clip(shares * HISTOGRAM_BINS, 0, HISTOGRAM_BINS - 1).astype(np.int64)
+        for shares in (fractions.reference, fractions.product)
+    )
+    counted = np.bincount(reference * HISTOGRAM_BINS + product, minlength=HISTOGRAM_BINS**2)
+    return FractionHistogram(counted.reshape(HISTOGRAM_BINS, HISTOGRAM_BINS))
+
+
+class _Cuts:
+    """Where rows, or columns, of pixels are cut into those of cells."""
+
+    def __init__(self, pixels: int, pixel_m: float, cell_m: float) -> None:
+        # The first pixel whose centre lies in each cell; cells go on beyond the rim.
+        edges = np.arange(math.ceil(pixels * pixel_m / cell_m) + 2) * (cell_m / pixel_m)
+        firsts = np.ceil(np.round(edges - 0.5, 6)).astype(np.int64)
+        self.cells = int(np.searchsorted(firsts, pixels - 1, side="right"))
+        self._firsts = firsts[: self.cells]
+        self.pixels = np.diff(firsts)[: self.cells]
+        """[cells], along this side of each"""
+
+    def of(self, first: int, length: int) -> tuple[slice, NDArray[np.int64]]:
+        """The cells that so many pixels from `first` on lie in, and where each begins among these pixels."""
+        low, high = np.searchsorted(self._firsts, [first, first + length - 1], side="right")
+        return slice(low - 1, high), np.maximum(self._firsts[low - 1 : high] - first, 0)
+
+
+def _fractions(
+    counted: Floats, pixels: Floats | NDArray[np.int64], reference: Floats, product: Floats, block: NDArray[np.int64]
+) -> Fractions:
+    used = counted >= MIN_OBSERVED * pixels * (1 - 1e-9)
+    used &= counted > 0
+    return Fractions(reference[used] / counted[used], product[used] / counted[used], block[used])
+
+
+def _ratio(part: Floats, whole: Floats) -> Floats:
+    return np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=whole != 0)
