@@ -102,6 +102,7 @@ class _ChunkMaker:
         if self._canopy is None or self._site.canopy is None:
             return {}
         height_m = aligned_metres(self._canopy, Alignment(self._site.canopy.grid, self._site.grid), around)
+        height_m = np.maximum(height_m, 0)  # lidar finds some ground below itself
         edge_m = canopy_edge_m(height_m, self._site.pixel_m)[inner]
         return {
             strata.CANOPY_HEIGHT.name: strata.bins_of(strata.CANOPY_HEIGHT, height_m[inner]),
@@ -117,15 +118,15 @@ class _ChunkMaker:
         elevation_m = aligned_metres(self._elevation, Alignment(self._site.elevation.grid, self._site.grid), near)
         steps_m = pixel_steps_m(_part_of(self._site.grid, near))
         inside = np.s_[1:-1, 1:-1]
-        rise = terrain.Rise(*(one[inside] for one in terrain.rise_of(elevation_m, steps_m)))
+        slope_deg, aspect_deg = (one[inside] for one in terrain.slope_and_aspect(elevation_m, steps_m))
         elevation_m = elevation_m[inside]
         found = {
             strata.ELEVATION.name: strata.bins_of(strata.ELEVATION, elevation_m),
-            strata.SLOPE.name: strata.slope_bins(rise),
-            strata.ASPECT.name: strata.aspect_bins(rise),
+            strata.SLOPE.name: strata.bins_of(strata.SLOPE, slope_deg),
+            strata.ASPECT.name: strata.aspect_bins(aspect_deg, slope_deg),
         }
         if self._site.sun_deg is not None:
-            light = terrain.illumination(rise, *self._site.sun_deg)
+            light = terrain.illumination(slope_deg, aspect_deg, *self._site.sun_deg)
             found[strata.ILLUMINATION.name] = strata.bins_of(strata.ILLUMINATION, light)
         return elevation_m, found
 

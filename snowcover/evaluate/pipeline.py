@@ -1,20 +1,90 @@
 """The story of one command: what is scored, what was found, and where it is written."""
 
+import logging
+from collections.abc import Mapping
+
+import cv2
+from tqdm import tqdm
+
+from snowcover.data import gdal_warnings
+from snowcover.evaluate import publish, record, table
+from snowcover.evaluate.chunks import chunks
 from snowcover.evaluate.config import Config
-from snowcover.evaluate.results import Evaluation
+from snowcover.evaluate.facts import facts, notes
+from snowcover.evaluate.findings import Findings
+from snowcover.evaluate.fractional import histogram
+from snowcover.evaluate.map_areas import map_area
+from snowcover.evaluate.overlap import refuse_elsewhere, refuse_nothing
+from snowcover.evaluate.probabilities import reliability
+from snowcover.evaluate.results import Evaluation, Ground
+from snowcover.evaluate.rows import RowMaker, fractions_of
+from snowcover.evaluate.site import Site, look_at_site
+from snowcover.prepare import raster, workplace
+from snowcover.stopping import stopping_on_signals
+
+log = logging.getLogger(__name__)
 
 
 def make_report(config: Config) -> None:
     """Score what the config names; write the report, its figures and evaluation.csv; record it in MLflow.
 
+    Raises:
+        UserError
+        Stopped: Ctrl-C or SIGTERM.
+    """
+    cv2.setNumThreads(1)  # the threads are ours
+    out = config.out.rstrip("/")
+    with stopping_on_signals(), raster.settings(), gdal_warnings.taken():  # else GDAL itself writes to the terminal
+        publish.refuse_existing(out, config.overwrite)
+        workplace.check_out(out)
+        workplace.check_scratch()
+        evaluation, training_runs = evaluate_maps(config)
+        files = publish.report_files(evaluation)
+        publish.publish(files, out)
+    for note in evaluation.notes:
+        log.warning("%s", note)
+    log.info("%s", table.summary(evaluation))
+    log.info("%s", f"{out}/{publish.PAGE}")
+    record.record(config, evaluation, files, training_runs)
+
+
+def evaluate_maps(config: Config) -> tuple[Evaluation, Mapping[str, str]]:
+    """Maps against a reference; and the training run that each product belongs to, where it is of one.
+
     Raises: UserError
     """
-    evaluate_maps(config)
+    with workplace.scratch_folder() as scratch:
+        site = look_at_site(config, scratch)
+        refuse_elsewhere(site)
+        ground = ground_of(config, site)
+        findings = Findings(site, leaves_out_trained=ground == "unseen")
+        with tqdm(desc="evaluate", total=len(site.windows()), unit="window", disable=None, leave=False) as bar:
+            for chunk in chunks(site):
+                findings.add(chunk)
+                bar.update()
+        refuse_nothing(findings)
+        areas = {one.name: area for one in site.products if (area := map_area(one)) is not None}
+    maker = RowMaker(findings, ground, config.draws, config.seed, areas)
+    return _evaluation(config, findings, maker), _training_runs(site)
 
 
-def evaluate_maps(config: Config) -> Evaluation:
-    """Maps against a reference.
+def ground_of(config: Config, site: Site) -> Ground:
+    """Without a word of where a product's network was trained, all ground is all that can be said."""
+    return "unseen" if config.ground == "unseen" and site.trained is not None else "all"
 
-    Raises: UserError
-    """
-    raise NotImplementedError
+
+def _evaluation(config: Config, findings: Findings, maker: RowMaker) -> Evaluation:
+    sums = findings.probabilities
+    return Evaluation(
+        products=tuple(findings.counter.products),
+        rows=tuple(maker.rows()),
+        facts=facts(config, findings, maker.ground),
+        notes=tuple(notes(config, findings)),
+        overview=findings.overview.overview(findings.site.pixel_m[0]),
+        reliability={name: reliability(one.sum(axis=0)) for name, one in sums.items()},
+        fractions={(name, cell_m): histogram(found) for name, cell_m, found in fractions_of(findings)},
+    )
+
+
+def _training_runs(site: Site) -> dict[str, str]:
+    return {product.name: product.runs[0] for product in site.products if len(product.runs) == 1}

@@ -21,11 +21,13 @@ from snowcover.evaluate.reference import Reference, read_reference
 from snowcover.evaluate.strata import Stratum
 from snowcover.evaluate.terrain import sun_position
 from snowcover.predict.area import pixel_size_m
+from snowcover.prepare import raster
 from snowcover.prepare.positions import WGS84, Grid, apply, project
 
 CANOPY_M, ELEVATION_M = (-5.0, 150.0), (-500.0, 9000.0)  # beyond which there is none
 CHUNK_PX = 1024  # side of what is read at once
 OVERVIEW_PX = 1200  # longest side of the overview
+SAMPLED_ROWS, SPARE_M = 64, 200.0
 EVERYWHERE = (strata.SNOW_EDGE,)
 OF_CANOPY = (strata.CANOPY_HEIGHT, strata.CANOPY_EDGE)
 OF_TERRAIN = (strata.ELEVATION, strata.SLOPE, strata.ASPECT)
@@ -55,6 +57,17 @@ class Site:
     @property
     def pixel_m(self) -> tuple[float, float]:
         return self.blocks.pixel_m
+
+    @cached_property
+    def elevation_range_m(self) -> tuple[float, float]:
+        """About the lowest and the highest elevation, by a look at every so many pixels."""
+        assert self.elevation is not None
+        with raster.settings(), self.elevation.opened() as read:
+            grid = self.elevation.grid
+            rows = np.unique(np.linspace(0, grid.height - 1, SAMPLED_ROWS).astype(int))
+            parts = [values[0][known] for values, known in (read(Window(0, row, grid.width, 1)) for row in rows)]
+        found = np.concatenate(parts)
+        return (float(found.min()) - SPARE_M, float(found.max()) + SPARE_M) if found.size else ELEVATION_M
 
     @cached_property
     def sun_deg(self) -> tuple[float, float] | None:

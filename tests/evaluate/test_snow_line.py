@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from snowcover.evaluate.bootstrap import BlockBootstrap
 from snowcover.evaluate.snow_line import ASPECTS, BAND_M, SnowLineSums, snow_line_m
 from snowcover.evaluate.strata import ASPECT, aspect_bins
-from snowcover.evaluate.terrain import rise_of
+from snowcover.evaluate.terrain import slope_and_aspect
 from tests.evaluate.making import block_places
 
 PIXEL_M, SIDE = 10.0, 300
@@ -23,9 +23,9 @@ def cone() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Elevation, aspect bin and block (6 x 6), each [N]: 3000 m high, falling 3 in 5 all around."""
     rows, cols = np.indices((SIDE, SIDE)) - (SIDE - 1) / 2
     elevation = (3000 - 0.6 * PIXEL_M * np.hypot(rows, cols)).astype(np.float32)
-    aspect = aspect_bins(rise_of(elevation, STEPS_M))
+    slope, aspect = slope_and_aspect(elevation, STEPS_M)
     block = np.kron(np.arange(36).reshape(6, 6), np.ones((SIDE // 6, SIDE // 6), int))
-    return elevation.ravel(), aspect.ravel(), block.ravel()
+    return elevation.ravel(), aspect_bins(aspect, slope).ravel(), block.ravel()
 
 
 def lines_of(snow_share: np.ndarray, blocks: int = 36) -> SnowLineSums:

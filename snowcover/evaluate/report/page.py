@@ -62,8 +62,11 @@ SECTIONS = (
         lambda selection: _by_bin(selection, "snow_line_m", "aspect"),
     ),
     Section(
-        "area", "Area of snow", "On the ground that was compared.",
-        lambda selection: tables.by_product(selection, words.AREAS, "Area of snow in km²"),
+        "area", "Area of snow", "On the ground that was compared; and of whole maps, which may reach beyond it.",
+        lambda selection: join([
+            tables.by_product(selection, words.AREAS, "Area of snow in km²"),
+            tables.by_product(selection, words.AREAS, "Area of snow in whole maps, in km²", pixels_of="own"),
+        ]),
     ),
     Section(
         "thresholds", "Depth that counts as snow", "How much the score depends on the threshold of the reference.",

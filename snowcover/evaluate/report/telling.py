@@ -90,7 +90,7 @@ def methods(selection: Selection) -> Iterator[str]:
     if selection.ground == "unseen":
         yield UNSEEN
     yield BLANKS
-    if next(selection.rows("area_adjusted_km2"), None) is not None:
+    if next(selection.rows("area_adjusted_km2", pixels_of=ANY), None) is not None:
         yield ADJUSTED
 
 

@@ -1,0 +1,116 @@
+"""What a reader must know to trust an evaluation: its facts, and its notes of what to be careful with. Pure text."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from snowcover.data.dates import days_apart
+from snowcover.evaluate.bootstrap import MIN_BLOCKS, too_few_blocks
+from snowcover.evaluate.config import Config
+from snowcover.evaluate.findings import Findings
+from snowcover.evaluate.products import Product
+from snowcover.evaluate.results import Ground
+from snowcover.evaluate.site import Site
+from snowcover.evaluate.words import GROUND
+
+KIND = {"classes": "classes", "probability": "probabilities", "fraction": "shares of snow"}
+NEARLY_ALL = 0.995  # of the scored pixels; a stratum's raster that covers less is noted
+FROM_RASTER = {"canopy_height": "canopy_height", "elevation": "elevation"}  # stratum -> key of its raster
+
+
+def facts(config: Config, findings: Findings, ground: Ground) -> dict[str, str]:
+    """In order of telling."""
+    site, pixels, reference = findings.site, scored_px(findings), findings.site.reference
+    told = {
+        "Reference": f"{reference.file.uri.rsplit('/', 1)[-1]}, {'a mask' if reference.is_mask else 'snow depth'}"
+        + (f" of {_dashed(reference.date)}" if reference.date else ""),
+        "Grid": f"{_size(site.pixel_m)}, {_crs(site)}, {site.grid.width:,} x {site.grid.height:,} pixels",
+    }
+    if site.thresholds_m:
+        first, *others = (f"{threshold_m:g} m" for threshold_m in site.thresholds_m)
+        told["Snow"] = f"depth of at least {first}" + (f"; for comparison {', '.join(others)}" if others else "")
+    for product in site.products:
+        told[product.name] = _of_product(product)
+    share = pixels / max(1, findings.reference_px)
+    told["Scored on"] = (
+        f"{pixels:,} pixels observed in the reference and in every product, {share:.1%} of the reference's where "
+        "maps lie"
+    )
+    told["Ground"] = GROUND[ground]
+    if site.acquired is not None and site.sun_deg is not None:
+        told["Acquired"] = f"{site.acquired:%Y-%m-%d %H:%M} UTC, the sun {90 - site.sun_deg[0]:.0f}° high"
+    if config.exclude:
+        told["Left out"] = ", ".join(uri.rsplit("/", 1)[-1] for uri in config.exclude)
+    blocks = filled_blocks(findings)
+    if blocks >= MIN_BLOCKS:
+        told["Intervals"] = (
+            f"95 %, block bootstrap: {blocks} blocks of {config.block_m:g} m, {config.draws:,} draws, seed "
+            f"{config.seed}"
+        )
+    return told
+
+
+def notes(config: Config, findings: Findings) -> Iterator[str]:
+    """Each a sentence."""
+    site, pixels = findings.site, scored_px(findings)
+    for product in site.products:
+        yield from _of_date(product, site.reference.date)
+    yield from site.notes
+    for stratum, key in FROM_RASTER.items():
+        if stratum in findings.counter.in_stratum:
+            share = findings.counter.in_stratum[stratum] / max(1, pixels)
+            if share < NEARLY_ALL:
+                yield (
+                    f"{key} covers {share:.0%} of the scored ground; the rest is in none of the bins that are "
+                    "made of it."
+                )
+    if (few := too_few_blocks(filled_blocks(findings), config.block_m)) is not None:
+        yield few
+
+
+def scored_px(findings: Findings) -> int:
+    counts = findings.counter.common[:, 0, :, 0].sum(axis=(0, 2))  # [unseen or trained]
+    return int(counts[0] if findings.counter.leaves_out_trained else counts.sum())
+
+
+def filled_blocks(findings: Findings) -> int:
+    counts = findings.counter.common[:, 0, :, 0]
+    counted = counts[:, 0] if findings.counter.leaves_out_trained else counts.sum(axis=1)
+    return int(np.count_nonzero(counted.any(axis=1)))
+
+
+def _of_product(product: Product) -> str:
+    file = product.files[0].file
+    files = file.uri.rsplit("/", 1)[-1] if len(product.files) == 1 else f"{len(product.files)} maps"
+    values = product.values
+    kind = KIND[values.kind] + (f", snow from {values.threshold:g} on" if values.kind == "probability" else "")
+    how = "its own cell for each pixel" if product.is_coarser else "averaged to the reference's pixels"
+    dates = sorted({one.date for one in product.files if one.date})
+    when = f" of {_dashed(dates[0])}" + (f" to {_dashed(dates[-1])}" if len(dates) > 1 else "") if dates else ""
+    return f"{files}{when}: {kind}; {how}"
+
+
+def _of_date(product: Product, reference: str) -> Iterator[str]:
+    gaps = {one.date: days for one in product.files if (days := days_apart(one.date, reference))}
+    if gaps:
+        date, days = max(gaps.items(), key=lambda item: item[1])
+        when = "before" if date < reference else "after"
+        whose = product.name if len(product.files) == 1 else f"a map of {product.name}"
+        yield (
+            f"{whose} is of {_dashed(date)}, {days} day{'s' if days > 1 else ''} {when} the reference: snow may have "
+            "come or gone in between."
+        )
+
+
+def _dashed(date: str) -> str:
+    return f"{date[:4]}-{date[4:6]}-{date[6:]}"
+
+
+def _size(pixel_m: tuple[float, float]) -> str:
+    width, height = (f"{side:.3g}" for side in pixel_m)
+    return f"pixels of {width} m" if width == height else f"pixels of {width} x {height} m"
+
+
+def _crs(site: Site) -> str:
+    authority = site.grid.crs.to_authority()
+    return ":".join(authority) if authority else site.grid.crs.to_string()[:60]

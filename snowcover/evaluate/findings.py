@@ -1,0 +1,118 @@
+"""All that is summed while the chunks go by: what scores, intervals and figures are made from afterwards."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from rasterio.windows import Window
+
+from snowcover.evaluate.align import Alignment
+from snowcover.evaluate.chunk import Chunk
+from snowcover.evaluate.counts import Counter, Selected
+from snowcover.evaluate.fractional import CELLS_M, OwnCells, SquareCells, large_enough
+from snowcover.evaluate.overview import OverviewSums
+from snowcover.evaluate.probabilities import add_probabilities, new_sums
+from snowcover.evaluate.site import Site
+from snowcover.evaluate.snow_line import SnowLineSums
+from snowcover.evaluate.strata import ASPECT
+from snowcover.evaluate.words import REFERENCE
+
+
+class Findings:
+    """Sums over the whole reference; chunks may come in any order."""
+
+    def __init__(self, site: Site, leaves_out_trained: bool) -> None:
+        names = tuple(product.name for product in site.products)
+        blocks, grid = site.blocks.count, site.grid
+        self.site = site
+        self.counter = Counter(names, site.thresholds_m, site.strata, blocks, leaves_out_trained)
+        self.probabilities = {one.name: new_sums(blocks) for one in site.products if one.values.kind == "probability"}
+        self.cells = {
+            cell_m: SquareCells(grid.height, grid.width, site.pixel_m, cell_m, names)
+            for cell_m in CELLS_M
+            if large_enough(cell_m, site.pixel_m)
+        }
+        self.own_cells: Mapping[str, NumberedCells] = {
+            one.name: NumberedCells(one.files[0].alignment)
+            for one in site.products
+            if one.is_coarser and one.values.kind == "fraction" and len(one.files) == 1
+        }
+        self.snow_lines: dict[str, SnowLineSums] = {}
+        if site.elevation is not None:
+            self.snow_lines = {name: SnowLineSums(blocks, *site.elevation_range_m) for name in (REFERENCE, *names)}
+        self.overview = OverviewSums(grid.height, grid.width, site.overview_px, names)
+        self.reference_px = 0
+        """observed and not excluded"""
+
+    def add(self, chunk: Chunk) -> None:
+        counted = self.counter.add(chunk)
+        self.reference_px += int(np.count_nonzero(chunk.snow != 255))
+        self.overview.add(chunk, counted.mask)
+        if not counted.pixels:
+            return
+        self._add_probabilities(chunk, counted)
+        for cells in self.cells.values():
+            cells.add(chunk, counted.mask)
+        for name, own in self.own_cells.items():
+            own.add(chunk, name, counted.mask)
+        if self.snow_lines:
+            self._add_snow_lines(chunk, counted)
+
+    def _add_probabilities(self, chunk: Chunk, counted: Selected) -> None:
+        snow, block = counted.take(chunk.snow) == 1, counted.take(chunk.block)
+        for name, sums in self.probabilities.items():
+            add_probabilities(sums, counted.take(chunk.probability[name]), snow, block)
+
+    def _add_snow_lines(self, chunk: Chunk, counted: Selected) -> None:
+        assert chunk.elevation_m is not None
+        elevation_m, aspect = counted.take(chunk.elevation_m), counted.take(chunk.strata[ASPECT.name])
+        block = counted.take(chunk.block)
+        for name, sums in self.snow_lines.items():
+            snow = chunk.snow.astype(np.float32) if name == REFERENCE else chunk.share[name]
+            sums.add(counted.take(snow), elevation_m, aspect, block)
+
+
+@dataclass
+class NumberedCells:
+    """The cells of a coarse product that lie over the reference."""
+
+    alignment: Alignment
+
+    def __post_init__(self) -> None:
+        source, target = self.alignment.source, self.alignment.target
+        columns, rows = np.linspace(0, target.width, 65), np.linspace(0, target.height, 65)
+        x, y = self.alignment.at(columns, rows)
+        (left, width), (top, height) = (
+            _range(places, length) for places, length in ((x, source.width), (y, source.height))
+        )
+        self._box = Window(left, top, width, height)
+        self.cells = OwnCells(width * height, 1 / self.alignment.source_px)
+
+    def cell_m(self, pixel_m: tuple[float, float]) -> float:
+        """About the side of a cell on the ground, to two figures."""
+        return float(f"{(pixel_m[0] * pixel_m[1] / self.alignment.source_px) ** 0.5:.2g}")
+
+    def add(self, chunk: Chunk, name: str, counted: NDArray[np.bool_]) -> None:
+        share = chunk.share[name]
+        self.cells.add(self._numbers(chunk), chunk, share, counted)
+
+    def _numbers(self, chunk: Chunk) -> NDArray[np.int64]:
+        """[H, W], -1 where a pixel's centre lies in none."""
+        height, width = chunk.snow.shape
+        x, y = self.alignment.at(chunk.col + np.arange(width) + 0.5, chunk.row + np.arange(height) + 0.5)
+        box = self._box
+        x, y = (np.nan_to_num(np.floor(places), nan=-1, posinf=-1, neginf=-1) for places in (x, y))
+        inside = (
+            (x >= box.col_off) & (x < box.col_off + box.width) & ((y >= box.row_off) & (y < box.row_off + box.height))
+        )
+        return np.where(inside, (y - box.row_off) * box.width + x - box.col_off, -1).astype(np.int64)
+
+
+def _range(places: NDArray[np.floating], length: int) -> tuple[int, int]:
+    """First cell and number of cells that places lie in, with one more on each side."""
+    known = places[np.isfinite(places)]
+    if not known.size:
+        return 0, length
+    start, end = max(0, int(known.min()) - 1), min(length, int(known.max()) + 2)
+    return start, max(0, end - start)

@@ -1,0 +1,46 @@
+"""How much snow a whole map shows, also where it reaches beyond the reference."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from snowcover.evaluate.products import MapFile, Product
+from snowcover.predict.area import GroundArea
+from snowcover.prepare import raster
+from snowcover.prepare.fill import strips
+
+
+@dataclass(frozen=True)
+class MapArea:
+    """Ground of a map's classes; shares of snow count as shares of ground."""
+
+    snow_km2: float
+    bare_km2: float
+
+
+def map_area(product: Product) -> MapArea | None:
+    """None of a product of several maps: they may lie over each other.
+
+    Raises: BrokenRaster
+    """
+    return _measured(product.files[0]) if len(product.files) == 1 else None
+
+
+def _measured(one: MapFile) -> MapArea:
+    tags = one.file.tags
+    try:
+        snow_km2, observed_km2 = (float(tags[f"SNOWCOVER_{what}_KM2"]) for what in ("SNOW", "OBSERVED"))
+        return MapArea(snow_km2, observed_km2 - snow_km2)
+    except (KeyError, ValueError):
+        pass
+    snow_km2 = observed_km2 = 0.0
+    with raster.settings(), one.file.opened() as file:
+        grid = one.file.grid
+        area = GroundArea(grid)
+        for window in strips(grid.width, grid.height):
+            layers, known = one.values.converted(*file.read(window))
+            whole = np.zeros((2, window.height, grid.width), np.float32)
+            whole[:, :, window.col_off : window.col_off + window.width] = layers[0], known
+            snow_km2 += area.km2(whole[0], window.row_off)
+            observed_km2 += area.km2(whole[1], window.row_off)
+    return MapArea(snow_km2, observed_km2 - snow_km2)

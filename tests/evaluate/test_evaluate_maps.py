@@ -1,0 +1,117 @@
+"""Maps scored against a reference, from files to rows."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+
+from snowcover.evaluate.results import Evaluation
+from tests.evaluate.sites import DATE, HEIGHT, PLACE, WIDTH, depth, evaluated, maps, write_site
+from tests.prepare.rasters import write_raster
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_site(tmp_path_factory.mktemp("valley"))
+
+
+@pytest.fixture(scope="module")
+def found(site: Path) -> Evaluation:
+    return evaluated(
+        site, maps(site, "network", "forest"), f"canopy_height={site}/chm.tif", f"elevation={site}/dem.tif",
+        "depth_threshold_m=[0.1,0.3]",
+    )  # fmt: skip
+
+
+def stored(site: Path, name: str) -> Any:
+    with rasterio.open(site / f"{DATE}_181110_{name}_probability.tif") as file:
+        return file.read(1)
+
+
+def counted(site: Path, name: str, threshold_m: float = 0.1, where: Any = True) -> list[int]:
+    """tp, fp, fn, tn by plain NumPy."""
+    deep, value = depth(), stored(site, name)
+    common = ~np.isnan(deep) & (stored(site, "network") != 255) & (stored(site, "forest") != 255) & where
+    snow, said = (deep >= np.float32(threshold_m))[common], (value >= 100)[common]
+    return [int(cell.sum()) for cell in (snow & said, ~snow & said, snow & ~said, ~snow & ~said)]
+
+
+@pytest.mark.parametrize("threshold_m", [0.1, 0.3])
+def test_scores_are_those_of_plain_numpy_at_each_threshold(site: Path, found: Evaluation, threshold_m: float) -> None:
+    for name in ("network", "forest"):
+        tp, fp, fn, tn = counted(site, name, threshold_m)
+        where = {"depth_threshold_m": threshold_m}
+        assert found.value(name, "iou", **where) == pytest.approx(tp / (tp + fp + fn))
+        assert found.value(name, "recall", **where) == pytest.approx(tp / (tp + fn))
+    row = next(row for row in found.rows if row.quantity == "iou")
+    assert (row.pixels, row.blocks) == (tp + fp + fn + tn, 48)
+    assert row.low is not None and row.high is not None and row.low < row.value < row.high  # type: ignore[operator]
+
+
+def test_strata_hold_the_pixels_that_plain_numpy_finds_in_them(site: Path, found: Evaluation) -> None:
+    with rasterio.open(site / "chm.tif") as file:
+        canopy = file.read(1)
+    tp, fp, fn, tn = counted(site, "forest", where=(canopy >= 2) & (canopy < 5))
+    row = next(row for row in found.rows if (row.product, row.quantity, row.bin) == ("forest", "iou", "2-5 m"))
+    assert row.stratum == "canopy_height" and row.pixels == tp + fp + fn + tn
+    assert row.value == pytest.approx(tp / (tp + fp + fn))
+    deep = depth()
+    tp, _, fn, _ = counted(site, "network", where=(deep >= 0.2) & (deep < 0.5))
+    assert found.value("network", "recall", stratum="snow_depth", bin="0.2-0.5 m") == pytest.approx(tp / (tp + fn))
+    every = {row.stratum for row in found.rows if row.stratum}
+    assert every == {"canopy_height", "canopy_edge", "elevation", "slope", "aspect", "illumination", "snow_depth",
+                     "snow_edge"}  # fmt: skip
+    assert all(row.value is None for row in found.rows if row.stratum and row.pixels and row.pixels < 1000)
+
+
+def test_the_area_of_snow_is_that_of_the_pixels(site: Path, found: Evaluation) -> None:
+    tp, fp, fn, _ = counted(site, "network")
+    pixel_km2 = 1e-4 / 0.9996**2  # in the middle of its zone UTM makes lengths shorter; here by about that
+    assert found.value("network", "area_mapped_km2") == pytest.approx((tp + fp) * pixel_km2, rel=2e-3)
+    assert found.value("network", "area_reference_km2") == pytest.approx((tp + fn) * pixel_km2, rel=2e-3)
+    whole = found.value("network", "area_mapped_km2", pixels_of="own")
+    value = stored(site, "network")
+    assert whole == pytest.approx(((value >= 100) & (value != 255)).sum() * pixel_km2, rel=2e-3)
+    assert found.value("network", "area_adjusted_km2") is not None
+
+
+def test_facts_say_what_was_scored(found: Evaluation) -> None:
+    assert found.facts["Reference"] == f"ASO_{DATE}.tif, snow depth of 2018-05-28"
+    assert found.facts["Snow"] == "depth of at least 0.1 m; for comparison 0.3 m"
+    assert found.facts["Scored on"].startswith("18,660 pixels observed in the reference and in every product")
+    assert found.facts["Acquired"].startswith("2018-05-28 18:11 UTC, the sun")
+    assert found.facts["Ground"] == "all ground" and found.notes == ()
+
+
+def test_two_products_that_are_the_same_differ_by_0(site: Path) -> None:
+    name = f"{site}/{DATE}_181110_network_probability.tif"
+    same = evaluated(site, f"maps={{one: {name}, other: {name}}}")
+    rows = [row for row in same.rows if row.versus is not None]
+    assert rows and all(row.value == 0 and row.low == 0 and row.high == 0 for row in rows)
+
+
+def test_nodata_is_never_paired_with_anything_else(site: Path, tmp_path: Path) -> None:
+    """A map of a third of the pixels, in coarser cells, with holes: each product alone, and all on the same pixels."""
+    cells = np.random.default_rng(5).integers(0, 2, (40, 50)).astype(np.uint8)
+    cells[3:9, 4:30] = 255
+    place = PLACE * Affine.translation(7.5, -4) * Affine.scale(3)
+    write_raster(tmp_path / "coarse.tif", cells, transform=place, nodata=255)
+    name = f"{site}/{DATE}_181110_network_probability.tif"
+    found = evaluated(site, f"maps={{coarse: {tmp_path}/coarse.tif, network: {name}}}")
+    rows, columns = np.mgrid[:HEIGHT, :WIDTH]
+    at_row, at_column = (rows + 0.5 + 4) // 3, (columns + 0.5 - 7.5) // 3
+    inside = (at_row >= 0) & (at_row < 40) & (at_column >= 0) & (at_column < 50)
+    said = np.where(inside, cells[np.where(inside, at_row, 0).astype(int), np.where(inside, at_column, 0).astype(int)],
+                    255)  # fmt: skip
+    deep = depth()
+    for pixels_of, seen in (("own", said != 255), ("common", (said != 255) & (stored(site, "network") != 255))):
+        common = ~np.isnan(deep) & seen
+        snow, yes = (deep >= np.float32(0.1))[common], (said == 1)[common]
+        expected = (snow & yes).sum() / (snow | yes).sum()
+        row = next(row for row in found.rows if (row.product, row.quantity, row.pixels_of, row.versus) ==
+                   ("coarse", "iou", pixels_of, None))  # fmt: skip
+        assert row.pixels == common.sum()
+        assert row.value == pytest.approx(expected)
