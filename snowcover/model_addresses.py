@@ -8,6 +8,7 @@ from typing import Any
 
 from snowcover import checkpoints, storage
 from snowcover.data import geotiff, manifest
+from snowcover.data.manifest import Manifest
 from snowcover.errors import UserError
 
 RUN_ID = re.compile(r"(?:runs:/)?([0-9a-f]{32})")
@@ -19,6 +20,10 @@ class NoModel(UserError):
     """There is no trained network at an address."""
 
 
+class NoManifest(UserError):
+    """A checkpoint's run left no list of its tiles where the checkpoint lies."""
+
+
 @dataclass(frozen=True)
 class Found:
     """A checkpoint, where it was found, and the manifest of its run where there is one."""
@@ -26,7 +31,21 @@ class Found:
     checkpoint: Mapping[str, Any]
     uri: str
     sha256: str
-    manifest: manifest.Manifest | None
+    manifest: Manifest | None
+
+    def tiles(self) -> Manifest:
+        """The pairs of tiles that its run used.
+
+        Raises:
+            NoManifest
+        """
+        found = self.manifest or _manifest_near(self.uri)
+        if found is None:
+            raise NoManifest(
+                f"{self.uri} has no {MANIFEST} beside it, so which tiles its run was trained on is not known: give the "
+                "run's folder, or its id in MLflow."
+            )
+        return found
 
     def tile_grid(self) -> dict[str, int]:
         """Zoom and size of the tiles by the manifest, for checkpoints that do not say: what can be found out."""

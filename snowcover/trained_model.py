@@ -89,7 +89,15 @@ def load_trained_model(address: str, overrides: ModelOverrides, tracking_uri: st
         WrongModelFact: what is given does not fit together.
         CannotRecord, StorageError, ConfigError
     """
-    found = find(address, tracking_uri)
+    return model_of(find(address, tracking_uri), overrides)
+
+
+def model_of(found: Found, overrides: ModelOverrides) -> TrainedModel:
+    """The network of a checkpoint that was found.
+
+    Raises:
+        BadCheckpoint, UnknownModelFact, WrongModelFact, ConfigError
+    """
     facts = {**_facts(found), **overrides.given()}
     _refuse_unknown(found, facts)
     _refuse_wrong(found, facts)

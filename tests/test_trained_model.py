@@ -1,6 +1,7 @@
 """Each form of address gives the same network, with all that mapping needs to know of it."""
 
 import hashlib
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +14,14 @@ from mlflow import MlflowClient
 from snowcover import checkpoints
 from snowcover.checkpoints import BadCheckpoint
 from snowcover.errors import UserError
+from snowcover.evaluate.saved_run import load_runs, shared_keys
+from snowcover.evaluate.saved_tiles import SavedTiles
+from snowcover.metrics import Counts, scores
 from snowcover.model_addresses import NoModel
 from snowcover.models.ternausv2 import TernausV2
 from snowcover.trained_model import ModelOverrides, UnknownModelFact, WrongModelFact, load_trained_model
 from snowcover.training import fit
+from tests.evaluate.test_config import config as evaluation
 from tests.making import BANDS, config, sources
 from tests.servers import Bucket
 
@@ -73,6 +78,21 @@ def test_a_run_is_found_by_folder_by_its_id_and_by_its_model(run: tuple[Path, st
         same = ("bands", "zoom", "tile_size", "run_id", "experiment", "config_digest", "commit")
         assert {name: getattr(other, name) for name in same} == {name: getattr(here, name) for name in same}
     assert by_id.checkpoint_uri == by_model.checkpoint_uri == f"models:/{model.model_id}"
+
+
+def test_a_run_scores_on_its_own_test_tiles_what_its_training_found(run: tuple[Path, str]) -> None:
+    folder, uri = run
+    result = json.loads((folder / "result.json").read_text())
+    for address in (str(folder), result["run_id"]):
+        asked = evaluation(f"run={address}", f"tracking.uri={uri}")
+        runs = load_runs(asked)
+        counts = np.zeros(4, int)
+        for chunk in SavedTiles(runs, tuple(shared_keys(runs, "test")), 1000.0, "cpu").chunks():
+            (share,) = chunk.share.values()
+            snow, bare, said = chunk.snow == 1, chunk.snow == 0, share == 1
+            counts += [np.count_nonzero(cell) for cell in (snow & said, bare & said, snow & ~said, bare & ~said)]
+        found = scores(Counts(*counts.tolist()))
+        assert found == {name: pytest.approx(result["test"][name]) for name in found}
 
 
 def test_a_checkpoint_and_a_run_in_s3_are_found(run: tuple[Path, str], s3: Bucket) -> None:

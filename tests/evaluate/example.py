@@ -15,10 +15,10 @@ SCORES = {
     "iou": 0.0, "f1": 0.07, "precision": 0.05, "recall": 0.09, "balanced_accuracy": 0.04, "kappa": -0.09, "mcc": -0.08,
 }  # fmt: skip
 STRATA = {
-    "canopy_height": ("0-0.5 m", "0.5-2 m", "2-5 m", "5-10 m", "10-20 m", "over 20 m"),
+    "canopy_height": ("0-0.5 m", "0.5-2 m", "2-5 m", "5-10 m", "10-20 m", "20 m or more"),
     "elevation": tuple(f"{low:,}-{low + 100:,} m" for low in range(2400, 3600, 100)),
     "aspect": ("north", "north-east", "east", "south-east", "south", "south-west", "west", "north-west"),
-    "snow_edge": ("0-3 m", "3-6 m", "6-15 m", "over 15 m"),
+    "snow_edge": ("0-3 m", "3-6 m", "6-15 m", "15 m or more"),
     "scene": ("20180528_181110_1025", "20180528_181112_1025"),
 }
 DEPTHS = ((0.0, 0.1), (0.1, 0.2), (0.2, 0.5), (0.5, 1.0), (1.0, None))
@@ -113,7 +113,7 @@ def _of_strata() -> Iterator[Row]:
     for number, (low, high) in enumerate(DEPTHS):
         for name in PRODUCTS:
             value = 1 - (1 - IOU[name]) * 1.9 / (number + 1)
-            label = f"over {low:g} m" if high is None else f"{low:g}-{high:g} m"
+            label = f"{low:g} m or more" if high is None else f"{low:g}-{high:g} m"
             yield Row(name, "recall", value, value - 0.05, min(value + 0.04, 1), ground="unseen", depth_threshold_m=0.1,
                       stratum="snow_depth", bin=label, bin_low=low, bin_high=high, pixels=800_000)  # fmt: skip
     for number, aspect in enumerate(STRATA["aspect"]):

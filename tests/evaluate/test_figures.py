@@ -21,6 +21,7 @@ from snowcover.evaluate.figures.maps import (
     share_image,
 )
 from snowcover.evaluate.figures.scores import draw_scores
+from snowcover.evaluate.figures.strata import without_unit
 from snowcover.evaluate.results import Evaluation, FractionHistogram, Overview, Row
 from snowcover.evaluate.selection import select
 
@@ -81,3 +82,11 @@ def test_a_product_has_one_colour_in_all_figures() -> None:
     style = Style.of([f"product {number}" for number in range(20)])
     assert style.colours["product 1"] == PRODUCT_COLOURS[1]
     assert len({(style.colours[name], style.markers[name]) for name in style.colours}) == 21  # and the reference's
+
+
+def test_the_unit_of_all_bins_is_said_once() -> None:
+    assert without_unit(["0-0.5 m", "2,500-2,600 m", "20 m or more"]) == ("m", ["0-0.5", "2,500-2,600", "20 or more"])
+    assert without_unit(["0-10°", "40° or more"]) == ("°", ["0-10", "40 or more"])
+    assert without_unit(["open, 0-3 m", "under canopy, 27 m or more"])[0] == "m"
+    assert without_unit(["north", "south-east"]) == ("", ["N", "SE"])
+    assert without_unit(["20180528_a", "0-3 m"]) == ("", ["20180528_a", "0-3 m"])

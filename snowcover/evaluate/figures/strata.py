@@ -1,5 +1,6 @@
 """Scores by kind of ground as bars, and the recall of snow by its depth as a curve."""
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -26,7 +27,7 @@ from snowcover.evaluate.results import Row
 from snowcover.evaluate.selection import Selection
 
 DEPTH = "snow_depth"
-UNITS = {"m", "°", "days"}
+IN_UNIT = re.compile(r"(?P<bin>.*\d) ?(?P<unit>m|°|days?)(?P<end> or more)?")
 BARS = 0.84  # of a bin's room that its bars take
 MOST_LETTERS = 54  # of all bins' names where they stand level beside each other
 
@@ -46,7 +47,7 @@ def draw_strata(selection: Selection, style: Style) -> Iterator[Picture]:
 
 def _bars(selection: Selection, style: Style, rows: Sequence[Row], name: str) -> Figure:
     bins, products = selecting.bins(rows), selection.evaluation.products
-    figure, axes = one_panel(3.3)
+    figure, axes = one_panel(3.3 if len(bins) < 10 else 3.8)  # the more there are, the longer are their names
     width = BARS / len(products)
     for number, product in enumerate(products):
         own = {row.bin: row for row in rows if row.product == product and row.value is not None}
@@ -102,12 +103,19 @@ def _name_bins(axes: Axes, bins: Sequence[str]) -> str:
     Returns:
         The unit that all have in common, as it stands behind the name of the axis.
     """
-    units = {name.rpartition(" ")[2] for name in bins}
-    unit = next(iter(units)) if len(units) == 1 and units <= UNITS else ""
-    names = [SHORT_ASPECTS.get(name, shortened(name.removesuffix(f" {unit}") if unit else name, 24)) for name in bins]
+    unit, names = without_unit(bins)
     slanted = max(len(name) + 1 for name in names) * len(names) > MOST_LETTERS
     style: dict[str, Any] = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if slanted else {}
-    axes.set_xticks(range(len(bins)), names, **style, parse_math=False)
+    axes.set_xticks(range(len(bins)), [shortened(name, 26) for name in names], **style, parse_math=False)
     axes.set_xlim(-0.6, len(bins) - 0.4)
     axes.tick_params(axis="x", length=0)
     return f" ({unit})" if unit else ""
+
+
+def without_unit(bins: Sequence[str]) -> tuple[str, list[str]]:
+    """`2-5 m`, `5 m or more` -> `m`, and `2-5`, `5 or more`; aspects by their letters."""
+    found = [IN_UNIT.fullmatch(name) for name in bins]
+    units = {match["unit"] for match in found if match}
+    if None in found or len(units) != 1:
+        return "", [SHORT_ASPECTS.get(name, name) for name in bins]
+    return units.pop(), [f"{match['bin']}{match['end'] or ''}" for match in found if match]

@@ -1,0 +1,140 @@
+"""A trained run with the tiles that it was, or was not, trained on: what is evaluated without any map."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from snowcover import model_addresses
+from snowcover.checking import checked
+from snowcover.config import Split
+from snowcover.data.manifest import Pair
+from snowcover.data.reading import PairReader
+from snowcover.data.split import sides
+from snowcover.errors import UserError
+from snowcover.evaluate.config import Config
+from snowcover.trained_model import ModelOverrides, TrainedModel, model_of
+
+Side = Literal["val", "test"]
+Key = tuple[str, str]
+"""what two runs' pairs of the same tiles have in common: scene/z/x/y, and the collect"""
+ID_LETTERS = 8  # of a run's id that name it
+
+
+class NotARun(UserError):
+    """There is a checkpoint, but it does not say from which tiles it learned."""
+
+
+class NoSharedTiles(UserError):
+    """No tile was left for the wanted split in every run."""
+
+
+@dataclass(frozen=True)
+class SavedRun:
+    """One run."""
+
+    name: str
+    """of the product that it is"""
+    address: str
+    model: TrainedModel
+    pairs: Mapping[Key, Pair]
+    """of the wanted split, in the manifest's order"""
+    seen: frozenset[tuple[int, int, int]]
+    """tiles of ground that it was trained on, or whose scores chose its epoch"""
+    read: PairReader
+
+
+def load_runs(config: Config) -> tuple[SavedRun, ...]:
+    """The runs that the config names.
+
+    Raises:
+        NotARun, NoSharedTiles
+        UserError: those of `trained_model.load_trained_model`, and NoManifest.
+    """
+    addresses = [_address(given) for given in ([config.run] if config.run is not None else config.compare or [])]
+    if twice := [one for one in addresses if addresses.count(one) > 1]:
+        raise NotARun(f"compare names {twice[0]} twice: name each run once.")
+    names = _names(addresses)
+    runs = tuple(_load(name, one, config) for name, one in zip(names, addresses, strict=True))
+    _refuse_other_sizes(runs)
+    return runs
+
+
+def shared_keys(runs: Sequence[SavedRun], split: Side) -> list[Key]:
+    """The tiles that every run has in this split, in the first one's order.
+
+    Raises:
+        NoSharedTiles
+    """
+    shared = [key for key in runs[0].pairs if all(key in run.pairs for run in runs)]
+    if not shared:
+        told = "; ".join(f"{run.name} has {len(run.pairs)}" for run in runs)
+        raise NoSharedTiles(
+            f"No tile is a {split} tile of every run ({told}): map a scene with each of them (python -m "
+            "snowcover.predict), and evaluate the maps."
+        )
+    return shared
+
+
+def _address(given: str) -> str:
+    if given != "latest":
+        return given
+    from snowcover.predict.models import latest
+
+    return latest()
+
+
+def _load(name: str, address: str, config: Config) -> SavedRun:
+    found = model_addresses.find(address, config.tracking.uri)
+    about = found.checkpoint.get("snowcover")
+    if about is None:
+        raise NotARun(
+            f"{found.uri} is a checkpoint of another project, which does not say from which tiles it learned: map a "
+            "scene with it (python -m snowcover.predict), and evaluate the map."
+        )
+    its_config, pairs = about["config"], found.tiles().pairs
+    split = checked(Split, its_config["data"]["split"])
+    its_sides = sides(pairs, split, int(its_config["seed"]))
+    wanted = {_key(pair): pair for pair, side in zip(pairs, its_sides, strict=True) if side == config.split}
+    seen = {pair.tile for pair, side in zip(pairs, its_sides, strict=True) if side != "test"}
+    return SavedRun(
+        name, address, model_of(found, ModelOverrides()), wanted, frozenset(seen), _reader(its_config["data"])
+    )
+
+
+def _reader(data: Mapping[str, Any]) -> PairReader:
+    """Tiles as the run read them, but for its cache, which may be another machine's."""
+    return PairReader(tuple(data["bands"]), float(data["nodata"]))
+
+
+def _key(pair: Pair) -> Key:
+    return pair.name, pair.collect
+
+
+def _names(addresses: Iterable[str]) -> list[str]:
+    """Short names, told apart by a number where they would be the same."""
+    found: list[str] = []
+    for address in addresses:
+        name = _name(address)
+        taken = sum(one == name or one.startswith(f"{name} (") for one in found)
+        found.append(f"{name} ({taken + 1})" if taken else name)
+    return found
+
+
+def _name(address: str) -> str:
+    if model_addresses.RUN_ID.fullmatch(address) and not Path(address).exists():
+        return f"run {address.removeprefix('runs:/')[:ID_LETTERS]}"
+    parts = [part for part in address.removeprefix("models:/").split("/") if part not in ("", ".", "checkpoints")]
+    if len(parts) > 1 and parts[-1].endswith(".ckpt"):
+        parts.pop()
+    return " ".join(parts[-2:]) if address.startswith("models:/") else parts[-1]
+
+
+def _refuse_other_sizes(runs: Sequence[SavedRun]) -> None:
+    for run in runs[1:]:
+        if run.model.tile_size != runs[0].model.tile_size:
+            raise NoSharedTiles(
+                f"{runs[0].name} was trained on tiles of {runs[0].model.tile_size} pixels and {run.name} on tiles of "
+                f"{run.model.tile_size}, which cannot be told apart pixel by pixel: map a scene with each of them, and "
+                "evaluate the maps."
+            )

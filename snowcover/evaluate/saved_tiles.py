@@ -1,0 +1,170 @@
+"""The tiles of saved runs as chunks: the masks are the reference, and each run's network is a product."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from affine import Affine
+from numpy.typing import NDArray
+
+from snowcover.data.dates import date_in, days_apart
+from snowcover.data.loader import Batch, TileLoader
+from snowcover.data.manifest import Pair
+from snowcover.data.tiles import Tile, bounds
+from snowcover.evaluate import strata
+from snowcover.evaluate.chunk import Chunk
+from snowcover.evaluate.distance import snow_edge_m
+from snowcover.evaluate.saved_run import Key, SavedRun
+from snowcover.evaluate.strata import Stratum
+
+BATCH, WORKERS = 8, 2
+EARTH_RADIUS_M = 6378137.0
+
+
+@dataclass(frozen=True)
+class TileBlocks:
+    """Squares of about `block_m` on the ground, those that the tiles lie on numbered from 0."""
+
+    tiles: tuple[Tile, ...]
+    block_m: float
+
+    @cached_property
+    def _side_m(self) -> float:
+        """In metres of EPSG:3857, which are shorter on the ground, the farther from the equator."""
+        return self.block_m / _scale(float(np.mean([sum(bounds(tile)[1::2]) / 2 for tile in self.tiles])))
+
+    @cached_property
+    def _numbers(self) -> dict[tuple[int, int], int]:
+        found = set()
+        for tile in self.tiles:
+            left, bottom, right, top = bounds(tile)
+            rows = range(math.floor(-top / self._side_m), math.floor(-bottom / self._side_m) + 1)
+            columns = range(math.floor(left / self._side_m), math.floor(right / self._side_m) + 1)
+            found |= {(row, column) for row in rows for column in columns}
+        return {place: number for number, place in enumerate(sorted(found))}
+
+    @property
+    def count(self) -> int:
+        return len(self._numbers)
+
+    @property
+    def places(self) -> NDArray[np.int64]:
+        """[count, 2], row and column of each block among the blocks."""
+        return np.array(list(self._numbers), np.int64).reshape(-1, 2)
+
+    def of(self, tile: Tile, size_px: int) -> NDArray[np.int32]:
+        """[size_px, size_px], number of each pixel's block."""
+        left, _, right, top = bounds(tile)
+        along = (np.arange(size_px) + 0.5) * (right - left) / size_px
+        rows = np.floor((along - top) / self._side_m).astype(int)
+        columns = np.floor((left + along) / self._side_m).astype(int)
+        (lines, in_line), (posts, in_post) = (np.unique(one, return_inverse=True) for one in (rows, columns))
+        numbers = [[self._numbers[int(row), int(column)] for column in posts] for row in lines]
+        return np.array(numbers, np.int32)[np.ix_(in_line, in_post)]
+
+
+@dataclass(frozen=True)
+class SavedTiles:
+    """What is evaluated."""
+
+    runs: tuple[SavedRun, ...]
+    keys: tuple[Key, ...]
+    block_m: float
+    device: str = "auto"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(run.name for run in self.runs)
+
+    @cached_property
+    def pairs(self) -> tuple[Pair, ...]:
+        return tuple(self.runs[0].pairs[key] for key in self.keys)
+
+    @cached_property
+    def blocks(self) -> TileBlocks:
+        return TileBlocks(tuple(dict.fromkeys(pair.tile for pair in self.pairs)), self.block_m)
+
+    @cached_property
+    def scenes(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(pair.scene for pair in self.pairs))
+
+    @cached_property
+    def gaps_days(self) -> dict[str, float]:
+        """Scene -> days to its collect, NaN where a date is not known."""
+        gaps = {pair.scene: days_apart(date_in(pair.scene), pair.date) for pair in self.pairs}
+        return {scene: math.nan if gap is None else float(gap) for scene, gap in gaps.items()}
+
+    @cached_property
+    def strata(self) -> tuple[Stratum, ...]:
+        found = [strata.SNOW_EDGE]
+        if len(self.scenes) > 1:
+            found.append(strata.scene_stratum(self.scenes))
+            if len({gap for gap in self.gaps_days.values() if gap == gap}) > 1:
+                found.append(strata.DATE_GAP)
+        return tuple(found)
+
+    def chunks(self) -> Iterator[Chunk]:
+        """A chunk a tile, in order.
+
+        Raises: UserError, naming a file that cannot be read.
+        """
+        from snowcover.predict.members import devices
+
+        device = devices(self.device)[0]
+        loaders = [
+            TileLoader([run.pairs[key] for key in self.keys], run.read, BATCH, WORKERS) for run in self.runs
+        ]  # fmt: skip
+        for run in self.runs:
+            run.model.mapper.to(device)
+        waiting = iter(self.pairs)
+        for batches in zip(*loaders, strict=True):
+            said = [_probability(run, batch, device) for run, batch in zip(self.runs, batches, strict=True)]
+            for number, mask in enumerate(batches[0].mask.numpy()):
+                yield self._chunk(next(waiting), mask, [of_run[number] for of_run in said])
+
+    def _chunk(self, pair: Pair, mask: NDArray[np.uint8], probability: Sequence[NDArray[np.float32]]) -> Chunk:
+        height, width = mask.shape
+        left, bottom, right, top = bounds(pair.tile)
+        place = Affine((right - left) / width, 0, left, 0, (bottom - top) / height, top)
+        share = {
+            run.name: np.where(np.isnan(one), np.nan, one >= run.model.threshold).astype(np.float32)
+            for run, one in zip(self.runs, probability, strict=True)
+        }
+        return Chunk(
+            row=pair.y * height, col=pair.x * width, transform=place, snow=mask, depth_m=None, share=share,
+            probability=dict(zip(self.names, probability, strict=True)), strata=self._bins(pair, mask, place),
+            block=self.blocks.of(pair.tile, height), trained=np.zeros(mask.shape, bool), elevation_m=None,
+        )  # fmt: skip
+
+    def _bins(self, pair: Pair, mask: NDArray[np.uint8], place: Affine) -> dict[str, NDArray[np.int16]]:
+        side_m = place.a * _scale(place.f + place.e * len(mask) / 2)
+        edge_m = certain(snow_edge_m(mask, (side_m, side_m)), side_m)
+        found = {strata.SNOW_EDGE.name: strata.bins_of(strata.SNOW_EDGE, edge_m)}
+        for stratum in self.strata[1:]:
+            value = self.scenes.index(pair.scene) if stratum.name == "scene" else self.gaps_days[pair.scene]
+            found[stratum.name] = strata.bins_of(stratum, np.full(mask.shape, value, np.float32))
+        return found
+
+
+def certain(edge_m: NDArray[np.floating], side_m: float) -> NDArray[np.floating]:
+    """Distances [H, W] to the snow's edge, NaN where the edge may lie nearer in the next tile, which is not seen."""
+    height, width = edge_m.shape
+    rows, columns = (np.minimum(np.arange(side), np.arange(side)[::-1]) + 0.5 for side in (height, width))
+    rim_m = np.minimum(rows[:, None], columns[None]) * side_m
+    farthest_m = max(edge for edge in strata.SNOW_EDGE.edges if math.isfinite(edge))
+    return np.where((edge_m <= rim_m) | (rim_m >= farthest_m), edge_m, np.nan)
+
+
+def _probability(run: SavedRun, batch: Batch, device: torch.device) -> NDArray[np.float32]:
+    """[B, H, W], NaN where the image is unobserved."""
+    with torch.inference_mode():
+        said: NDArray[np.float32] = run.model.mapper(batch.image.to(device)).float().cpu().numpy()
+    return said
+
+
+def _scale(y_m: float) -> float:
+    """Metres on the ground of one metre of EPSG:3857 at its northing."""
+    return 1 / math.cosh(y_m / EARTH_RADIUS_M)

@@ -1,0 +1,132 @@
+"""Saved runs on their own tiles: what is counted is what training counted, and two runs are told apart on the same."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+import torch
+
+from snowcover.data.manifest import manifest
+from snowcover.data.split import sides
+from snowcover.data.tiles import Tile
+from snowcover.evaluate.config import Config
+from snowcover.evaluate.saved_run import NoSharedTiles, NotARun, _names, load_runs, shared_keys
+from snowcover.evaluate.saved_tiles import SavedTiles, TileBlocks, certain
+from snowcover.model_addresses import NoManifest
+from tests.evaluate.test_config import config as evaluation
+from tests.making import config, sources
+from tests.predict.making import LEVEL, write_checkpoint
+
+
+@pytest.fixture(scope="module")
+def home(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two runs of one split."""
+    root = tmp_path_factory.mktemp("runs")
+    composed = config("data=tiles", sources(site))
+    for name, bias in (("first", 0.0), ("second", 2.0)):
+        path = write_checkpoint(root / name / "checkpoints/best.ckpt", run_id=name[0] * 32)
+        checkpoint = torch.load(path, weights_only=False)
+        checkpoint["state_dict"]["mapper.network.mix.bias"].fill_(bias)
+        checkpoint["snowcover"]["tile_size"] = 64
+        torch.save(checkpoint, path)
+        (root / name / "manifest.csv").write_text(manifest(composed.data).to_csv())
+    return root
+
+
+def asked(home: Path, what: str, *more: str) -> Config:
+    return evaluation(what, f"tracking.uri=sqlite:///{home}/mlflow.db", *more)
+
+
+def tiles_of(config: Config) -> SavedTiles:
+    runs = load_runs(config)
+    return SavedTiles(runs, tuple(shared_keys(runs, config.split)), config.block_m, "cpu")
+
+
+def sides_of(site: Path) -> list[str]:
+    composed = config("data=tiles", sources(site))
+    return sides(manifest(composed.data).pairs, composed.data.split, composed.seed)
+
+
+def test_each_product_is_its_runs_network_on_the_test_tiles(home: Path, site: Path) -> None:
+    tiles = tiles_of(asked(home, f"compare=[{home}/first,{home}/second]"))
+    test = [pair for pair, side in zip(manifest(config("data=tiles", sources(site)).data).pairs, sides_of(site),
+                                       strict=True) if side == "test"]  # fmt: skip
+    assert list(tiles.pairs) == test
+    for chunk, pair in zip(tiles.chunks(), test, strict=True):
+        with rasterio.open(pair.image) as image, rasterio.open(pair.mask) as mask:
+            raw, truth = image.read().astype(float), mask.read(1)
+        unobserved = (raw == 0).all(axis=0)
+        logit = 4 * (raw.mean(axis=0) * 1e-4 - LEVEL) / 0.1
+        for name, bias in (("first", 0), ("second", 2)):
+            wanted = np.where(unobserved, np.nan, 1 / (1 + np.exp(-logit - bias)))
+            assert np.allclose(chunk.probability[name], wanted, atol=1e-3, equal_nan=True)
+            share = np.where(unobserved, np.nan, wanted >= 0.5)
+            assert np.mean(np.isclose(chunk.share[name], share, equal_nan=True)) > 0.999
+        assert np.array_equal(chunk.snow, np.where(unobserved, 255, truth))
+
+
+def test_chunks_say_scene_place_and_block_of_each_tile(home: Path) -> None:
+    tiles = tiles_of(asked(home, f"run={home}/first", "block_m=500"))
+    assert [stratum.name for stratum in tiles.strata] == ["snow_edge", "scene"]
+    chunks = list(tiles.chunks())
+    assert len(chunks) == len(tiles.keys)
+    blocks = {}
+    for chunk, pair in zip(chunks, tiles.pairs, strict=True):
+        assert np.all(chunk.strata["scene"] == tiles.scenes.index(pair.scene))
+        assert np.isnan(chunk.probability["first"][:3, :5]).all()  # unobserved in the image
+        assert np.array_equal(np.isnan(chunk.probability["first"]), np.isnan(chunk.share["first"]))
+        assert not chunk.trained.any()
+        assert np.array_equal(blocks.setdefault(pair.tile, chunk.block), chunk.block)  # of both scenes the same
+    assert {*np.unique(list(blocks.values()))} <= set(range(tiles.blocks.count))
+
+
+def test_val_and_test_tiles_are_apart_and_a_run_in_mlflow_is_named_by_its_id(home: Path) -> None:
+    test, val = (tiles_of(asked(home, f"run={home}/first", f"split={split}")) for split in ("test", "val"))
+    assert test.names == ("first",)
+    assert not {pair.tile for pair in test.pairs} & {pair.tile for pair in val.pairs}
+    assert not {pair.tile for pair in test.pairs} & test.runs[0].seen
+    assert {pair.tile for pair in val.pairs} <= val.runs[0].seen
+    assert _names(["f" * 32, "a/run", "b/run/", "models:/snow/3", "s3://b/x/checkpoints/best.ckpt"]) == [
+        "run ffffffff", "run", "run (2)", "snow 3", "x",
+    ]  # fmt: skip
+
+
+def test_what_cannot_be_evaluated_is_told_in_a_sentence(home: Path, tmp_path: Path) -> None:
+    with pytest.raises(NotARun, match="compare names .*first twice"):
+        load_runs(asked(home, f"compare=[{home}/first,{home}/first]"))
+    shutil.copy(home / "first/checkpoints/best.ckpt", tmp_path / "alone.ckpt")
+    with pytest.raises(NoManifest, match=r"alone.ckpt has no manifest.csv beside it"):
+        load_runs(asked(home, f"run={tmp_path}/alone.ckpt"))
+    torch.save({"state_dict": {}, "other": 1}, tmp_path / "pink.ckpt")
+    with pytest.raises(NotARun, match="checkpoint of another project"):
+        load_runs(asked(home, f"run={tmp_path}/pink.ckpt"))
+    first, second = load_runs(asked(home, f"compare=[{home}/first,{home}/second]"))
+    object.__setattr__(second, "pairs", {})
+    with pytest.raises(NoSharedTiles, match=r"No tile is a test tile of every run \(first has \d+; second has 0\)"):
+        shared_keys((first, second), "test")
+
+
+def test_blocks_are_squares_of_ground_wherever_tiles_lie() -> None:
+    tiles = tuple(Tile(15, 5500 + column, 12600 + row) for column in range(3) for row in range(3))
+    blocks = TileBlocks(tiles, 500.0)
+    size_px = 64
+    whole = np.block([[blocks.of(Tile(15, 5500 + column, 12600 + row), size_px) for column in range(3)]
+                      for row in range(3)])  # fmt: skip
+    places = blocks.places[whole]  # [H, W, 2]
+    assert np.array_equal(np.diff(places[:, :, 0], axis=1), np.zeros((192, 191)))
+    assert np.array_equal(np.diff(places[:, :, 1], axis=0), np.zeros((191, 192)))
+    pixel_m = 2 * 20037508.342789 / 2**15 / size_px * np.cos(np.radians(38.06))
+    counts = np.bincount(whole.ravel())
+    assert np.sqrt(counts.max()) * pixel_m == pytest.approx(500, rel=0.03)
+    assert len(np.unique(whole)) <= blocks.count == len(blocks.places)
+
+
+def test_distances_that_the_next_tile_could_change_are_left_out() -> None:
+    edge_m = np.full((64, 64), 5.0)
+    found = certain(edge_m, 4.0)
+    assert np.isnan(found[0]).all() and np.isnan(found[:, -1]).all()  # 2 m from the rim
+    assert (found[1:-1, 1:-1] == 5.0).all()  # 6 m and more
+    far = certain(np.full((64, 64), 400.0), 4.0)
+    assert np.isnan(far[3]).all() and (far[4:-4, 4:-4] == 400.0).all()  # 18 m: in the last bin, whatever comes
