@@ -118,15 +118,15 @@ class _ChunkMaker:
         elevation_m = aligned_metres(self._elevation, Alignment(self._site.elevation.grid, self._site.grid), near)
         steps_m = pixel_steps_m(_part_of(self._site.grid, near))
         inside = np.s_[1:-1, 1:-1]
-        slope_deg, aspect_deg = (one[inside] for one in terrain.slope_and_aspect(elevation_m, steps_m))
+        rise = terrain.Rise(*(one[inside] for one in terrain.rise_of(elevation_m, steps_m)))
         elevation_m = elevation_m[inside]
         found = {
             strata.ELEVATION.name: strata.bins_of(strata.ELEVATION, elevation_m),
-            strata.SLOPE.name: strata.bins_of(strata.SLOPE, slope_deg),
-            strata.ASPECT.name: strata.aspect_bins(aspect_deg, slope_deg),
+            strata.SLOPE.name: strata.slope_bins(rise),
+            strata.ASPECT.name: strata.aspect_bins(rise),
         }
         if self._site.sun_deg is not None:
-            light = terrain.illumination(slope_deg, aspect_deg, *self._site.sun_deg)
+            light = terrain.illumination(rise, *self._site.sun_deg)
             found[strata.ILLUMINATION.name] = strata.bins_of(strata.ILLUMINATION, light)
         return elevation_m, found
 

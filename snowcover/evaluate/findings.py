@@ -38,9 +38,9 @@ class Findings:
             for one in site.products
             if one.is_coarser and one.values.kind == "fraction" and len(one.files) == 1
         }
-        self.snow_lines: dict[str, SnowLineSums] = {}
+        self.snow_lines: SnowLineSums | None = None
         if site.elevation is not None:
-            self.snow_lines = {name: SnowLineSums(blocks, *site.elevation_range_m) for name in (REFERENCE, *names)}
+            self.snow_lines = SnowLineSums((REFERENCE, *names), blocks, *site.elevation_range_m)
         self.overview = OverviewSums(grid.height, grid.width, site.overview_px, names)
         self.reference_px = 0
         """observed and not excluded"""
@@ -56,21 +56,20 @@ class Findings:
             cells.add(chunk, counted.mask)
         for name, own in self.own_cells.items():
             own.add(chunk, name, counted.mask)
-        if self.snow_lines:
-            self._add_snow_lines(chunk, counted)
+        if self.snow_lines is not None:
+            self._add_snow_lines(self.snow_lines, chunk, counted)
 
     def _add_probabilities(self, chunk: Chunk, counted: Selected) -> None:
         snow, block = counted.take(chunk.snow) == 1, counted.take(chunk.block)
         for name, sums in self.probabilities.items():
             add_probabilities(sums, counted.take(chunk.probability[name]), snow, block)
 
-    def _add_snow_lines(self, chunk: Chunk, counted: Selected) -> None:
+    def _add_snow_lines(self, snow_lines: SnowLineSums, chunk: Chunk, counted: Selected) -> None:
         assert chunk.elevation_m is not None
-        elevation_m, aspect = counted.take(chunk.elevation_m), counted.take(chunk.strata[ASPECT.name])
-        block = counted.take(chunk.block)
-        for name, sums in self.snow_lines.items():
-            snow = chunk.snow.astype(np.float32) if name == REFERENCE else chunk.share[name]
-            sums.add(counted.take(snow), elevation_m, aspect, block)
+        shares = {name: counted.take(chunk.share[name]) for name in self.counter.products}
+        shares[REFERENCE] = counted.take(chunk.snow)
+        aspect, block = counted.take(chunk.strata[ASPECT.name]), counted.take(chunk.block)
+        snow_lines.add(shares, counted.take(chunk.elevation_m), aspect, block)
 
 
 @dataclass

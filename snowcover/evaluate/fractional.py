@@ -53,17 +53,17 @@ class SquareCells:
         """counted: [H, W], pixels observed in the reference and every product (or this one), on the wanted ground."""
         rows, row_starts = self._rows.of(chunk.row, counted.shape[0])
         cols, col_starts = self._cols.of(chunk.col, counted.shape[1])
-        cells = np.s_[rows, cols]
-
-        def summed(values: NDArray[np.generic]) -> Floats:
-            return np.add.reduceat(np.add.reduceat(values, row_starts, axis=0, dtype=np.float64), col_starts, axis=1)
-
-        self._counted[cells] += summed(counted)
-        self._reference[cells] += summed(counted & (chunk.snow == 1))
-        for name, sums in self._products.items():
-            sums[cells] += summed(np.where(counted, chunk.share[name], np.float32(0)))
-        blocks = np.maximum.reduceat(np.where(counted, chunk.block, -1), row_starts, axis=0)
-        self._block[cells] = np.maximum(self._block[cells], np.maximum.reduceat(blocks, col_starts, axis=1))
+        ends = [*row_starts[1:].tolist(), counted.shape[0]]
+        for row, start, end in zip(range(rows.start, rows.stop), row_starts.tolist(), ends, strict=True):
+            strip = np.s_[start:end]  # one by one, they stay in the processor's cache
+            used = counted[strip]
+            cells = np.s_[row, cols]
+            self._counted[cells] += _summed(used, col_starts)
+            self._reference[cells] += _summed(used & (chunk.snow[strip] == 1), col_starts)
+            for name, sums in self._products.items():
+                sums[cells] += _summed(np.where(used, chunk.share[name][strip], np.float32(0)), col_starts)
+            block = np.where(used, chunk.block[strip], -1).max(axis=0)
+            self._block[cells] = np.maximum(self._block[cells], np.maximum.reduceat(block, col_starts))
 
     def fractions(self, product: str) -> Fractions:
         """Of the cells whose counted pixels are MIN_OBSERVED of all theirs; those cut by the reference's rim may be."""
@@ -155,6 +155,11 @@ class _Cuts:
         """The cells that so many pixels from `first` on lie in, and where each begins among these pixels."""
         low, high = np.searchsorted(self._firsts, [first, first + length - 1], side="right")
         return slice(low - 1, high), np.maximum(self._firsts[low - 1 : high] - first, 0)
+
+
+def _summed(values: NDArray[np.generic], col_starts: NDArray[np.int64]) -> Floats:
+    """[cells], of a strip of pixels [rows, W]."""
+    return np.asarray(np.add.reduceat(values.sum(axis=0, dtype=np.float64), col_starts))
 
 
 def _fractions(

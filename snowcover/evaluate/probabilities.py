@@ -30,22 +30,18 @@ def add_probabilities(
     if not probability.size:
         return
     first, last = int(block.min()), int(block.max()) + 1  # a window lies in few of the blocks
-    within = block.astype(np.int64) - first
-    size = (last - first) * LEVELS
+    within = block - first
     places = within * LEVELS + _level(probability)
-    of_snow = places[snow]
     part = sums[first:last]
-    for index, counted in enumerate(
-        (
-            np.bincount(places, minlength=size),
-            np.bincount(of_snow, minlength=size),
-            np.bincount(places, probability, size),
-        )
-    ):
-        part[:, index * LEVELS : (index + 1) * LEVELS] += counted.reshape(-1, LEVELS)
-    squared = probability.astype(np.float64) ** 2
-    part[:, -2] += np.bincount(within, squared, last - first)
-    part[:, -1] += np.bincount(within[snow], probability[snow], last - first)
+    # Pixels without and with snow are counted at once: snow has the second half of the numbers.
+    half = (last - first) * LEVELS
+    counted = np.bincount(places + snow * half, minlength=2 * half).reshape(2, -1, LEVELS)
+    exact = probability.astype(np.float64)
+    part[:, :LEVELS] += counted.sum(axis=0)
+    part[:, LEVELS : 2 * LEVELS] += counted[1]
+    part[:, 2 * LEVELS : 3 * LEVELS] += np.bincount(places, exact, half).reshape(-1, LEVELS)
+    part[:, -1] += np.bincount(within, exact * snow, last - first)
+    part[:, -2] += np.bincount(within, exact * exact, last - first)
 
 
 def probability_scores(sums: NDArray[np.number]) -> dict[str, NDArray[np.float64]]:
@@ -72,9 +68,9 @@ def reliability(sums: NDArray[np.number]) -> Reliability:
     return Reliability(_ratio(summed, pixels), _ratio(snow, pixels), pixels.astype(np.int64))
 
 
-def _level(probability: NDArray[np.floating]) -> NDArray[np.int64]:
+def _level(probability: NDArray[np.floating]) -> NDArray[np.int32]:
     """Of LEVELS; a step of 0.005 that float32 holds a hair too small is still in its own."""
-    return np.clip(probability * (LEVELS - 1) + 1e-3, 0, LEVELS - 1).astype(np.int64)
+    return np.clip(probability * (LEVELS - 1) + 1e-3, 0, LEVELS - 1).astype(np.int32)
 
 
 def _parts(sums: NDArray[np.number]) -> tuple[NDArray[np.float64], ...]:

@@ -19,6 +19,7 @@ from snowcover.evaluate.probabilities import probability_scores
 from snowcover.evaluate.results import Ground, Row
 from snowcover.evaluate.scores import confusion_scores
 from snowcover.evaluate.strata import ASPECT, Stratum, blank_small_bins
+from snowcover.evaluate.words import REFERENCE
 
 Sums = NDArray[np.number]
 
@@ -137,15 +138,26 @@ class RowMaker:
                 yield self._row(name, quantity, estimate, cell_m=cell_m, pixels=len(fractions.reference))
 
     def _snow_lines(self) -> Iterator[Row]:
-        for name, line in self.findings.snow_lines.items():
-            pixels = line.sums.sum(axis=(0, 2, 3)).round().astype(np.int64)
-            estimate = self.estimate(line.sums, line.statistic)["snow_line_m"]
+        """Of the reference and of each product, and by how much each product's lies higher than the reference's."""
+        if (lines := self.findings.snow_lines) is None:
+            return
+        reference = lines.sums[REFERENCE]
+        for name, sums in lines.sums.items():
+            yield from self._by_aspect(name, sums, self.estimate(sums, lines.statistic))
+            if name != REFERENCE:
+                higher = self.estimate(sums, lines.statistic, reference)
+                yield from self._by_aspect(name, sums, higher, versus=REFERENCE)
+
+    def _by_aspect(self, name: str, sums: Sums, found: Mapping[str, Estimate], **said: object) -> Iterator[Row]:
+        """Args: sums: [blocks, ASPECTS, bands, 2]."""
+        pixels = sums.sum(axis=(0, 2, 3)).round().astype(np.int64)
+        for quantity, estimate in found.items():
             shown = blank_small_bins(estimate, pixels)
-            yield self._row(name, "snow_line_m", shown, (0,), pixels=int(pixels[0]))
+            yield self._row(name, quantity, shown, (0,), pixels=int(pixels[0]), **said)
             for number in range(len(ASPECT.labels)):
-                yield self._row(
-                    name, "snow_line_m", shown, (number + 1,), pixels=int(pixels[number + 1]), **_bin(ASPECT, number)
-                )
+                place = number + 1
+                told = {"pixels": int(pixels[place]), **_bin(ASPECT, number), **said}
+                yield self._row(name, quantity, shown, (place,), **told)
 
     def _areas(self) -> Iterator[Row]:
         km2 = self._block_km2_per_pixel()

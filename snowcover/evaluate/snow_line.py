@@ -5,7 +5,8 @@ Of all elevations it is the one with the least snow below it plus bare ground ab
 snow in a gully nor cloud left in a map moves it, as they would the first or the last elevation with half a cover.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,44 +20,53 @@ Floats = NDArray[np.float64]
 
 
 class SnowLineSums:
-    """Snow and no snow by block, aspect and elevation band: `sums` [blocks, ASPECTS, bands, 2]."""
+    """Snow and no snow by block, aspect and elevation band."""
 
-    sums: NDArray[np.float64]
+    sums: dict[str, NDArray[np.float64]]
+    """[blocks, ASPECTS, bands, 2] of each name"""
 
-    def __init__(self, blocks: int, lowest_m: float, highest_m: float) -> None:
-        """lowest_m, highest_m: of the elevations to come; one beyond them is counted in the band at that end."""
+    def __init__(self, names: Iterable[str], blocks: int, lowest_m: float, highest_m: float) -> None:
+        """names: of products, and of the reference; lowest_m, highest_m: of the elevations to come.
+
+        What lies lower or higher is counted in the band at that end.
+        """
         self._first = int(np.floor(lowest_m / BAND_M))
         bands = int(np.floor(highest_m / BAND_M)) - self._first + 1
         self._centres: Floats = (self._first + np.arange(bands, dtype=np.float64) + 0.5) * BAND_M
-        self.sums = np.zeros((blocks, ASPECTS, bands, 2))
+        self.sums = {name: np.zeros((blocks, ASPECTS, bands, 2)) for name in names}
 
     def add(
         self,
-        snow_share: NDArray[np.floating],
+        snow_shares: Mapping[str, NDArray[np.floating]],
         elevation_m: NDArray[np.floating],
         aspect: NDArray[np.integer],
         block: NDArray[np.integer],
     ) -> None:
-        """All [N], of the pixels to count: snow share 0 to 1; bin of strata.ASPECT, -1 for none.
+        """All [N], of the pixels to count: snow share 0 to 1 of each name; bin of strata.ASPECT, -1 for none.
 
         A pixel without elevation (NaN) is left out.
         """
         known = ~np.isnan(elevation_m)
         if not known.any():
             return
-        first, last = int(block[known].min()), int(block[known].max()) + 1  # a window lies in few of the blocks
+        if not known.all():
+            elevation_m, aspect, block = elevation_m[known], aspect[known], block[known]
+            snow_shares = {name: share[known] for name, share in snow_shares.items()}
+        first, last = int(block.min()), int(block.max()) + 1  # a window lies in few of the blocks
         shape = (last - first, ASPECTS, len(self._centres))
-        band = np.clip(np.floor(elevation_m[known] / BAND_M).astype(np.int64) - self._first, 0, shape[2] - 1)
-        place = ((block[known].astype(np.int64) - first) * ASPECTS + aspect[known] + 1) * shape[2] + band
-        snow = np.bincount(place, snow_share[known], np.prod(shape)).reshape(shape)
-        pixels = np.bincount(place, minlength=np.prod(shape)).reshape(shape)
-        added = np.stack([snow, pixels - snow], axis=-1)
-        added[:, 0] = added.sum(axis=1)  # so far those that face nowhere
-        self.sums[first:last] += added
+        band = np.floor(elevation_m * np.float32(1 / BAND_M)).astype(np.int32) - self._first
+        place = ((block - first) * ASPECTS + aspect + 1) * shape[2] + np.clip(band, 0, shape[2] - 1)
+        place = place.astype(np.intp)
+        pixels = np.bincount(place, minlength=math.prod(shape)).reshape(shape)
+        for name, share in snow_shares.items():
+            snow = np.bincount(place, share, math.prod(shape)).reshape(shape)
+            added = np.stack([snow, pixels - snow], axis=-1)
+            added[:, 0] = added.sum(axis=1)  # so far those that face nowhere
+            self.sums[name][first:last] += added
 
     @property
     def statistic(self) -> Callable[[NDArray[np.number]], dict[str, Floats]]:
-        """[..., bands, 2] -> "snow_line_m" [...], for a bootstrap of `sums`; NaN where all is snow, or nothing."""
+        """[..., bands, 2] -> "snow_line_m" [...], to draw `sums` by; NaN where all is snow, or nothing."""
         return lambda sums: {"snow_line_m": snow_line_m(sums, self._centres)}
 
 

@@ -3,6 +3,7 @@
 A new one is one more `Stratum` here, and its values [H, W] where chunks are made.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snowcover.evaluate.bootstrap import Estimate
+from snowcover.evaluate.terrain import Rise
 
 MIN_PIXELS = 1000  # bins of fewer are blank
 MIN_ASPECT_SLOPE_DEG = 2.0  # level ground faces nowhere
@@ -59,7 +61,7 @@ ASPECT = Stratum(
     tuple(45.0 * turn for turn in range(9)),
     ("north", "north-east", "east", "south-east", "south", "south-west", "west", "north-west"),
 )
-"""Its values are aspect + 22.5 degrees, see `aspect_bins`."""
+"""Its edges are of aspect + 22.5 degrees, see `aspect_bins`."""
 ILLUMINATION = Stratum(
     "illumination",
     (-1.01, 0.0, 0.25, 0.5, 0.75, 1.01),  # rounding may pass 1
@@ -92,10 +94,26 @@ def bins_of(stratum: Stratum, values: NDArray[np.floating]) -> NDArray[np.int16]
     return bins
 
 
-def aspect_bins(aspect_deg: NDArray[np.floating], slope_deg: NDArray[np.floating]) -> NDArray[np.int16]:
-    """The bin of ASPECT of each pixel; -1 on ground that is level or unknown."""
-    faces = slope_deg >= MIN_ASPECT_SLOPE_DEG
-    return bins_of(ASPECT, np.where(faces, (aspect_deg + 22.5) % 360, np.nan).astype(aspect_deg.dtype))
+def slope_bins(rise: Rise) -> NDArray[np.int16]:
+    """The bin of SLOPE of each pixel [H, W]; -1 on ground that is unknown."""
+    tangents = np.tan(np.radians(SLOPE.edges[:-1])).tolist()
+    return bins_of(Stratum(SLOPE.name, (*(tangent**2 for tangent in tangents), np.inf), SLOPE.labels), _steepness(rise))
+
+
+def aspect_bins(rise: Rise) -> NDArray[np.int16]:
+    """The bin of ASPECT of each pixel [H, W], the way downhill; -1 on ground that is level or unknown."""
+    # Turned by half a bin, each bin is half a quadrant.
+    turn = math.radians(22.5)
+    cos, sin = np.float32(math.cos(turn)), np.float32(math.sin(turn))
+    east, north = -rise.east * cos - rise.north * sin, rise.east * sin - rise.north * cos
+    eighth = (east >= 0).view(np.uint8) << 2 | (north > 0).view(np.uint8) << 1 | (np.abs(east) >= np.abs(north))
+    bins = np.array([4, 5, 7, 6, 3, 2, 0, 1], np.int16).take(eighth)
+    return np.where(_steepness(rise) >= math.tan(math.radians(MIN_ASPECT_SLOPE_DEG)) ** 2, bins, np.int16(-1))
+
+
+def _steepness(rise: Rise) -> NDArray[np.float32]:
+    """The squared tangent of the slope."""
+    return np.asarray(rise.east**2 + rise.north**2)
 
 
 def blank_small_bins(estimate: Estimate, pixels: NDArray[np.integer]) -> Estimate:

@@ -1,8 +1,13 @@
-"""Slope, aspect and illumination from elevation, and where the sun stands. Pure."""
+"""How the ground rises and how the sun lights it, from elevation, and where the sun stands. Pure.
+
+Slope and aspect are bins of the rise (strata.py): as angles they would take ten times as long.
+"""
 
 import math
 from datetime import UTC, datetime
+from typing import NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,27 +15,29 @@ Floats = NDArray[np.floating]
 J2000 = datetime(2000, 1, 1, 12, tzinfo=UTC)
 
 
-def slope_and_aspect(elevation_m: Floats, steps_m: Floats) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Slope and the direction that it faces (downhill, clockwise from true north), both [H, W] in degrees (Horn 1981).
+class Rise(NamedTuple):
+    """Metres that the ground rises by metre, [H, W] each; NaN where unknown. What faces the other way is downhill."""
+
+    east: NDArray[np.float32]
+    north: NDArray[np.float32]
+
+
+def rise_of(elevation_m: Floats, steps_m: Floats) -> Rise:
+    """By the differences of Horn 1981.
 
     elevation_m: [H, W], NaN unobserved; steps_m: [2, 2], predict.area.pixel_steps_m of the window, so that pixels may
-    be degrees, turned or mirrored. NaN on the rim, next to unobserved pixels, and for the aspect of level ground: give
-    a halo of one pixel.
+    be degrees, turned or mirrored. NaN on the rim and next to unobserved pixels: give a halo of one pixel.
     """
-    slope, aspect = (np.full(elevation_m.shape, np.nan, np.float32) for _ in range(2))
     if min(elevation_m.shape) < 3:
-        return slope, aspect
+        return Rise(*np.full((2, *elevation_m.shape), np.nan, np.float32))
     heights = elevation_m.astype(np.float32, copy=False)
-    rows = heights[:-2] + 2 * heights[1:-1] + heights[2:]  # [H - 2, W], the weights of Horn's differences
-    cols = heights[:, :-2] + 2 * heights[:, 1:-1] + heights[:, 2:]  # [H, W - 2]
-    rise = (rows[:, 2:] - rows[:, :-2]) / 8, (cols[2:] - cols[:-2]) / 8  # by column, by row
+    by_col, by_row = (cv2.Sobel(heights, cv2.CV_32F, *along, scale=1 / 8) for along in ((1, 0), (0, 1)))
+    by_col[np.isnan(heights)] = np.nan
+    for rim in (np.s_[:1], np.s_[-1:], np.s_[:, :1], np.s_[:, -1:]):
+        by_col[rim] = np.nan
     inverse = np.linalg.inv(np.asarray(steps_m, np.float64)).astype(np.float32)
-    east, north = (rise[0] * across + rise[1] * down for across, down in inverse)  # rise by metre
-    inner = np.s_[1:-1, 1:-1]
-    steepness = np.where(np.isnan(heights[inner]), np.float32(np.nan), np.hypot(east, north))
-    slope[inner] = np.degrees(np.arctan(steepness))
-    aspect[inner] = np.where(steepness > 0, np.degrees(np.arctan2(-east, -north)) % 360, np.float32(np.nan))
-    return slope, aspect
+    east, north = (by_col * across + by_row * down for across, down in inverse)
+    return Rise(east, north)
 
 
 def sun_position(time: datetime, longitude: float, latitude: float) -> tuple[float, float]:
@@ -81,14 +88,12 @@ def _sun(time: datetime) -> tuple[float, float]:
     return declination, 4 * math.degrees(equation)
 
 
-def illumination(slope_deg: Floats, aspect_deg: Floats, zenith_deg: float, azimuth_deg: float) -> NDArray[np.float32]:
+def illumination(rise: Rise, zenith_deg: float, azimuth_deg: float) -> NDArray[np.float32]:
     """cos(i) [H, W]: 1 where the sun stands square to the ground, 0 and less where the ground faces away from it.
 
-    Level ground (slope 0, aspect NaN) has the cosine of the zenith angle.
+    Shadows that other ground throws are not in it.
     """
-    slope, zenith = np.radians(slope_deg), math.radians(zenith_deg)
-    towards = np.where(
-        slope_deg == 0, np.float32(0), np.cos(np.radians(aspect_deg) - np.float32(math.radians(azimuth_deg)))
-    )
-    found = math.cos(zenith) * np.cos(slope) + math.sin(zenith) * np.sin(slope) * towards
-    return np.asarray(found, np.float32)
+    zenith, azimuth = math.radians(zenith_deg), math.radians(azimuth_deg)
+    east, north, up = math.sin(zenith) * math.sin(azimuth), math.sin(zenith) * math.cos(azimuth), math.cos(zenith)
+    towards = np.float32(up) - rise.east * np.float32(east) - rise.north * np.float32(north)
+    return np.asarray(towards / np.sqrt(1 + rise.east**2 + rise.north**2), np.float32)

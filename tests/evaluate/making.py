@@ -3,8 +3,10 @@
 from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
+
+from snowcover.evaluate.terrain import Rise
 
 
 def block_places(side: int) -> NDArray[np.int64]:
@@ -27,3 +29,9 @@ def correlated_counts(surveys: int, side: int, block_px: int = 10, reach_px: flo
     kinds = np.stack([snow & mapped, ~snow & mapped, snow & ~mapped, ~snow & ~mapped], axis=-1)
     blocks = kinds.reshape(surveys, side, block_px, side, block_px, 4).sum(axis=(2, 4), dtype=np.int64)
     return blocks.reshape(surveys, side * side, 4)
+
+
+def facing(slope_deg: ArrayLike, aspect_deg: ArrayLike) -> Rise:
+    """Ground of these slopes that faces these directions, float32."""
+    steep, faces = np.tan(np.radians(np.atleast_1d(slope_deg))), np.radians(np.atleast_1d(aspect_deg))
+    return Rise(np.float32(-steep * np.sin(faces)), np.float32(-steep * np.cos(faces)))

@@ -9,6 +9,7 @@ from hypothesis.extra import numpy as arrays
 from snowcover.evaluate import strata
 from snowcover.evaluate.bootstrap import Estimate
 from snowcover.evaluate.distance import HALO_M, canopy_edge_m, halo_px, snow_edge_m
+from tests.evaluate.making import facing
 
 ALL = (
     strata.CANOPY_HEIGHT,
@@ -68,10 +69,22 @@ def test_bins_are_those_of_the_field(stratum: strata.Stratum, value: float, labe
 
 
 def test_north_lies_on_both_sides_of_0_degrees_and_level_ground_faces_nowhere() -> None:
-    aspect = np.array([350, 10, 22.4, 22.5, 180, 337.5, 337.4, np.nan, 90], np.float32)
-    slope = np.array([20, 20, 20, 20, 20, 20, 20, 0, 1.9], np.float32)
-    found = [strata.ASPECT.labels[bin_] if bin_ >= 0 else None for bin_ in strata.aspect_bins(aspect, slope)]
+    aspect = np.array([350, 10, 22.4, 22.6, 180, 337.6, 337.4, np.nan, 90])
+    slope = np.array([20, 20, 20, 20, 20, 20, 20, 0, 1.9])
+    bins = strata.aspect_bins(facing(slope, aspect))
+    found = [strata.ASPECT.labels[one] if one >= 0 else None for one in bins]
     assert found == ["north"] * 3 + ["north-east", "south", "north", "north-west", None, None]
+
+
+def test_bins_of_slope_and_aspect_are_those_of_the_angles() -> None:
+    rng = np.random.default_rng(6)
+    slope, aspect = rng.uniform(2.1, 60, 2000), rng.uniform(0, 360, 2000)
+    rise = facing(slope, aspect)
+    assert (strata.slope_bins(rise) == strata.bins_of(strata.SLOPE, slope)).all()
+    assert (strata.aspect_bins(rise) == strata.bins_of(strata.ASPECT, (aspect + 22.5) % 360)).all()
+    unknown = facing([np.nan, 0], [0, 0])
+    assert strata.slope_bins(unknown).tolist() == [-1, 0]
+    assert strata.aspect_bins(unknown).tolist() == [-1, -1]
 
 
 def test_bins_of_under_1000_pixels_are_blank() -> None:

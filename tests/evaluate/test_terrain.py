@@ -10,11 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rasterio.crs import CRS
 
-from snowcover.evaluate.terrain import illumination, slope_and_aspect, sun_position
+from snowcover.evaluate.terrain import Rise, illumination, rise_of, sun_position
 from snowcover.predict.area import pixel_steps_m
 from snowcover.prepare.positions import Grid
+from tests.evaluate.making import facing
 
 NORTH_UP = np.array([[3.0, 0.0], [0.0, -3.0]])
+
+
+def slope_and_aspect(rise: Rise) -> tuple[np.ndarray, np.ndarray]:
+    """Degrees; aspect clockwise from north."""
+    slope = np.degrees(np.arctan(np.hypot(rise.east, rise.north)))
+    return slope, np.degrees(np.arctan2(-rise.east, -rise.north)) % 360
 
 
 @given(st.floats(1, 70), st.floats(0, 359.9), st.floats(0, 359.9), st.booleans())
@@ -27,7 +34,7 @@ def test_a_plane_has_its_slope_and_faces_downhill_in_any_grid(
     rows, cols = np.indices((5, 6))
     east, north = (cols * steps[0, axis] + rows * steps[1, axis] for axis in range(2))
     plane = -math.tan(math.radians(slope_deg)) * (east * math.sin(faces) + north * math.cos(faces))
-    slope, aspect = slope_and_aspect(plane.astype(np.float32), steps)
+    slope, aspect = slope_and_aspect(rise_of(plane.astype(np.float32), steps))
     assert slope[1:-1, 1:-1] == pytest.approx(slope_deg, abs=0.01)
     off = (aspect[1:-1, 1:-1] - aspect_deg + 180) % 360 - 180
     assert np.abs(off).max() < 0.02
@@ -37,19 +44,18 @@ def test_a_plane_has_its_slope_and_faces_downhill_in_any_grid(
 def test_slopes_are_horns() -> None:
     # By hand: right (30 + 2 * 24 + 18) - (10 + 2 * 12 + 14), down (14 + 2 * 16 + 18) - (10 + 2 * 20 + 30).
     window = np.array([[10, 20, 30], [12, 99, 24], [14, 16, 18]], np.float32)
-    slope, aspect = slope_and_aspect(window, NORTH_UP)
-    right, down = 48 / 24, -16 / 24
-    assert slope[1, 1] == pytest.approx(math.degrees(math.atan(math.hypot(right, down))))
-    assert aspect[1, 1] == pytest.approx(math.degrees(math.atan2(-right, down)) % 360)
+    rise = rise_of(window, NORTH_UP)
+    assert (rise.east[1, 1], rise.north[1, 1]) == (pytest.approx(48 / 24), pytest.approx(16 / 24))
 
 
-def test_ground_next_to_a_hole_has_no_slope_and_level_ground_no_aspect() -> None:
+def test_ground_next_to_a_hole_and_on_the_rim_is_unknown_and_level_ground_does_not_rise() -> None:
     height = np.zeros((5, 7), np.float32)
     height[2, 2] = np.nan
-    slope, aspect = slope_and_aspect(height, NORTH_UP)
-    assert np.isnan(slope[1:4, 1:4]).all()
-    assert (slope[1:4, 4:6] == 0).all() and np.isnan(aspect).all()
-    assert np.isnan(slope_and_aspect(np.zeros((2, 9), np.float32), NORTH_UP)[0]).all()
+    for rise in rise_of(height, NORTH_UP):
+        assert np.isnan(rise[1:4, 1:4]).all()
+        assert (rise[1:4, 4:6] == 0).all()
+        assert np.isnan(rise[[0, -1]]).all() and np.isnan(rise[:, [0, -1]]).all()
+    assert np.isnan(rise_of(np.zeros((2, 9), np.float32), NORTH_UP)).all()
 
 
 @pytest.mark.parametrize(
@@ -106,11 +112,10 @@ def test_illumination_is_the_cosine_between_sun_and_ground(
         up, north = math.radians(from_up), math.radians(from_north)
         return [math.sin(up) * math.sin(north), math.sin(up) * math.cos(north), math.cos(up)]
 
-    found = illumination(np.float32([[slope]]), np.float32([[aspect]]), zenith, azimuth)
-    assert found[0, 0] == pytest.approx(np.dot(direction(slope, aspect), direction(zenith, azimuth)), abs=1e-5)
+    found = illumination(facing(slope, aspect), zenith, azimuth)
+    assert found[0] == pytest.approx(np.dot(direction(slope, aspect), direction(zenith, azimuth)), abs=1e-5)
 
 
 def test_level_ground_is_lit_by_the_height_of_the_sun_and_unknown_ground_is_unknown() -> None:
-    found = illumination(np.float32([0, np.nan, 20]), np.float32([np.nan, np.nan, np.nan]), 60, 180)
-    assert found[0] == pytest.approx(0.5)
-    assert np.isnan(found[1:]).all()
+    assert illumination(Rise(np.float32([0]), np.float32([0])), 60, 180)[0] == pytest.approx(0.5)
+    assert np.isnan(illumination(Rise(np.float32([np.nan]), np.float32([0])), 60, 180)).all()
