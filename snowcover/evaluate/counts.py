@@ -67,22 +67,23 @@ class Counter:
 
     def _add_own(self, chunk: Chunk, observed: Bools, said: dict[str, Bools]) -> None:
         blocks = _Local.of(chunk.block)
+        places = 2 * len(blocks.numbers)
         for number, name in enumerate(self.products):
             pixels = Selected.of(chunk, observed & said[name])
             if not pixels.pixels:
                 continue
             place = _both(blocks.local(pixels), pixels.take(chunk.trained))
-            found = _counted(place, self._answers(chunk, pixels, [name], pixels.take(chunk.snow)), 4)
-            self.own[blocks.numbers, :, number] += found.reshape(-1, 2, 4)[: len(blocks.numbers)] @ _OF_ONE
+            found = _counted(place, self._answers(chunk, pixels, [name], pixels.take(chunk.snow)), 4, places)
+            self.own[blocks.numbers, :, number] += found.reshape(-1, 2, 4) @ _OF_ONE
 
     def _add_common(self, chunk: Chunk, pixels: "Selected") -> None:
         blocks = _Local.of(chunk.block)
-        place = _both(blocks.local(pixels), pixels.take(chunk.trained))
+        place, places = _both(blocks.local(pixels), pixels.take(chunk.trained)), 2 * len(blocks.numbers)
         for group in _groups(self.products):
             names = [self.products[number] for number in group]
             for threshold, snow in enumerate(self._snow(chunk, pixels)):
                 codes = 2 ** (len(names) + 1)
-                found = _counted(place, self._answers(chunk, pixels, names, snow), codes, 2 * len(blocks.numbers))
+                found = _counted(place, self._answers(chunk, pixels, names, snow), codes, places)
                 outcomes = found.reshape(-1, 2, codes) @ _outcomes(len(names))  # [local blocks, 2, group * 4]
                 part = outcomes.reshape(-1, 2, len(names), 4)
                 self.common[blocks.numbers[:, None], threshold, :, group] += np.moveaxis(part, 2, 1)
@@ -166,10 +167,9 @@ def _both(local: NDArray[np.intp], trained: NDArray[Any]) -> NDArray[np.intp]:
     return 2 * local + trained.astype(np.intp)
 
 
-def _counted(place: NDArray[np.intp], answers: NDArray[np.intp], codes: int, places: int = 0) -> Counts:
+def _counted(place: NDArray[np.intp], answers: NDArray[np.intp], codes: int, places: int) -> Counts:
     """[places, codes]"""
-    count = max(places, int(place.max()) // 2 * 2 + 2)
-    return np.bincount(place * codes + answers, minlength=count * codes).reshape(count, codes)
+    return np.bincount(place * codes + answers, minlength=places * codes).reshape(places, codes)
 
 
 def _groups(products: Sequence[str]) -> list[list[int]]:

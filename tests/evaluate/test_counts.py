@@ -24,8 +24,10 @@ def chunk(seed: int, products: Sequence[str], height: int = 13, width: int = 17)
         name: np.where(rng.random(size) < 0.9, rng.integers(0, 5, size) / 4, np.nan).astype(np.float32)
         for name in products
     }
-    bins = rng.integers(-1, 3, size).astype(np.int16)
     block = (rng.integers(0, 2, size) * 4 + 3).astype(np.int32)
+    if seed % 2:  # a block, the last one, of which nothing is observed
+        snow[block == 7] = 255
+    bins = rng.integers(-1, 3, size).astype(np.int16)
     trained = rng.random(size) < 0.4
     return Chunk(0, 0, Affine.identity(), snow, depth, share, {}, {"bins": bins}, block, trained)
 
