@@ -86,8 +86,14 @@ class Config(Section):
             raise ValueError(f"give maps=FILES with reference=FILE, or run=RUN, or compare=[RUN,RUN]: {told}")
         if self.maps is not None and self.reference is None:
             raise ValueError("maps need a reference to be scored against: give reference=FILE of snow depth or a mask")
-        if self.maps is None and self.reference is not None:
-            raise ValueError(f"reference={self.reference} is for maps: a run is scored against the masks of its tiles")
+        of_maps = [
+            key for key in ("reference", "canopy_height", "elevation", "exclude", "acquired") if getattr(self, key)
+        ]
+        if self.maps is None and of_maps:
+            key = of_maps[0]
+            raise ValueError(
+                f"{key}={getattr(self, key)} is for maps: a run is scored on its own tiles, against their masks"
+            )
         return self
 
     @model_validator(mode="after")

@@ -43,11 +43,14 @@ def facts(config: Config, findings: Findings, ground: Ground) -> dict[str, str]:
         told["Left out"] = ", ".join(uri.rsplit("/", 1)[-1] for uri in config.exclude)
     blocks = filled_blocks(findings)
     if blocks >= MIN_BLOCKS:
-        told["Intervals"] = (
-            f"95 %, block bootstrap: {blocks} blocks of {config.block_m:g} m, {config.draws:,} draws, seed "
-            f"{config.seed}"
-        )
+        told["Intervals"] = intervals(config, blocks)
     return told
+
+
+def intervals(config: Config, blocks: int) -> str:
+    """How they were made."""
+    drawn = f"{config.draws:,} draws, seed {config.seed}"
+    return f"95 %, block bootstrap: {blocks} blocks of {config.block_m:g} m, {drawn}"
 
 
 def notes(config: Config, findings: Findings) -> Iterator[str]:

@@ -10,6 +10,7 @@ from snowcover.data import gdal_warnings
 from snowcover.evaluate import publish, record, table
 from snowcover.evaluate.chunks import chunks
 from snowcover.evaluate.config import Config
+from snowcover.evaluate.evaluate_runs import evaluate_runs
 from snowcover.evaluate.facts import facts, notes
 from snowcover.evaluate.findings import Findings
 from snowcover.evaluate.fractional import histogram
@@ -18,6 +19,7 @@ from snowcover.evaluate.overlap import refuse_elsewhere, refuse_nothing
 from snowcover.evaluate.probabilities import reliability
 from snowcover.evaluate.results import Evaluation, Ground
 from snowcover.evaluate.rows import RowMaker, fractions_of
+from snowcover.evaluate.score_rows import ScoreRows
 from snowcover.evaluate.site import Site, look_at_site
 from snowcover.prepare import raster, workplace
 from snowcover.stopping import stopping_on_signals
@@ -38,7 +40,7 @@ def make_report(config: Config) -> None:
         publish.refuse_existing(out, config.overwrite)
         workplace.check_out(out)
         workplace.check_scratch()
-        evaluation, training_runs = evaluate_maps(config)
+        evaluation, training_runs = evaluate_maps(config) if config.maps is not None else evaluate_runs(config)
         files = publish.report_files(evaluation)
         publish.publish(files, out)
     for note in evaluation.notes:
@@ -64,8 +66,10 @@ def evaluate_maps(config: Config) -> tuple[Evaluation, Mapping[str, str]]:
                 bar.update()
         refuse_nothing(findings)
         areas = {one.name: area for one in site.products if (area := map_area(one)) is not None}
-    maker = RowMaker(findings, ground, config.draws, config.seed, areas)
-    return _evaluation(config, findings, maker), _training_runs(site)
+    scores = ScoreRows(
+        findings.counter, findings.probabilities, site.blocks.places, ground, config.draws, config.seed
+    )  # fmt: skip
+    return _evaluation(config, findings, RowMaker(scores, findings, areas)), _training_runs(site)
 
 
 def ground_of(config: Config, site: Site) -> Ground:
@@ -78,7 +82,7 @@ def _evaluation(config: Config, findings: Findings, maker: RowMaker) -> Evaluati
     return Evaluation(
         products=tuple(findings.counter.products),
         rows=tuple(maker.rows()),
-        facts=facts(config, findings, maker.ground),
+        facts=facts(config, findings, maker.scores.ground),
         notes=tuple(notes(config, findings)),
         overview=findings.overview.overview(findings.site.pixel_m[0]),
         reliability={name: reliability(one.sum(axis=0)) for name, one in sums.items()},

@@ -87,6 +87,10 @@ class SavedTiles:
     def blocks(self) -> TileBlocks:
         return TileBlocks(tuple(dict.fromkeys(pair.tile for pair in self.pairs)), self.block_m)
 
+    def is_seen(self, pair: Pair) -> bool:
+        """Whether a run was trained on the ground of this tile, which it may have been at another date."""
+        return any(pair.tile in run.seen for run in self.runs)
+
     @cached_property
     def scenes(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(pair.scene for pair in self.pairs))
@@ -136,7 +140,7 @@ class SavedTiles:
         return Chunk(
             row=pair.y * height, col=pair.x * width, transform=place, snow=mask, depth_m=None, share=share,
             probability=dict(zip(self.names, probability, strict=True)), strata=self._bins(pair, mask, place),
-            block=self.blocks.of(pair.tile, height), trained=np.zeros(mask.shape, bool), elevation_m=None,
+            block=self.blocks.of(pair.tile, height), trained=np.full(mask.shape, self.is_seen(pair)), elevation_m=None,
         )  # fmt: skip
 
     def _bins(self, pair: Pair, mask: NDArray[np.uint8], place: Affine) -> dict[str, NDArray[np.int16]]:

@@ -42,6 +42,7 @@ def test_one_depth_threshold_or_several() -> None:
         ((*MAPS, "run=abc"), "maps and run are given"),
         (("maps=a.tif",), "maps need a reference to be scored against"),
         (("run=abc", "reference=depth.tif"), "reference=depth.tif is for maps"),
+        (("compare=[a,b]", "elevation=dem.tif"), "elevation=dem.tif is for maps: a run is scored on its own tiles"),
         ((*MAPS, "depth_threshold_m=[0.1,40]"), "depth_threshold_m=40 must lie between"),
         ((*MAPS, "depth_threshold_m=[0.1,0.1]"), "names a depth twice"),
         ((*MAPS, "acquired=yesterday"), "yesterday is no time in ISO 8601"),

@@ -12,6 +12,7 @@ from snowcover.data.manifest import manifest
 from snowcover.data.split import sides
 from snowcover.data.tiles import Tile
 from snowcover.evaluate.config import Config
+from snowcover.evaluate.evaluate_runs import evaluate_runs
 from snowcover.evaluate.saved_run import NoSharedTiles, NotARun, _names, load_runs, shared_keys
 from snowcover.evaluate.saved_tiles import SavedTiles, TileBlocks, certain
 from snowcover.model_addresses import NoManifest
@@ -77,7 +78,7 @@ def test_chunks_say_scene_place_and_block_of_each_tile(home: Path) -> None:
         assert np.all(chunk.strata["scene"] == tiles.scenes.index(pair.scene))
         assert np.isnan(chunk.probability["first"][:3, :5]).all()  # unobserved in the image
         assert np.array_equal(np.isnan(chunk.probability["first"]), np.isnan(chunk.share["first"]))
-        assert not chunk.trained.any()
+        assert not chunk.trained.any()  # they are test tiles
         assert np.array_equal(blocks.setdefault(pair.tile, chunk.block), chunk.block)  # of both scenes the same
     assert {*np.unique(list(blocks.values()))} <= set(range(tiles.blocks.count))
 
@@ -91,6 +92,29 @@ def test_val_and_test_tiles_are_apart_and_a_run_in_mlflow_is_named_by_its_id(hom
     assert _names(["f" * 32, "a/run", "b/run/", "models:/snow/3", "s3://b/x/checkpoints/best.ckpt"]) == [
         "run ffffffff", "run", "run (2)", "snow 3", "x",
     ]  # fmt: skip
+
+
+def test_runs_are_scored_and_told_apart_with_what_a_reader_must_know(home: Path) -> None:
+    asked_for = asked(home, f"compare=[{home}/first,{home}/second]", "block_m=150", "draws=100")
+    found, training_runs = evaluate_runs(asked_for)
+    assert training_runs == {"first": "f" * 32, "second": "s" * 32}
+    first, second = (found.value(name, "iou", ground="unseen") for name in ("first", "second"))
+    assert first is not None and second is not None
+    (change,) = [row for row in found.rows if row.quantity == "iou" and row.versus == "second"]
+    assert change.value == pytest.approx(first - second)
+    assert change.low is not None and change.high is not None and change.low <= change.value <= change.high
+    assert found.value("first", "brier") is not None
+    assert {row.stratum for row in found.rows} == {None, "snow_edge", "scene"}
+    assert found.facts["Tiles"].endswith("test tiles of 64 pixels, of 2 scenes")
+    assert found.facts["Reference"] == "masks of ASO_20180528"
+    assert found.notes == ()
+
+
+def test_tiles_that_had_a_part_in_training_are_scored_with_a_word_of_it(home: Path) -> None:
+    found, _ = evaluate_runs(asked(home, f"run={home}/first", "split=val", "draws=100"))
+    assert found.value("first", "iou", ground="all") is not None
+    assert "These are val tiles, whose scores chose the epoch of each run" in found.notes[0]
+    assert "No interval is given" in found.notes[1]
 
 
 def test_what_cannot_be_evaluated_is_told_in_a_sentence(home: Path, tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
-"""The report of an evaluation: one HTML page that needs no other file, beside its figures and its table."""
+"""The report of an evaluation: one HTML page that needs no other file."""
 
-from snowcover.evaluate.report.files import FIGURES, REPORT, TABLE, report_files
 from snowcover.evaluate.report.page import render
 
-__all__ = ["FIGURES", "REPORT", "TABLE", "render", "report_files"]
+__all__ = ["render"]

@@ -1,0 +1,137 @@
+"""From counts to the rows of evaluation.csv that are told pixel by pixel: every score with its interval. Pure."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snowcover.evaluate.bootstrap import BlockBootstrap, Estimate, Statistic
+from snowcover.evaluate.counts import TRAINED, UNSEEN, Counter
+from snowcover.evaluate.probabilities import probability_scores
+from snowcover.evaluate.results import Ground, Row
+from snowcover.evaluate.scores import confusion_scores
+from snowcover.evaluate.strata import Stratum, blank_small_bins
+
+Sums = NDArray[np.number]
+
+
+@dataclass(frozen=True)
+class ScoreRows:
+    """Makes the rows of what is counted pixel by pixel, of maps and of saved runs alike."""
+
+    counter: Counter
+    probabilities: Mapping[str, Sums]
+    """product -> sums [blocks, SUMS], of those that have probabilities"""
+    places: NDArray[np.integer]
+    """[blocks, 2], row and column of each block among the blocks"""
+    ground: Ground
+    """that all is scored on"""
+    draws: int
+    seed: int
+
+    def rows(self) -> Iterator[Row]:
+        yield from self._scores()
+        yield from self._differences()
+        yield from self._probabilities()
+        yield from self._strata()
+
+    @property
+    def names(self) -> Sequence[str]:
+        return self.counter.products
+
+    @cached_property
+    def main(self) -> Sums:
+        """[blocks, products, 4], of the pixels that all is scored on, at the first threshold."""
+        return self._of_ground(self.counter.common[:, 0])
+
+    def _of_ground(self, counts: Sums) -> Sums:
+        """[blocks, ...] of [blocks, unseen or trained, ...]."""
+        return counts[:, UNSEEN] if self.ground == "unseen" else counts.sum(axis=1)
+
+    def estimate(self, sums: Sums, statistic: Statistic, versus: Sums | None = None) -> dict[str, Estimate]:
+        """Of sums [blocks, ..., K]; blocks that hold nothing are none."""
+        filled = (sums != 0).any(axis=tuple(range(1, sums.ndim)))
+        if versus is not None:
+            filled |= (versus != 0).any(axis=tuple(range(1, versus.ndim)))
+        if not filled.any():
+            filled[0] = True
+        bootstrap = BlockBootstrap(self.places[filled], self.draws, self.seed)
+        if versus is None:
+            return bootstrap.estimate(sums[filled], statistic)
+        return bootstrap.difference(sums[filled], versus[filled], statistic)
+
+    def row(self, product: str, quantity: str, estimate: Estimate, place: tuple[int, ...] = (), **said: object) -> Row:
+        value, low, high = (_number(one[place]) for one in (estimate.value, estimate.low, estimate.high))
+        thresholds = self.counter.thresholds_m
+        told = {"ground": self.ground, "depth_threshold_m": thresholds[0] if thresholds else None, **said}
+        return Row(product, quantity, value, low, high, blocks=int(estimate.blocks[place]), **told)  # type: ignore[arg-type]
+
+    def _scores(self) -> Iterator[Row]:
+        counter = self.counter
+        for place, threshold_m in enumerate(self.counter.thresholds_m or (None,)):
+            counts = self._of_ground(counter.common[:, place])
+            yield from self._of_products(counts, depth_threshold_m=threshold_m)
+        if self.ground == "unseen" and counter.common[:, 0, TRAINED].any():
+            yield from self._of_products(counter.common[:, 0, TRAINED], ground="trained")
+        if len(self.names) > 1:
+            yield from self._of_products(self._of_ground(counter.own), pixels_of="own")
+
+    def _of_products(self, counts: Sums, **said: object) -> Iterator[Row]:
+        found = self.estimate(counts, confusion_scores)
+        pixels = counts.sum(axis=(0, 2))
+        for place, name in enumerate(self.names):
+            for quantity, estimate in found.items():
+                yield self.row(name, quantity, estimate, (place,), pixels=int(pixels[place]), **said)
+
+    def _differences(self) -> Iterator[Row]:
+        pixels = int(self.main[:, 0].sum())
+        for first, second in combinations(range(len(self.names)), 2):
+            found = self.estimate(self.main[:, first], confusion_scores, self.main[:, second])
+            for quantity, estimate in found.items():
+                yield self.row(self.names[first], quantity, estimate, versus=self.names[second], pixels=pixels)
+        for (name, sums), (other, others) in combinations(self.probabilities.items(), 2):
+            for quantity, estimate in self.estimate(sums, probability_scores, others).items():
+                yield self.row(name, quantity, estimate, versus=other, pixels=pixels)
+
+    def _probabilities(self) -> Iterator[Row]:
+        pixels = int(self.main[:, 0].sum())
+        for name, sums in self.probabilities.items():
+            for quantity, estimate in self.estimate(sums, probability_scores).items():
+                yield self.row(name, quantity, estimate, pixels=pixels)
+
+    def _strata(self) -> Iterator[Row]:
+        for stratum in self.counter.strata:
+            counts = self.counter.by_stratum[stratum.name]
+            filled = np.flatnonzero(counts.any(axis=(1, 2, 3)))
+            if filled.size:
+                yield from self._of_stratum(stratum, np.moveaxis(counts[filled], 0, 1), filled)
+
+    def _of_stratum(self, stratum: Stratum, counts: Sums, bins: NDArray[np.intp]) -> Iterator[Row]:
+        """Args: counts: [blocks, bins, products, 4]."""
+        found = self.estimate(counts, confusion_scores)
+        pixels = counts.sum(axis=(0, 3))  # [bins, products]
+        for quantity, estimate in found.items():
+            if stratum.scores is not None and quantity not in stratum.scores:
+                continue
+            shown = blank_small_bins(estimate, pixels)
+            for place, number in enumerate(bins):
+                for product, name in enumerate(self.names):
+                    yield self.row(
+                        name, quantity, shown, (place, product), pixels=int(pixels[place, product]),
+                        **bin_of(stratum, int(number)),
+                    )  # fmt: skip
+
+
+def bin_of(stratum: Stratum, number: int) -> dict[str, object]:
+    low, high = stratum.edges[number], stratum.edges[number + 1]
+    return {
+        "stratum": stratum.name, "bin": stratum.labels[number],
+        "bin_low": low if np.isfinite(low) else None, "bin_high": high if np.isfinite(high) else None,
+    }  # fmt: skip
+
+
+def _number(value: NDArray[np.float64]) -> float | None:
+    return float(value) if np.isfinite(value) else None
