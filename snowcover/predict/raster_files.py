@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import rasterio
@@ -13,9 +13,11 @@ from rasterio.enums import ColorInterp
 from rasterio.io import DatasetWriter
 
 from snowcover.predict.area import GroundArea
-from snowcover.predict.mapping import OutputGrid, Rows
 from snowcover.prepare import raster
 from snowcover.prepare.positions import Array
+
+if TYPE_CHECKING:  # it comes with torch, which whoever reads maps does without
+    from snowcover.predict.mapping import OutputGrid, Rows
 
 Kind = Literal["snow", "probability", "spread"]
 
@@ -52,7 +54,7 @@ class RasterWriter:
     """Takes the rows of one map, top to bottom; its files lie in `folder` until they are complete."""
 
     folder: Path
-    grid: OutputGrid
+    grid: "OutputGrid"
     threshold: float
     """snow from this probability on"""
     files: Mapping[Kind, DatasetWriter]
@@ -63,13 +65,13 @@ class RasterWriter:
     def __post_init__(self) -> None:
         self._area = GroundArea(self.grid)
 
-    def add(self, rows: Rows) -> None:
+    def add(self, rows: "Rows") -> None:
         for start in range(0, len(rows.probability), STRIP_ROWS):  # what is computed on the way is as small
             part = np.s_[start : start + STRIP_ROWS]
             spread = None if rows.spread is None else rows.spread[part]
-            self._add_strip(Rows(rows.row + start, rows.probability[part], spread))
+            self._add_strip(replace(rows, row=rows.row + start, probability=rows.probability[part], spread=spread))
 
-    def _add_strip(self, rows: Rows) -> None:
+    def _add_strip(self, rows: "Rows") -> None:
         self._count(rows)
         self._waiting.append(encoded(rows, self.threshold))
         if sum(len(part["snow"]) for part in self._waiting) >= STRIP_ROWS:
@@ -83,7 +85,7 @@ class RasterWriter:
             file.update_tags(**tags)
             file.set_band_description(1, DESCRIPTIONS[kind])
 
-    def _count(self, rows: Rows) -> None:
+    def _count(self, rows: "Rows") -> None:
         observed, snow = ~np.isnan(rows.probability), rows.probability >= self.threshold
         self.totals.observed_px += int(np.count_nonzero(observed))
         self.totals.snow_px += int(np.count_nonzero(snow))
@@ -105,7 +107,7 @@ class RasterWriter:
         del self._waiting[:-1]
 
 
-def encoded(rows: Rows, threshold: float) -> dict[Kind, Array]:
+def encoded(rows: "Rows", threshold: float) -> dict[Kind, Array]:
     """What is stored of some rows, each [H, W] uint8."""
     observed = ~np.isnan(rows.probability)
     found: dict[Kind, Array] = {
@@ -123,7 +125,7 @@ def _in_steps(values: Array, step: float) -> Array:
 
 
 @contextmanager
-def raster_writer(folder: Path, grid: OutputGrid, threshold: float, has_spread: bool) -> Iterator[RasterWriter]:
+def raster_writer(folder: Path, grid: "OutputGrid", threshold: float, has_spread: bool) -> Iterator[RasterWriter]:
     """Takes rows in the block; after it the files are whole, and `cloud_optimised` may be called.
 
     Raises: DiskFull
@@ -134,7 +136,7 @@ def raster_writer(folder: Path, grid: OutputGrid, threshold: float, has_spread: 
         yield RasterWriter(folder, grid, threshold, files)
 
 
-def _plain(path: Path, grid: OutputGrid, kind: Kind) -> DatasetWriter:
+def _plain(path: Path, grid: "OutputGrid", kind: Kind) -> DatasetWriter:
     file = rasterio.open(
         path, "w", driver="GTiff", count=1, dtype="uint8", nodata=UNOBSERVED, width=grid.width, height=grid.height,
         crs=grid.crs, transform=grid.transform, blockysize=min(STRIP_ROWS, grid.height), compress="deflate", zlevel=1,
