@@ -78,6 +78,18 @@ def test_the_area_of_snow_is_that_of_the_pixels(site: Path, found: Evaluation) -
     assert found.value("network", "area_adjusted_km2") is not None
 
 
+def test_the_snow_line_is_where_the_snow_was_put_and_maps_are_held_against_the_references(found: Evaluation) -> None:
+    line = next(row for row in found.rows if (row.product, row.quantity) == ("reference", "snow_line_m"))
+    assert line.value == pytest.approx(2350 + 0.1 * 200, abs=5)
+    assert line.low is not None and line.high is not None and line.low <= line.value <= line.high
+    for bin_, wanted in ((None, line.value), ("south", line.value), ("north", None)):  # all of it faces south
+        where = {"stratum": None if bin_ is None else "aspect", "bin": bin_}
+        own = found.value("network", "snow_line_m", **where)
+        higher = found.value("network", "snow_line_m", versus="reference", **where)
+        assert own == (None if wanted is None else pytest.approx(wanted, abs=5))
+        assert higher == (None if own is None else pytest.approx(own - line.value, abs=1e-6))
+
+
 def test_facts_say_what_was_scored(found: Evaluation) -> None:
     assert found.facts["Reference"] == f"ASO_{DATE}.tif, snow depth of 2018-05-28"
     assert found.facts["Snow"] == "depth of at least 0.1 m; for comparison 0.3 m"
