@@ -5,6 +5,7 @@ Imported at every start, so nothing heavy may be imported here.
 
 import contextlib
 import logging
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -52,14 +53,31 @@ def log_to_terminal(level: int = logging.INFO) -> None:
 
 
 class _Masked:
-    """A stream that lets no secret through, whoever writes: Hydra, Python's warnings, a traceback."""
+    """A stream that lets no secret through, whoever writes: Hydra, Python's warnings, a traceback.
+
+    When whoever reads it goes away (`| head`), what is written goes nowhere: a run is not lost for that.
+    """
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        self._stream.write(masked(text))
+        try:
+            self._stream.write(masked(text))
+        except BrokenPipeError:
+            self._write_nowhere()
         return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except BrokenPipeError:
+            self._write_nowhere()
+
+    def _write_nowhere(self) -> None:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self._stream.fileno())
+        os.close(nowhere)
 
     def writelines(self, lines: Any) -> None:
         for line in lines:

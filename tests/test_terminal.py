@@ -1,6 +1,7 @@
 """Foreign text on the terminal: it can be read, and do nothing else."""
 
 import logging
+import subprocess
 import sys
 
 import pytest
@@ -50,3 +51,22 @@ def test_whoever_prints_prints_no_secret(capsys: pytest.CaptureFixture[str]) -> 
         sys.stderr.writelines(["token=hunter2\n"])
         assert sys.stdout.isatty() is False
     assert capsys.readouterr() == ("tracking.uri: http://u:***@h\n", "token=***\n")
+
+
+def test_what_nobody_reads_any_more_ends_nothing() -> None:
+    program = (
+        "import os, sys\n"
+        "from snowcover.terminal import without_secrets\n"
+        "with without_secrets():\n"
+        "    sys.stdin.read()\n"  # until nobody reads
+        "    for _ in range(20_000): print('epoch')\n"
+        "    sys.stdout.flush()\n"
+        "os._exit(3)\n"
+    )
+    pipe = subprocess.PIPE
+    command = subprocess.Popen([sys.executable, "-c", program], stdin=pipe, stdout=pipe, stderr=pipe)
+    assert command.stdout is not None
+    command.stdout.close()
+    command.stdout = None
+    _, said = command.communicate()
+    assert (command.returncode, said) == (3, b"")
