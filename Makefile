@@ -1,4 +1,4 @@
-# demo: the main job on tiles it makes itself, then a map of a scene.  test: the whole suite.  image: what SageMaker starts, in both variants.
+# demo: the main job on tiles it makes itself, then a map of a scene, and how good that is.  test: the whole suite.  image: what SageMaker starts, in both variants.
 # lint, bench: what their names say.
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -9,6 +9,9 @@ READY := $(VENV)/ready-$(shell sha256sum pyproject.toml | cut -c1-16)
 demo: $(READY)
 	$(PYTHON) -m snowcover.train
 	$(PYTHON) -m snowcover.predict model=latest scenes=demo out=demo_maps overwrite=true
+	$(PYTHON) -m snowcover.evaluate maps='{network: demo_maps/*/*_probability.tif}' \
+	  reference=demo_scene/ASO_demo_20180604_snow_depth.tif canopy_height=demo_scene/canopy_height.tif \
+	  elevation=demo_scene/elevation.tif block_m=500 out=demo_report overwrite=true
 
 test: $(READY) browser engine lint
 	$(PYTHON) -m pytest --numprocesses logical --maxprocesses 4 --dist loadscope --no-loadscope-reorder

@@ -32,7 +32,7 @@ LOCK_SECONDS = 120
 # Start-up must not take minutes to say that a server is away.
 LITTLE_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 FEW_RETRIES = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
-NO_LINKS = {"MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
+QUIET = {"MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
 TAG = re.compile(r"[\w.\- :/]{1,250}")
 ARN = re.compile(r"arn:aws[a-z-]*:sagemaker:[a-z0-9-]+:\d{12}:mlflow-(tracking-server|app)/[A-Za-z0-9-]+")
 
@@ -45,7 +45,7 @@ def reached(uri: str) -> Iterator[MlflowClient]:
         CannotRecord: whatever goes wrong with the store in the block.
     """
     uri = real(uri)
-    with told_as_a_sentence(uri), addressed(uri), _by_default(NO_LINKS):
+    with told_as_a_sentence(uri), addressed(uri), _by_default(QUIET):
         with little_patience():
             found = client(uri)
         yield found

@@ -92,4 +92,5 @@ def _lines(axes: Axes, names: Sequence[str]) -> None:
 
 def _spread(number: int, count: int) -> float:
     """Where in its line the number-th of some points stands, between -0.3 and 0.3."""
-    return 0.0 if count == 1 else -0.3 + 0.6 * number / (count - 1)
+    step = min(0.22, 0.6 / max(1, count - 1))
+    return step * (number - (count - 1) / 2)

@@ -29,7 +29,7 @@ from snowcover.evaluate.selection import Selection
 DEPTH = "snow_depth"
 IN_UNIT = re.compile(r"(?P<bin>.*\d) ?(?P<unit>m|°|days?)(?P<end> or more)?")
 BARS = 0.84  # of a bin's room that its bars take
-MOST_LETTERS = 54  # of all bins' names where they stand level beside each other
+MOST_LETTERS = 64  # of all bins' names where they stand level beside each other
 
 
 def draw_strata(selection: Selection, style: Style) -> Iterator[Picture]:

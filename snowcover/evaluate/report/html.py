@@ -1,9 +1,11 @@
 """HTML that cannot hold unescaped text: what is not `Html` is escaped wherever it is put into a tag. Pure."""
 
 import base64
+import re
 from collections.abc import Iterable
 from html import escape
 
+PER_CENT = re.compile(r"(?<=\d) ?%")
 VOID = frozenset({"img", "meta", "source"})  # tags without an end
 
 
@@ -32,8 +34,8 @@ def join(content: Iterable[str]) -> Html:
 
 
 def _unbroken(text: str) -> str:
-    """A number and its per cent sign stay on one line."""
-    return text.replace(" %", "\N{NO-BREAK SPACE}%")
+    """A number and its per cent sign stand apart, and on one line."""
+    return PER_CENT.sub("\N{NO-BREAK SPACE}%", text)
 
 
 def image_data(png: bytes) -> str:

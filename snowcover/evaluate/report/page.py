@@ -131,7 +131,8 @@ def _content(section: Section, selection: Selection, pictures: Sequence[Picture]
 
 def _figure(picture: Picture) -> Html:
     image = tag(
-        "img", src=image_data(picture.png), width=picture.width_px, height=picture.height_px, alt=picture.caption
+        "img", src=image_data(picture.png), width=picture.width_px, height=picture.height_px, alt=picture.caption,
+        style=f"max-width: {picture.width_px}px",
     )  # fmt: skip
     if picture.narrow_png is not None:
         image = tag("picture", tag("source", media=NARROW, srcset=image_data(picture.narrow_png)), image)

@@ -1,6 +1,6 @@
 """The tables of the report, each of rows of the evaluation. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from snowcover.evaluate import selection as selecting
 from snowcover.evaluate import words
@@ -34,7 +34,7 @@ def by_product(selection: Selection, quantities: Iterable[str], caption: str, pi
         [_name(name), *(value_cell(selection.row(name, product, pixels_of=pixels_of)) for product in products)]
         for name in names
     ]
-    lines.append(_pixels(selection, names[0], products, pixels_of))
+    lines.extend(_pixels(selection, names[0], products, pixels_of))
     return table(["", *products], lines, caption)
 
 
@@ -50,9 +50,12 @@ def _name(quantity: str) -> str:
     return f"{about.name} ({about.unit})" if about.unit else about.name
 
 
-def _pixels(selection: Selection, quantity: str, products: Iterable[str], pixels_of: str) -> list[str]:
+def _pixels(selection: Selection, quantity: str, products: Iterable[str], pixels_of: str) -> Iterator[list[str]]:
+    """The line of pixels; none where they were not counted, as of a whole map."""
     rows = [selection.row(quantity, product, pixels_of=pixels_of) for product in products]
-    return ["Pixels", *(words.number(row.pixels if row else None, 0) for row in rows)]
+    pixels = [row.pixels if row else None for row in rows]
+    if any(one is not None for one in pixels):
+        yield ["Pixels", *(words.number(one, 0) for one in pixels)]
 
 
 def differences(selection: Selection, quantities: Sequence[str]) -> Html:
