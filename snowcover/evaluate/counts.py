@@ -56,37 +56,38 @@ class Counter:
         observed = chunk.snow != UNOBSERVED
         said = {name: np.isfinite(chunk.share[name]) for name in self.products}
         common = np.logical_and.reduce([observed, *said.values()])
-        self._add_own(chunk, observed, said)
-        selected = Selected.of(chunk, common & ~chunk.trained if self.leaves_out_trained else common)
-        whole = selected if selected.pixels == np.count_nonzero(common) else Selected.of(chunk, common)
-        if whole.pixels:
-            self._add_common(chunk, whole)
+        whole = Selected.of(common)
+        leaves_out = self.leaves_out_trained and chunk.trained.any()
+        selected = Selected.of(common & ~chunk.trained) if leaves_out else whole
+        self._add_common(chunk, whole)
+        self._add_own(chunk, {name: observed & one for name, one in said.items()}, whole.pixels)
         if selected.pixels and self.strata:
             self._add_strata(chunk, selected)
         return selected
 
-    def _add_own(self, chunk: Chunk, observed: Bools, said: dict[str, Bools]) -> None:
-        blocks = _Local.of(chunk.block)
-        places = 2 * len(blocks.numbers)
-        for number, name in enumerate(self.products):
-            pixels = Selected.of(chunk, observed & said[name])
-            if not pixels.pixels:
-                continue
-            place = _both(blocks.local(pixels), pixels.take(chunk.trained))
-            found = _counted(place, self._answers(chunk, pixels, [name], pixels.take(chunk.snow)), 4, places)
-            self.own[blocks.numbers, :, number] += found.reshape(-1, 2, 4) @ _OF_ONE
-
     def _add_common(self, chunk: Chunk, pixels: "Selected") -> None:
+        if not pixels.pixels:
+            return
         blocks = _Local.of(chunk.block)
-        place, places = _both(blocks.local(pixels), pixels.take(chunk.trained)), 2 * len(blocks.numbers)
         for group in _groups(self.products):
             names = [self.products[number] for number in group]
             for threshold, snow in enumerate(self._snow(chunk, pixels)):
-                codes = 2 ** (len(names) + 1)
-                found = _counted(place, self._answers(chunk, pixels, names, snow), codes, places)
-                outcomes = found.reshape(-1, 2, codes) @ _outcomes(len(names))  # [local blocks, 2, group * 4]
-                part = outcomes.reshape(-1, 2, len(names), 4)
-                self.common[blocks.numbers[:, None], threshold, :, group] += np.moveaxis(part, 2, 1)
+                found = _by_ground(blocks, chunk, pixels, self._answers(chunk, pixels, names, snow), len(names))
+                self.common[blocks.numbers[:, None], threshold, :, group] += np.moveaxis(found, 2, 1)
+                if threshold == 0:
+                    self.own[blocks.numbers[:, None], :, group] += np.moveaxis(found, 2, 1)
+
+    def _add_own(self, chunk: Chunk, seen: dict[str, Bools], common_px: int) -> None:
+        """Those of a product that sees more than others; what all see has been counted."""
+        blocks = _Local.of(chunk.block)
+        for number, name in enumerate(self.products):
+            if np.count_nonzero(seen[name]) == common_px:
+                continue
+            others = [one for one in self.products if one != name]
+            alone = seen[name] & ~np.logical_and.reduce([seen[one] for one in others])
+            pixels = Selected.of(alone)
+            answers = self._answers(chunk, pixels, [name], pixels.take(chunk.snow))
+            self.own[blocks.numbers, :, number] += _by_ground(blocks, chunk, pixels, answers, 1)[:, :, 0]
 
     def _add_strata(self, chunk: Chunk, pixels: "Selected") -> None:
         blocks = _Local.of(chunk.block)
@@ -133,15 +134,20 @@ class Selected:
 
     mask: Bools
     """[H, W]"""
-    pixels: int
+    _places: NDArray[np.intp]
+    """[n], where these are; looked up they are found quicker, again and again, than by the mask"""
 
     @classmethod
-    def of(cls, chunk: Chunk, mask: Bools) -> "Selected":
-        return cls(mask, int(np.count_nonzero(mask)))
+    def of(cls, mask: Bools) -> "Selected":
+        return cls(mask, np.flatnonzero(mask))
+
+    @property
+    def pixels(self) -> int:
+        return int(self._places.size)
 
     def take(self, values: NDArray[Any]) -> NDArray[Any]:
         """[n], of values [H, W]."""
-        return values.ravel() if self.pixels == values.size else values[self.mask]
+        return values.ravel() if self.pixels == values.size else values.ravel()[self._places]
 
 
 @dataclass(frozen=True)
@@ -163,13 +169,14 @@ class _Local:
         return pixels.take(self._block)
 
 
-def _both(local: NDArray[np.intp], trained: NDArray[Any]) -> NDArray[np.intp]:
-    return 2 * local + trained.astype(np.intp)
-
-
-def _counted(place: NDArray[np.intp], answers: NDArray[np.intp], codes: int, places: int) -> Counts:
-    """[places, codes]"""
-    return np.bincount(place * codes + answers, minlength=places * codes).reshape(places, codes)
+def _by_ground(blocks: _Local, chunk: Chunk, pixels: Selected, answers: NDArray[np.intp], products: int) -> Counts:
+    """[local blocks, unseen or trained, products, 4]"""
+    codes, count = 2 ** (products + 1), len(blocks.numbers)
+    place = 2 * blocks.local(pixels)
+    if chunk.trained.any():
+        place += pixels.take(chunk.trained)
+    found = np.bincount(place * codes + answers, minlength=2 * count * codes).reshape(-1, codes)
+    return (found @ _outcomes(products)).reshape(count, 2, products, 4)
 
 
 def _groups(products: Sequence[str]) -> list[list[int]]:
@@ -183,6 +190,3 @@ def _outcomes(products: int) -> Counts:
     snow, said = codes & 1 == 1, [codes >> bit & 1 == 1 for bit in range(1, products + 1)]
     cells = [cell for one in said for cell in (snow & one, ~snow & one, snow & ~one, ~snow & ~one)]
     return np.stack(cells, axis=1).astype(np.int64)
-
-
-_OF_ONE = _outcomes(1)

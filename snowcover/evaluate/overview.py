@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -35,8 +36,7 @@ class OverviewSums:
     def _add(self, target: Floats, chunk: Chunk, values: Floats) -> None:
         side = self._square_px
         top, left = chunk.row // side, chunk.col // side
-        rows, columns = (np.arange(0, length, side) for length in values.shape)
-        sums = values if side == 1 else np.add.reduceat(np.add.reduceat(values, rows, axis=0), columns, axis=1)
+        sums = values if side == 1 else _sums(values, side)
         target[top : top + len(sums), left : left + sums.shape[1]] += sums
 
     def overview(self, pixel_m: float) -> Overview:
@@ -49,3 +49,11 @@ class OverviewSums:
         cut = {name: share[part] for name, share in shares.items()}
         reference = cut.pop(REFERENCE)
         return Overview(reference, cut, pixel_m * self._square_px, self._counted[part] > 0)
+
+
+def _sums(values: Floats, side: int) -> Floats:
+    """Of squares; those cut by the lower and right edge are what is there."""
+    height, width = values.shape
+    whole = np.pad(values, ((0, -height % side), (0, -width % side)))
+    size = whole.shape[1] // side, whole.shape[0] // side
+    return cv2.resize(whole, size, interpolation=cv2.INTER_AREA) * np.float32(side * side)
