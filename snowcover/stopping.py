@@ -3,16 +3,13 @@
 import contextlib
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
-import torch
-
 from snowcover.errors import LostProcess, Stopped
-from snowcover.machine import rank
-from snowcover.versions import DistError
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 LAST_STEP_S = 10  # for the first process to end the step in hand, which takes all of them
@@ -38,7 +35,7 @@ def stopping_on_signals() -> Iterator[None]:
     def stop(number: int, _: FrameType | None) -> None:
         _ignore_more()
         _Stops.asked = _meaning(number)
-        if rank() > 0:
+        if not _is_first():
             leave = threading.Timer(LAST_STEP_S, os._exit, [128 + number])
             leave.daemon = True
             leave.start()
@@ -70,14 +67,27 @@ def _ignore_more() -> None:
 def _meaning(number: int) -> Stopped | LostProcess:
     # torchrun passes a stop on as the signal that it got, and sends SIGTERM to the others when one has failed: so who
     # stops a run under torchrun, as container/train does, sends it SIGINT.
-    if number == signal.SIGTERM and torch.distributed.is_torchelastic_launched():
+    if number == signal.SIGTERM and "TORCHELASTIC_RUN_ID" in os.environ:  # as torch itself tells
         return LostProcess()
     return Stopped(f"Stopped by {signal.Signals(number).name}.", number)
+
+
+def _is_first() -> bool:
+    """Whether no process of this run comes before this one. Torch is not loaded to ask: commands stop without it."""
+    if "torch" not in sys.modules:
+        return True
+    from snowcover.machine import rank
+
+    return rank() == 0
 
 
 @contextlib.contextmanager
 def among(processes: int) -> Iterator[None]:
     """Within the block, what breaks because another of the processes has ended is told as that; then they part."""
+    import torch
+
+    from snowcover.versions import DistError
+
     try:
         yield
         if processes > 1:  # else a thread of theirs that still holds a tensor while Python ends aborts the process
@@ -100,5 +110,5 @@ def uninterrupted() -> Iterator[None]:
         yield
     finally:
         _Stops.held = False
-    if _Stops.asked is not None and rank() == 0:
+    if _Stops.asked is not None and _is_first():
         raise _Stops.asked

@@ -10,7 +10,6 @@ from snowcover.data import gdal_warnings
 from snowcover.evaluate import publish, record, table
 from snowcover.evaluate.chunks import chunks
 from snowcover.evaluate.config import Config
-from snowcover.evaluate.evaluate_runs import evaluate_runs
 from snowcover.evaluate.facts import facts, notes
 from snowcover.evaluate.findings import Findings
 from snowcover.evaluate.fractional import histogram
@@ -40,7 +39,7 @@ def make_report(config: Config) -> None:
         publish.refuse_existing(out, config.overwrite)
         workplace.check_out(out)
         workplace.check_scratch()
-        evaluation, training_runs = evaluate_maps(config) if config.maps is not None else evaluate_runs(config)
+        evaluation, training_runs = _evaluate(config)
         files = publish.report_files(evaluation)
         publish.publish(files, out)
     for note in evaluation.notes:
@@ -48,6 +47,14 @@ def make_report(config: Config) -> None:
     log.info("%s", table.summary(evaluation))
     log.info("%s", f"{out}/{publish.PAGE}")
     record.record(config, evaluation, files, training_runs)
+
+
+def _evaluate(config: Config) -> tuple[Evaluation, Mapping[str, str]]:
+    if config.maps is not None:
+        return evaluate_maps(config)
+    from snowcover.evaluate.evaluate_runs import evaluate_runs  # torch takes half a gigabyte, and maps need none of it
+
+    return evaluate_runs(config)
 
 
 def evaluate_maps(config: Config) -> tuple[Evaluation, Mapping[str, str]]:
