@@ -30,6 +30,12 @@ class Selection:
     def row(self, quantity: str, product: str, **where: Any) -> Row | None:
         return next((row for row in self.rows(quantity, **where) if row.product == product), None)
 
+    def recall_by_depth(self) -> list[Row]:
+        """Of the bins of snow depth that hold snow: those that reach above the threshold."""
+        least_m = self.depth_threshold_m or 0.0
+        rows = self.rows("recall", stratum="snow_depth")
+        return [row for row in rows if row.bin_high is None or row.bin_high > least_m]
+
     def quantities(self, of: Iterable[str], **where: Any) -> list[str]:
         """Those that have a value for some product."""
         known = {row.quantity for row in self.rows(**where) if row.value is not None}

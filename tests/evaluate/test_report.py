@@ -116,6 +116,11 @@ def test_names_are_listed_as_one_would_say_them() -> None:
     assert [listed(names) for names in (["a"], ["a", "b"], ["a", "b", "c"])] == ["a", "a and b", "a, b and c"]
 
 
+def test_recall_is_told_of_depths_that_are_snow_alone() -> None:
+    shown = [row.bin for row in select(example()).recall_by_depth() if row.product == "network"]
+    assert shown == ["0.1-0.2 m", "0.2-0.5 m", "0.5-1 m", "1 m or more"]
+
+
 def test_main_scores_are_those_of_unseen_ground_at_the_first_threshold() -> None:
     selection = select(example())
     assert (selection.ground, selection.depth_threshold_m) == ("unseen", 0.1)

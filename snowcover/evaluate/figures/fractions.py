@@ -43,9 +43,11 @@ def _figure(selection: Selection, product: str, cell_m: float, histogram: Fracti
     axes.plot([0, 1], [0, 1], color=INK, lw=0.9, ls="--", zorder=3)
     drawn = axes.hexbin(
         x, y, C=cells, reduce_C_function=np.sum, gridsize=HEXAGONS, extent=(0, 1, 0, 1), cmap=COLOURS,
-        norm=LogNorm(vmin=1, vmax=max(10.0, float(histogram.cells.max()))), linewidths=0.1,
+        linewidths=0.1,
     )  # fmt: skip
-    drawn.set_array(np.maximum(np.asarray(drawn.get_array()), 1))
+    in_hexagons = np.maximum(np.asarray(drawn.get_array()), 1)
+    drawn.set_array(in_hexagons)
+    drawn.set_norm(LogNorm(1, max(10.0, float(in_hexagons.max()))))
     bar = figure.colorbar(drawn, ax=axes, location="bottom", shrink=0.9, aspect=32, pad=0.02)
     bar.ax.minorticks_off()  # whose labels take longer to lay out than all else
     bar.ax.tick_params(labelsize=9)

@@ -69,10 +69,10 @@ def _bars(selection: Selection, style: Style, rows: Sequence[Row], name: str) ->
 
 def draw_depth_recall(selection: Selection, style: Style) -> Iterator[Picture]:
     """How much of the snow of each depth was found."""
-    rows = [row for row in selection.rows("recall", stratum=DEPTH) if row.value is not None]
+    of_snow = selection.recall_by_depth()
+    rows, bins = [row for row in of_snow if row.value is not None], selecting.bins(of_snow)
     if not rows:
         return
-    bins = selecting.bins(list(selection.rows("recall", stratum=DEPTH)))
     figure, axes = one_panel(3.3)
     count = len(selection.evaluation.products)
     for number, product in enumerate(selection.evaluation.products):

@@ -1,6 +1,6 @@
 """One self-contained page: summary, notes and facts first, then a section for each question."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
@@ -9,7 +9,7 @@ from snowcover.evaluate import words
 from snowcover.evaluate.figures import Picture
 from snowcover.evaluate.report import tables, telling
 from snowcover.evaluate.report.html import Html, image_data, join, tag
-from snowcover.evaluate.results import Evaluation
+from snowcover.evaluate.results import Evaluation, Row
 from snowcover.evaluate.selection import Selection, select
 
 NOTHING_FROM_ELSEWHERE = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -46,7 +46,7 @@ SECTIONS = (
     Section("strata", "By kind of ground", "Where the maps are good, and where they are not.", lambda s: _strata(s)),
     Section(
         "depth", "Shallow snow", "How much of the snow is found depends on how deep it lies.",
-        lambda selection: _by_bin(selection, "recall", "snow_depth"),
+        lambda selection: _by_bin(selection, selection.recall_by_depth()),
     ),
     Section(
         "fractions", "Fractional snow cover", "The share of snow in larger cells, as in products of coarser sensors; "
@@ -59,7 +59,7 @@ SECTIONS = (
     ),
     Section(
         "snow_line", "Snow line", "The elevation at which half of the ground is snow.",
-        lambda selection: _by_bin(selection, "snow_line_m", "aspect"),
+        lambda selection: _by_bin(selection, selection.rows("snow_line_m", stratum="aspect")),
     ),
     Section(
         "area", "Area of snow", "On the ground that was compared; and of whole maps, which may reach beyond it.",
@@ -153,17 +153,15 @@ def _scores(selection: Selection) -> Html:
 
 def _strata(selection: Selection) -> Html:
     found = selecting.strata(selection.evaluation)
-    named = {name: _by_bin(selection, "iou", name) for name in found if name != "snow_depth"}
+    named = {name: _by_bin(selection, selection.rows("iou", stratum=name)) for name in found if name != "snow_depth"}
     return join(_folded(f"IoU by {words.stratum(name).lower()}, as a table", own) for name, own in named.items())
 
 
-def _by_bin(selection: Selection, quantity: str, stratum: str) -> Html:
-    rows = [row for row in selection.rows(quantity, stratum=stratum) if row.value is not None]
-    if not rows:
-        return Html()
-    named = {row.product for row in rows}
+def _by_bin(selection: Selection, rows: Iterable[Row]) -> Html:
+    listed = list(rows)
+    named = {row.product for row in listed if row.value is not None}
     products = [name for name in (words.REFERENCE, *selection.evaluation.products) if name in named]
-    return tables.by_bin(selection, quantity, stratum, products)
+    return tables.by_bin(listed, products) if products else Html()
 
 
 def _folded(heading: str, content: Html) -> Html:

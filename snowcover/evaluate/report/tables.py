@@ -71,9 +71,9 @@ def differences(selection: Selection, quantities: Sequence[str]) -> Html:
     return table(head, lines, "Differences on the same pixels, with 95 % intervals")
 
 
-def by_bin(selection: Selection, quantity: str, stratum: str, products: Sequence[str]) -> Html:
-    """A line a bin, a column a product, and the pixels that lie in it."""
-    rows = list(selection.rows(quantity, stratum=stratum))
+def by_bin(rows: Sequence[Row], products: Sequence[str]) -> Html:
+    """A line a bin, a column a product, and the pixels in it; rows: of one quantity and stratum, at least one."""
+    quantity, stratum = rows[0].quantity, str(rows[0].stratum)
     found = {(row.bin, row.product): row for row in rows}
     lines = []
     for name in selecting.bins(rows):
