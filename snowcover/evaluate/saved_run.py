@@ -13,6 +13,7 @@ from snowcover.data.reading import PairReader
 from snowcover.data.split import sides
 from snowcover.errors import UserError
 from snowcover.evaluate.config import Config
+from snowcover.model_addresses import Found
 from snowcover.trained_model import ModelOverrides, TrainedModel, model_of
 
 Side = Literal["val", "test"]
@@ -54,8 +55,9 @@ def load_runs(config: Config) -> tuple[SavedRun, ...]:
     addresses = [_address(given) for given in ([config.run] if config.run is not None else config.compare or [])]
     if twice := [one for one in addresses if addresses.count(one) > 1]:
         raise NotARun(f"compare names {twice[0]} twice: name each run once.")
-    names = _names(addresses)
-    runs = tuple(_load(name, one, config) for name, one in zip(names, addresses, strict=True))
+    found = [_found(address, config) for address in addresses]
+    names = short_names(addresses, [one.checkpoint["snowcover"]["config"] for one in found])
+    runs = tuple(_load(*of_run, config) for of_run in zip(names, addresses, found, strict=True))
     _refuse_other_sizes(runs)
     return runs
 
@@ -84,15 +86,18 @@ def _address(given: str) -> str:
     return latest()
 
 
-def _load(name: str, address: str, config: Config) -> SavedRun:
+def _found(address: str, config: Config) -> Found:
     found = model_addresses.find(address, config.tracking.uri)
-    about = found.checkpoint.get("snowcover")
-    if about is None:
+    if found.checkpoint.get("snowcover") is None:
         raise NotARun(
             f"{found.uri} is a checkpoint of another project, which does not say from which tiles it learned: map a "
             "scene with it (python -m snowcover.predict), and evaluate the map."
         )
-    its_config, pairs = about["config"], found.tiles().pairs
+    return found
+
+
+def _load(name: str, address: str, found: Found, config: Config) -> SavedRun:
+    its_config, pairs = found.checkpoint["snowcover"]["config"], found.tiles().pairs
     split = checked(Split, its_config["data"]["split"])
     its_sides = sides(pairs, split, int(its_config["seed"]))
     wanted = {_key(pair): pair for pair, side in zip(pairs, its_sides, strict=True) if side == config.split}
@@ -111,17 +116,31 @@ def _key(pair: Pair) -> Key:
     return pair.name, pair.collect
 
 
-def _names(addresses: Iterable[str]) -> list[str]:
-    """Short names, told apart by a number where they would be the same."""
+def short_names(addresses: Sequence[str], configs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What a reader knows the runs by: the names that they were given, their networks, or where they lie, whichever
+    first tells all of them apart."""
+    given = [config.get("run_name") or "" for config in configs]
+    networks = [_network(config["model"]) for config in configs]
+    for names in (given, networks):
+        if all(names) and len(set(names)) == len(names):
+            return names
+    return _numbered([_place(address) for address in addresses])
+
+
+def _network(model: Mapping[str, Any]) -> str:
+    network, encoder = str(model["_target_"]).rpartition(".")[2], model.get("encoder_name")
+    return f"{network} {encoder}" if encoder else network
+
+
+def _numbered(names: Iterable[str]) -> list[str]:
     found: list[str] = []
-    for address in addresses:
-        name = _name(address)
+    for name in names:
         taken = sum(one == name or one.startswith(f"{name} (") for one in found)
         found.append(f"{name} ({taken + 1})" if taken else name)
     return found
 
 
-def _name(address: str) -> str:
+def _place(address: str) -> str:
     if model_addresses.RUN_ID.fullmatch(address) and not Path(address).exists():
         return f"run {address.removeprefix('runs:/')[:ID_LETTERS]}"
     parts = [part for part in address.removeprefix("models:/").split("/") if part not in ("", ".", "checkpoints")]

@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from snowcover.data.split import sides
 from snowcover.data.tiles import Tile
 from snowcover.evaluate.config import Config
 from snowcover.evaluate.evaluate_runs import evaluate_runs
-from snowcover.evaluate.saved_run import NoSharedTiles, NotARun, _names, load_runs, shared_keys
+from snowcover.evaluate.saved_run import NoSharedTiles, NotARun, load_runs, shared_keys, short_names
 from snowcover.evaluate.saved_tiles import SavedTiles, TileBlocks, certain
 from snowcover.model_addresses import NoManifest
 from tests.evaluate.test_config import config as evaluation
@@ -69,7 +70,7 @@ def test_each_product_is_its_runs_network_on_the_test_tiles(home: Path, site: Pa
 
 
 def test_chunks_say_scene_place_and_block_of_each_tile(home: Path) -> None:
-    tiles = tiles_of(asked(home, f"run={home}/first", "block_m=500"))
+    tiles = tiles_of(asked(home, f"compare=[{home}/first,{home}/second]", "block_m=500"))
     assert [stratum.name for stratum in tiles.strata] == ["snow_edge", "scene"]
     chunks = list(tiles.chunks())
     assert len(chunks) == len(tiles.keys)
@@ -83,15 +84,24 @@ def test_chunks_say_scene_place_and_block_of_each_tile(home: Path) -> None:
     assert {*np.unique(list(blocks.values()))} <= set(range(tiles.blocks.count))
 
 
-def test_val_and_test_tiles_are_apart_and_a_run_in_mlflow_is_named_by_its_id(home: Path) -> None:
+def test_val_and_test_tiles_are_apart(home: Path) -> None:
     test, val = (tiles_of(asked(home, f"run={home}/first", f"split={split}")) for split in ("test", "val"))
-    assert test.names == ("first",)
+    assert test.names == ("Brightness",)
     assert not {pair.tile for pair in test.pairs} & {pair.tile for pair in val.pairs}
     assert not {pair.tile for pair in test.pairs} & test.runs[0].seen
     assert {pair.tile for pair in val.pairs} <= val.runs[0].seen
-    assert _names(["f" * 32, "a/run", "b/run/", "models:/snow/3", "s3://b/x/checkpoints/best.ckpt"]) == [
-        "run ffffffff", "run", "run (2)", "snow 3", "x",
-    ]  # fmt: skip
+
+
+def test_runs_are_named_by_what_tells_them_apart() -> None:
+    def config(target: str, run_name: str | None = None, **model: str) -> dict[str, Any]:
+        return {"model": {"_target_": f"smp.{target}", **model}, "run_name": run_name}
+
+    alike = [config("Unet", encoder_name="resnet18")] * 5
+    addresses = ["f" * 32, "a/run", "b/run/", "models:/snow/3", "s3://b/x/checkpoints/best.ckpt"]
+    assert short_names(addresses, alike) == ["run ffffffff", "run", "run (2)", "snow 3", "x"]
+    assert short_names(["a", "b"], [*alike[:1], config("Unet", encoder_name="b0")]) == ["Unet resnet18", "Unet b0"]
+    assert short_names(["a"], [config("TernausV2", "paper")]) == ["paper"]
+    assert short_names(["a", "b"], [config("Unet", "same"), config("Fpn", "same")]) == ["Unet", "Fpn"]
 
 
 def test_runs_are_scored_and_told_apart_with_what_a_reader_must_know(home: Path) -> None:
@@ -112,7 +122,7 @@ def test_runs_are_scored_and_told_apart_with_what_a_reader_must_know(home: Path)
 
 def test_tiles_that_had_a_part_in_training_are_scored_with_a_word_of_it(home: Path) -> None:
     found, _ = evaluate_runs(asked(home, f"run={home}/first", "split=val", "draws=100"))
-    assert found.value("first", "iou", ground="all") is not None
+    assert found.value("Brightness", "iou", ground="all") is not None
     assert "These are val tiles, whose scores chose the epoch of each run" in found.notes[0]
     assert "No interval is given" in found.notes[1]
 
