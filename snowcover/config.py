@@ -167,6 +167,9 @@ class TrainerConfig(Section):
     """stop after that many epochs without a better val_iou; null: never"""
     gradient_clip_norm: Annotated[float, Field(gt=0)] | None = None
     """largest norm of the gradient; null: as it is"""
+    forest: bool
+    """fit a random forest that sees single pixels beside the network: what each run is scored beside, and what predict
+    maps with by with=forest"""
 
 
 class HwConfig(Section):

@@ -8,21 +8,21 @@ import json
 import logging
 import math
 from collections.abc import Iterator
-from pathlib import Path
 from threading import Event
 from typing import Any
 
 import lightning
 import numpy as np
 
-from snowcover import checkpoints, machine, records, report, storage
-from snowcover.baseline import baseline
+from snowcover import checkpoints, machine, outcome, records, report, storage
+from snowcover.baselines import kept
+from snowcover.baselines.fitting import NAMES, baseline_scores
 from snowcover.config import Config
 from snowcover.data.gather import Tiles
 from snowcover.epochs import Telling, rows_to_tell
 from snowcover.errors import UserError, first_line
 from snowcover.finite import NotFinite
-from snowcover.metrics import best_epoch, epoch_number, scores
+from snowcover.metrics import Counts, best_epoch, epoch_number, scores
 from snowcover.runs import Beginning
 from snowcover.stopping import uninterrupted
 from snowcover.task import SnowTask, TestTotals
@@ -67,23 +67,33 @@ def keep_outcome(config: Config, start: Beginning, tiles: Tiles, task: SnowTask,
     """Pictures, and then result.json, whose being there says that all else of the test is: no second one is needed."""
     history = task.about["history"]
     report.draw_outcome(start.folder, history, totals, tiles, task.mapper.cpu().eval(), config.data.bands)
-    plain = baseline(tiles.survey.sides["train"].brightness, tiles.survey.sides["test"].brightness)
     loss = {"loss": totals.loss} if math.isfinite(totals.loss) else {}
-    brightness = {f"brightness_{name}": value for name, value in scores(plain.counts).items()}
+    threshold = task.about[kept.THRESHOLD]
     result = {
         "objective": objective(task), "best_epoch": epoch_number(best_epoch(history) or 0),
-        "test": loss | scores(totals.counts) | brightness, "run_id": task.about["run_id"],
+        "val": _val_scores(task, tiles),
+        "test": loss | scores(totals.counts) | baseline_scores(threshold, tiles.survey, "test", totals.forest),
+        "brightness_threshold": threshold, "run_id": task.about["run_id"],
         "checkpoint": str(start.best), "max_epochs": config.trainer.max_epochs,
     }  # fmt: skip
     storage.write(str(start.folder / RESULT), json.dumps(result, indent=2).encode())
     return result
 
 
+def _val_scores(task: SnowTask, tiles: Tiles) -> dict[str, float]:
+    """Of the best epoch and of the baselines."""
+    history, forest = task.about["history"], task.about.get("forest_val")
+    best = history[best_epoch(history) or 0]
+    own = {name.removeprefix("val_"): value for name, value in best.items() if name.startswith("val_")}
+    return own | baseline_scores(task.about[kept.THRESHOLD], tiles.survey, "val", forest and Counts(*forest))
+
+
 def kept_outcome(start: Beginning) -> dict[str, Any] | None:
     """result.json of this run, if the test was made; one that cannot be read is made again."""
     try:
         result: dict[str, Any] = json.loads((start.folder / RESULT).read_text(encoding="utf-8"))
-        return result if start.resumed_from and result["run_id"] == start.run_id else None
+        whole = bool(result["val"]) and result["run_id"] == start.run_id
+        return result if start.resumed_from and whole else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -95,10 +105,14 @@ def record_outcome(start: Beginning, result: dict[str, Any], tiles: Tiles, task:
     """
     recorder.expect_store()
     test_row = {f"test_{name}": value for name, value in result["test"].items()}
-    Telling(recorder, resumed=True)([*rows_to_tell(task.about), (best_epoch(task.about["history"]) or 0, test_row)])
+    of_baselines = {f"val_{name}": value for name, value in result["val"].items() if name.startswith(NAMES)}
+    last_row = (best_epoch(task.about["history"]) or 0, test_row | of_baselines)
+    Telling(recorder, resumed=True)([*rows_to_tell(task.about), last_row])
     for picture in sorted(start.folder.glob("*.png")):
         recorder.artifact(picture, "pictures")
-    recorder.artifact(start.folder / RESULT)
+    recorder.describe(lambda before: outcome.description(result, before))
+    for name in (RESULT, kept.FILE):
+        recorder.artifact(start.folder / name)
     if not recorder.model(task.mapper.cpu().eval(), _example(tiles), list(test_row)):
         recorder.artifact(start.best, "checkpoints")
 
@@ -145,7 +159,9 @@ def finish(config: Config, start: Beginning, result: dict[str, Any]) -> None:
         start.last.unlink(missing_ok=True)
     records.mark_recorded(start.folder)
     uri = config.tracking.uri
-    log.info(report.outcome(result["test"], result["best_epoch"], uri, start.folder, Path(result["checkpoint"])))
+    log.info(report.outcome(result, uri, start.folder))
+    if (said := outcome.verdict(result)) is not None:
+        log.warning(said)
 
 
 def finished(start: Beginning) -> float | None:

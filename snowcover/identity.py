@@ -57,6 +57,7 @@ TABLE: Mapping[str, Decides] = {
     "trainer.accumulate_batches": RUN,
     "trainer.patience_epochs": JOB,
     "trainer.gradient_clip_norm": RUN,
+    "trainer.forest": NOTHING,  # it stands beside the network, which learns the same
     # Numbers are rounded by precision, processor and library, and each device takes trainer.batch_size tiles a step.
     "hw.backend": JOB,
     "hw.accelerator": JOB,

@@ -19,13 +19,13 @@ from snowcover.data.survey import SideFacts
 from snowcover.machine import Device
 from snowcover.metrics import epoch_number
 from snowcover.models.mapper import SnowMapper
+from snowcover.outcome import score_lines
 from snowcover.secrets import masked
 from snowcover.task import TestTotals
 from snowcover.versions import raw_tensor
 
 PACKAGES = ("snowcover", "torch", "lightning", "segmentation-models-pytorch", "mlflow", "rasterio", "numpy")
 PICTURED_TILES = 4
-SCORES = ("iou", "f1", "precision", "recall", "balanced_accuracy", "kappa")
 NOT_IN_A_NAME = ("model=", "model.encoder_name=", "data", "checkpoint", "tracking", "run_name", "experiment", "hw")
 
 
@@ -81,22 +81,11 @@ def plan(config: Config, found: Tiles, mapper: SnowMapper, device: Device, name:
     return table(rows)
 
 
-def outcome(scores: Mapping[str, float], best_epoch: int, uri: str, folder: Path, checkpoint: Path) -> str:
+def outcome(result: Mapping[str, Any], uri: str, folder: Path) -> str:
     """What came of it, as a table."""
-    return table(
-        [
-            ("best epoch", str(best_epoch)),
-            *((f"test {name}", _beside_brightness(name, scores)) for name in SCORES if name in scores),
-            ("checkpoint", str(checkpoint)),
-            ("files", str(folder)),
-            ("look", where_to_look(uri)),
-        ]
-    )
-
-
-def _beside_brightness(name: str, scores: Mapping[str, float]) -> str:
-    plain = scores.get(f"brightness_{name}")
-    return f"{scores[name]:.3f}" + ("" if plain is None else f"  (a plain brightness threshold: {plain:.3f})")
+    scores = score_lines(result)
+    places = [("best epoch", str(result["best_epoch"])), ("checkpoint", result["checkpoint"]), ("files", str(folder))]
+    return "\n".join(["  " + line for line in scores] + [table([*places, ("look", where_to_look(uri))])])
 
 
 def table(rows: Sequence[tuple[str, str]]) -> str:

@@ -63,6 +63,8 @@ class TestTotals(NamedTuple):
     """[2, bins] pixels by predicted probability: no snow, snow"""
     not_finite: int = 0
     """observed pixels of which the network's answer was no number"""
+    forest: Counts | None = None
+    """what the pixel forest makes of the same tiles"""
 
 
 class SnowTask(lightning.LightningModule):
@@ -77,7 +79,9 @@ class SnowTask(lightning.LightningModule):
         augment: nn.Module | None,
         seed: int,
         steps_per_epoch: int,
+        forest: SnowMapper | None = None,
     ) -> None:
+        """`forest` is counted on the tiles that the network is tried on: once on val, and on test."""
         super().__init__()
         self.mapper = mapper
         self.loss = loss
@@ -90,6 +94,9 @@ class SnowTask(lightning.LightningModule):
         self._steps_per_epoch = steps_per_epoch
         self._steps: list[tuple[Tensor, float]] = []  # loss and learning rate of each step of this epoch
         self._checked = 0  # how many of them are known to be finite
+        # In a tuple Lightning does not see it, so its arrays are no weights of the task.
+        self._forest = () if forest is None else (forest,)
+        self._counted: tuple[SnowMapper, ...] = ()  # it, while it is counted
 
     def configure_optimizers(self) -> Any:
         optimizer = self._make_optimizer(self.parameters())
@@ -143,9 +150,11 @@ class SnowTask(lightning.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         self._val_tally = Tally(self.device)
+        self._begin_forest(wanted="forest_val" not in self.about)
 
     def on_test_epoch_start(self) -> None:
         self._val_tally = Tally(self.device)
+        self._begin_forest(wanted=True)
         self._histogram = torch.zeros(2, PROBABILITY_BINS, dtype=torch.int64, device=self.device)
         self._not_finite = torch.zeros(1, dtype=torch.int64, device=self.device)
 
@@ -161,10 +170,12 @@ class SnowTask(lightning.LightningModule):
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         logits = self.mapper.logits(batch.image)
         self._val_tally.add(logits, batch.mask, self.loss(logits, batch.mask))
+        self._count_forest(batch)
 
     def test_step(self, batch: Batch, batch_index: int) -> None:
         logits = self.mapper.logits(batch.image)
         self._val_tally.add(logits, batch.mask, self.loss(logits, batch.mask))
+        self._count_forest(batch)
         self._not_finite += (logits.isnan().squeeze(1) & (batch.mask != 255)).sum()
         probability = logits.squeeze(1).float().sigmoid().nan_to_num(0.0)
         bins = (probability * PROBABILITY_BINS).long().clamp(max=PROBABILITY_BINS - 1)
@@ -174,6 +185,16 @@ class SnowTask(lightning.LightningModule):
     def on_validation_epoch_end(self) -> None:
         if (iou := self.val_scores().get("iou")) is not None:
             self.log("val_iou", iou, prog_bar=True, logger=False)
+        if self._counted:
+            self.about["forest_val"] = self._sum(self._forest_counts).tolist()
+
+    def _begin_forest(self, wanted: bool) -> None:
+        self._counted = tuple(mapper.to(self.device) for mapper in self._forest) if wanted else ()
+        self._forest_counts = torch.zeros(4, dtype=torch.int64, device=self.device)  # tp, fp, fn, tn
+
+    def _count_forest(self, batch: Batch) -> None:
+        for mapper in self._counted:
+            self._forest_counts += confusion(mapper.logits(batch.image).squeeze(1) > 0, batch.mask)
 
     def train_scores(self) -> dict[str, float]:
         return self._tally.scores(self._sum)
@@ -185,7 +206,8 @@ class SnowTask(lightning.LightningModule):
     def test_totals(self) -> TestTotals:
         loss = self.val_scores().get("loss", math.nan)
         not_finite = int(self._sum(self._not_finite))
-        return TestTotals(self._val_tally.counts(self._sum), loss, self._sum(self._histogram), not_finite)
+        forest = Counts(*self._sum(self._forest_counts).tolist()) if self._counted else None
+        return TestTotals(self._val_tally.counts(self._sum), loss, self._sum(self._histogram), not_finite, forest)
 
     @property
     def learning_rate(self) -> float:

@@ -16,6 +16,8 @@ from lightning.pytorch.callbacks import TQDMProgressBar
 from torch import nn
 
 from snowcover import __version__, checkout, checkpoints, disk, ending, machine, network, report, runs, storage
+from snowcover.baselines import kept
+from snowcover.baselines.fitting import fit_baselines, forest_mapper
 from snowcover.components import maker
 from snowcover.config import Config, TrainerConfig
 from snowcover.data.gather import Tiles, gather
@@ -136,6 +138,7 @@ def _task(
 ) -> SnowTask:  # fmt: skip
     mean, std = _normalisation(config, start, tiles, weights_about)
     steps_per_epoch = _steps_per_epoch(len(tiles.of("train")), device.processes, config.trainer)
+    baselines = fit_baselines(config, tiles.survey, start.about or {})
     task = SnowTask(
         SnowMapper(net, config.data.scale, config.data.offset, mean, std),
         loss,
@@ -144,7 +147,9 @@ def _task(
         augmentation(config.data.augment),
         config.seed,
         steps_per_epoch=steps_per_epoch,
+        forest=forest_mapper(config, baselines, start.resumed_from or "This run"),
     )
+    task.about.update(baselines)
     task.about.update(zoom=tiles.manifest.zoom, tile_size=tiles.survey.shape[1], commit=_commit())
     digest = tiles.manifest.digest
     if start.about is not None:
@@ -224,7 +229,7 @@ def _announce(
     if start.resumed_from:
         log.info("Going on from %s after %d epochs.", start.resumed_from, len(task.about["history"]))
         recorder.tags({"resumed_from": start.resumed_from})
-    inputs = _write_inputs(config, start, tiles)  # also for a run that goes on: its folder may be a new one
+    inputs = _write_inputs(config, start, tiles, task.about)  # also for a run that goes on: its folder may be a new one
     if recorder.run_id == start.run_id:
         return  # MLflow has them
     params = {key: value for key, value in flat(runs.public(config)) if not key.startswith("tracking.tags")}
@@ -235,19 +240,20 @@ def _announce(
         recorder.artifact(path, "pictures" if path.suffix == ".png" else None)
 
 
-def _write_inputs(config: Config, start: Beginning, tiles: Tiles) -> list[Path]:
+def _write_inputs(config: Config, start: Beginning, tiles: Tiles, about: Mapping[str, Any]) -> list[Path]:
     """Files that say what the run was made from; the folder of a run that goes on may have them already."""
     texts = {
         "config.yaml": yaml.safe_dump(runs.public(config), sort_keys=False),
         "manifest.csv": tiles.manifest.to_csv(),
         "split.csv": tiles.split_csv(),
     }
-    paths = [start.folder / name for name in (*texts, "split.png")]
+    contents = {name: text.encode() for name, text in texts.items()} | {kept.FILE: kept.as_npz(about)}
+    paths = [start.folder / name for name in (*contents, "split.png")]
     for path in paths:
-        if start.resumed_from and path.is_file():
+        if start.resumed_from and path.is_file() and path.name != kept.FILE:  # which may have got a forest
             continue
-        if path.name in texts:
-            storage.write(str(path), texts[path.name].encode())
+        if path.name in contents:
+            storage.write(str(path), contents[path.name])
         else:
             report.draw_split(start.folder, tiles)
     return paths

@@ -4,6 +4,8 @@ import csv
 import io
 from dataclasses import dataclass
 
+from snowcover.baselines.forest import MOST_PIXELS
+from snowcover.baselines.sample import PixelSample
 from snowcover.components import make
 from snowcover.config import Config
 from snowcover.data.loader import READS_IN_FLIGHT
@@ -54,7 +56,8 @@ def gather(config: Config) -> Tiles:
     read = PairReader.of(data)
     threads = config.hw.data_workers * READS_IN_FLIGHT
     scaling = Scaling(data.scale, data.offset)
-    held = survey(found.pairs, its_sides, read, scaling, threads)
+    sample = PixelSample(MOST_PIXELS, config.seed) if config.trainer.forest else None
+    held = survey(found.pairs, its_sides, read, scaling, threads, sample)
     _, height, width = held.shape
     if height != width and data.augment.flips_and_rotations:
         raise WrongSize(

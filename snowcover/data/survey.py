@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from snowcover.baseline import BINS, brightness_bins
+from snowcover.baselines.brightness import BINS, brightness_bins
+from snowcover.baselines.sample import Drawn, Pixels, PixelSample
 from snowcover.data.classes import CollectFacts, refuse_one_class, refuse_other_coding
 from snowcover.data.manifest import Pair
 from snowcover.data.mask import BARE, SNOW, UNOBSERVED
@@ -54,6 +55,8 @@ class Survey:
     mean: list[float]
     """[C] reflectance over the observed pixels of the training images"""
     std: list[float]
+    pixels: Pixels | None = None
+    """drawn of the training tiles, where they were asked for"""
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,7 @@ class _TileFacts:
     sums: Array
     """[C] of reflectance over those pixels"""
     square_sums: Array
+    drawn: Drawn | None = None
 
 
 @dataclass
@@ -100,8 +104,12 @@ def survey(
     read: Callable[[Pair], RawPair],
     scaling: Scaling,
     threads: int,
+    sample: PixelSample | None = None,
 ) -> Survey:
     """Read every pair once; `scaling` turns stored numbers into reflectance.
+
+    Args:
+        sample: takes pixels of the training tiles as they pass.
 
     Raises:
         WrongSize: tiles of several sizes or types.
@@ -116,7 +124,10 @@ def survey(
     first: _TileFacts | None = None
     pool = ThreadPoolExecutor(threads)
     try:
-        tiles = pool.map(lambda pair: _tile_facts(read(pair), scaling), pairs)
+        of_train = {pair for pair, side in zip(pairs, sides, strict=True) if side == "train"}
+        tiles = pool.map(
+            lambda pair: _tile_facts(pair, read(pair), scaling, sample if pair in of_train else None), pairs
+        )
         for pair, side, tile in zip(pairs, sides, tiles, strict=True):
             first = first or tile
             _same_kind(pair, tile, pairs[0], first)
@@ -127,16 +138,19 @@ def survey(
             facts[side].brightness += tile.brightness
             if side == "train":
                 moments.add(tile)
+            if sample is not None and tile.drawn is not None:
+                sample.add(tile.drawn)
     finally:
         pool.shutdown(cancel_futures=True)  # the first bad tile ends it; the rest need not be read
     mean, std = moments.mean_and_std()
     refuse_other_coding(collects)
     refuse_one_class(facts)
     assert first is not None
-    return Survey(first.shape, first.dtype, facts, mean, std)  # type: ignore[arg-type]
+    pixels = None if sample is None else sample.pixels()
+    return Survey(first.shape, first.dtype, facts, mean, std, pixels)  # type: ignore[arg-type]
 
 
-def _tile_facts(pair: RawPair, scaling: Scaling) -> _TileFacts:
+def _tile_facts(of: Pair, pair: RawPair, scaling: Scaling, sample: PixelSample | None) -> _TileFacts:
     channels = pair.image.shape[0]
     stored = pair.image.reshape(channels, -1)
     seen = stored.any(axis=0)
@@ -156,6 +170,7 @@ def _tile_facts(pair: RawPair, scaling: Scaling) -> _TileFacts:
         pixels=int(seen.sum()),
         sums=reflectance.sum(axis=1),
         square_sums=np.einsum("cp,cp->c", reflectance, reflectance),
+        drawn=None if sample is None else sample.draw(f"{of.name} {of.collect}", pair.image, pair.mask, *scaling),
     )
 
 

@@ -13,6 +13,7 @@ import yaml
 from filelock import FileLock
 from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus, Metric, Param, Run, RunInfo
 from mlflow.tracking import MlflowClient
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
 from snowcover.addresses import sqlite_path
 from snowcover.tracking.artifacts import keep_all, local_folder
@@ -88,6 +89,7 @@ def _bring(source: JobStore, client: MlflowClient, experiment: str, tags: Mappin
     name = known.setdefault(RUN_NAME, origin.run_name)
     run = client.create_run(experiment, origin.start_time, {**known, BRINGING: origin.run_id}, name)
     try:
+        client.log_batch(run.info.run_id, tags=run_tags(_description(source.run, run.info.run_id)), synchronous=True)
         _copy(source, client, run.info)
     except CannotBring:
         _remove(client, run)
@@ -95,6 +97,12 @@ def _bring(source: JobStore, client: MlflowClient, experiment: str, tags: Mappin
     client.set_tag(run.info.run_id, BROUGHT, origin.run_id)  # from here on it is whole
     client.delete_tag(run.info.run_id, BRINGING)
     return run.info.run_id
+
+
+def _description(of: Run, run_id: str) -> dict[str, str]:
+    """The run's description, if it has one, with the copy's id where it names its own: a way to map with it."""
+    note = of.data.tags.get(MLFLOW_RUN_NOTE)
+    return {} if note is None else {MLFLOW_RUN_NOTE: note.replace(of.info.run_id, run_id)}
 
 
 def _extend(source: JobStore, client: MlflowClient, run: Run, tags: Mapping[str, str]) -> None:
@@ -107,7 +115,8 @@ def _extend(source: JobStore, client: MlflowClient, run: Run, tags: Mapping[str,
         gone = [tag for tag in (ERROR,) if tag in run.data.tags and tag not in source.run.data.tags]
         for tag in gone:
             client.delete_tag(run_id, tag)
-        client.log_batch(run_id, tags=run_tags({**source.run.data.tags, **tags}), synchronous=True)
+        told = {**source.run.data.tags, **_description(source.run, run_id), **tags}
+        client.log_batch(run_id, tags=run_tags(told), synchronous=True)
         _copy_metrics(source, client, run_id)
         _copy_artifacts(source, client, run.info)
         _replace_models(source, client, run.info)

@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from mlflow.entities import DatasetInput, InputTag, Metric, Param, Run
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from mlflow.tracking import MlflowClient
 from mlflow.tracking.context.registry import resolve_tags
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
 from snowcover.addresses import absolute, real
 from snowcover.errors import Stopped, first_line
@@ -60,6 +61,11 @@ class Recorder:
 
     def tags(self, values: Mapping[str, Any]) -> None:
         self._batch(tags=run_tags(values))
+
+    def describe(self, text: Callable[[str], str]) -> None:
+        """Set the run's description, which is Markdown, to what `text` makes of the one that it has."""
+        before = self._ask(lambda: self._client.get_run(self.run_id)).data.tags.get(MLFLOW_RUN_NOTE, "")
+        self.tags({MLFLOW_RUN_NOTE: text(before)})
 
     def metrics(self, rows: Sequence[tuple[int, Mapping[str, float]]]) -> None:
         """Rows of (step, values)."""

@@ -15,6 +15,7 @@ from mlflow.entities import Experiment, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from mlflow.tracking._tracking_service.utils import _use_tracking_uri
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
 from snowcover.addresses import real, sqlite_path
 from snowcover.errors import UserError
@@ -26,6 +27,7 @@ from snowcover.tracking.database import check_database, check_tables
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
 VALUE_LENGTH = 500  # of a parameter or tag; MLflow's smallest limit among its stores
+NOTE_LENGTH = 5000  # of the one tag that is a text, a run's description
 BATCH = 900  # metrics a request; MLflow takes 1,000
 PARAMS = 100  # parameters, or tags, a request: MLflow's limit
 LOCK_SECONDS = 120
@@ -33,6 +35,8 @@ LOCK_SECONDS = 120
 LITTLE_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 FEW_RETRIES = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
 QUIET = {"MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
+# Else MLflow's pages take an experiment for one of language models, with prompts and judges.
+KIND = {"mlflow.experimentKind": "custom_model_development"}
 TAG = re.compile(r"[\w.\- :/]{1,250}")
 ARN = re.compile(r"arn:aws[a-z-]*:sagemaker:[a-z0-9-]+:\d{12}:mlflow-(tracking-server|app)/[A-Za-z0-9-]+")
 
@@ -124,7 +128,7 @@ def experiment(client: MlflowClient, uri: str, name: str) -> Experiment:
     found = client.get_experiment_by_name(name)
     if found is None:
         try:
-            return client.get_experiment(client.create_experiment(name, place_beside(uri, name)))
+            return client.get_experiment(client.create_experiment(name, place_beside(uri, name), KIND))
         except MlflowException:
             found = client.get_experiment_by_name(name)  # another process was faster
             if found is None:
@@ -171,7 +175,8 @@ def run_tags(values: Mapping[str, Any]) -> list[RunTag]:
 
 def shown_values(values: Mapping[str, Any]) -> dict[str, str]:
     """Values of tags or parameters as whoever sees the run may read them, and as long as MLflow takes them."""
-    return {key: str(value)[:VALUE_LENGTH] for key, value in masked_values(values).items()}
+    lengths = {MLFLOW_RUN_NOTE: NOTE_LENGTH}
+    return {key: str(value)[: lengths.get(key, VALUE_LENGTH)] for key, value in masked_values(values).items()}
 
 
 @contextlib.contextmanager

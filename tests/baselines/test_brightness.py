@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snowcover.baseline import BINS, BRIGHTEST, baseline, brightness_bins
+from snowcover.baselines.brightness import BINS, BRIGHTEST, best_threshold, brightness_bins, counts_above
 from snowcover.metrics import scores
 
 
@@ -13,10 +13,10 @@ def test_the_threshold_is_the_best_one_on_the_training_pixels(seed: int) -> None
     snow = rng.random(300) < np.clip(reflectance.mean(axis=0) - 0.5, 0.02, 0.98)
     bins = brightness_bins(reflectance)
     histogram = np.stack([np.bincount(bins[~snow], minlength=BINS), np.bincount(bins[snow], minlength=BINS)])
-    found = baseline(histogram, histogram)
+    found = best_threshold(histogram)
     brightness = bins * BRIGHTEST / BINS
-    ious = [(snow & (brightness >= t)).sum() / (snow | (brightness >= t)).sum() for t in [*brightness, found.threshold]]
-    assert scores(found.counts)["iou"] == max(ious) == ious[-1]
+    ious = [(snow & (brightness >= t)).sum() / (snow | (brightness >= t)).sum() for t in [*brightness, found]]
+    assert scores(counts_above(found, histogram))["iou"] == max(ious) == ious[-1]
 
 
 def test_brightness_beyond_the_last_bin_is_kept() -> None:
