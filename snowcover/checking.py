@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, fie
 from snowcover.command import nearest
 from snowcover.errors import UserError, first_line
 from snowcover.nested import flat
-from snowcover.overrides import is_number, item
+from snowcover.overrides import fields_by_key, is_number, item
 
 
 class ConfigError(UserError):
@@ -117,7 +117,7 @@ def _problem(schema: type[Section], problem: Any) -> str:
     path = [str(step) for step in problem["loc"]]
     key = ".".join(path)
     if problem["type"] == "extra_forbidden":
-        siblings = list(_section(schema, path[:-1]).model_fields)
+        siblings = list(fields_by_key(_section(schema, path[:-1])))
         return f"{key}: the config has no such key{nearest(path[-1], siblings)}"
     if problem["type"] == "missing":
         return f"{key} must be given{_meaning(schema, path)}"
@@ -128,14 +128,14 @@ def _problem(schema: type[Section], problem: Any) -> str:
 
 
 def _meaning(schema: type[Section], path: list[str]) -> str:
-    field = _section(schema, path[:-1]).model_fields.get(path[-1])
+    field = fields_by_key(_section(schema, path[:-1])).get(path[-1])
     return f" ({' '.join(field.description.split())})" if field and field.description else ""
 
 
 def _section(schema: type[Section], path: list[str]) -> type[Section]:
     """The section that a dotted path leads to; where it leads into a list or a plain dict, the last one."""
     for step in path:
-        field = schema.model_fields.get(step)
+        field = fields_by_key(schema).get(step)
         inner = _section_of(field.annotation) if field else None
         if inner is None:
             continue

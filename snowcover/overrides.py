@@ -229,10 +229,15 @@ def options(annotation: Any) -> list[Any]:
     return [annotation]
 
 
+def fields_by_key(section: Any) -> dict[str, Any]:
+    """A section's fields by what the user calls them: a word that is Python's own, such as `with`, is an alias."""
+    return {field.alias or name: field for name, field in section.model_fields.items()}
+
+
 def fields(annotation: Any) -> dict[str, Any] | None:
     """Types by name of a section of ours or one of Hydra's; None for what is neither."""
     if hasattr(annotation, "model_fields"):
-        return {name: field.annotation for name, field in annotation.model_fields.items()}
+        return {key: field.annotation for key, field in fields_by_key(annotation).items()}
     if dataclasses.is_dataclass(annotation) and isinstance(annotation, type):
         return typing.get_type_hints(annotation)
     return None

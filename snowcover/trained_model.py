@@ -3,17 +3,21 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Literal
 
 from torch import nn
 
 from snowcover import checkpoints, network, robosat_pink
+from snowcover.baselines.kept import kept_forest, kept_threshold
+from snowcover.baselines.networks import ForestNetwork, ThresholdNetwork, pixel_mapper
 from snowcover.errors import UserError
 from snowcover.identity import run_digest
 from snowcover.model_addresses import Found, find
 from snowcover.models.mapper import SnowMapper
 
+Kind = Literal["network", "forest", "brightness"]
 DEFAULT_THRESHOLD = 0.5
+NEUTRAL = {"threshold": DEFAULT_THRESHOLD}  # of a baseline, whatever the network's was found to be
 PLANETS_SCALE = 1e-4  # PlanetScope surface reflectance is stored times 10,000, robosat.pink's tiles too
 ORIGINAL_TILE_PX = 512
 
@@ -74,8 +78,12 @@ class TrainedModel:
     """None of a checkpoint that is not ours"""
 
 
-def load_trained_model(address: str, overrides: ModelOverrides, tracking_uri: str | None = None) -> TrainedModel:
-    """The network at an address: a run's folder, a .ckpt (path or s3://), an MLflow run id, or models:/...
+def load_trained_model(
+    address: str, overrides: ModelOverrides, tracking_uri: str | None = None, kind: Kind = "network"
+) -> TrainedModel:
+    """The network at an address, or a baseline of its run in its place.
+
+    An address is a run's folder, a .ckpt (path or s3://), an MLflow run id, or models:/...
 
     Nothing is downloaded but what the address names, and what is read is taken for data, never run.
 
@@ -84,28 +92,29 @@ def load_trained_model(address: str, overrides: ModelOverrides, tracking_uri: st
 
     Raises:
         NoModel: there is nothing at the address.
+        NoBaseline, BadBaseline: the run did not keep what is to map in the network's place.
         BadCheckpoint: what is there is no checkpoint, or does not fit the network that it names.
         UnknownModelFact: bands, mean, std, zoom or tile size are neither said by the checkpoint nor given.
         WrongModelFact: what is given does not fit together.
         CannotRecord, StorageError, ConfigError
     """
-    return model_of(find(address, tracking_uri), overrides)
+    return model_of(find(address, tracking_uri), overrides, kind)
 
 
-def model_of(found: Found, overrides: ModelOverrides) -> TrainedModel:
-    """The network of a checkpoint that was found.
+def model_of(found: Found, overrides: ModelOverrides, kind: Kind = "network") -> TrainedModel:
+    """The network of a checkpoint that was found, or a baseline of its run.
 
     Raises:
-        BadCheckpoint, UnknownModelFact, WrongModelFact, ConfigError
+        NoBaseline, BadBaseline, BadCheckpoint, UnknownModelFact, WrongModelFact, ConfigError
     """
-    facts = {**_facts(found), **overrides.given()}
+    baseline = _baseline(found, kind)
+    facts = {**_facts(found), **({} if baseline is None else NEUTRAL), **overrides.given()}
     _refuse_unknown(found, facts)
     _refuse_wrong(found, facts)
-    net = _network(found, facts["bands"])
     about = found.checkpoint.get("snowcover") or {}
     config = about.get("config")
     return TrainedModel(
-        mapper=SnowMapper(net, facts["scale"], facts["offset"], facts["mean"], facts["std"]).eval(),
+        mapper=_mapper(found, baseline, facts),
         **{**facts, **{name: tuple(facts[name]) for name in ("bands", "mean", "std")}},
         run_id=about.get("run_id"),
         experiment=config["experiment_name"] if config else None,
@@ -114,6 +123,25 @@ def model_of(found: Found, overrides: ModelOverrides) -> TrainedModel:
         commit=about.get("commit"),
         config_digest=run_digest(config) if config else None,
     )
+
+
+def _baseline(found: Found, kind: Kind) -> nn.Module | None:
+    """What stands in the network's place, by what the run kept of it.
+
+    Raises: NoBaseline, BadBaseline
+    """
+    about = found.checkpoint.get("snowcover") or {}
+    if kind == "forest":
+        return ForestNetwork(kept_forest(about, found.uri))
+    return ThresholdNetwork(kept_threshold(about, found.uri)) if kind == "brightness" else None
+
+
+def _mapper(found: Found, baseline: nn.Module | None, facts: Mapping[str, Any]) -> SnowMapper:
+    """In evaluation mode. Raises: BadCheckpoint, ConfigError"""
+    scale, offset, bands = facts["scale"], facts["offset"], facts["bands"]
+    if baseline is not None:
+        return pixel_mapper(baseline, scale, offset, len(bands))
+    return SnowMapper(_network(found, bands), scale, offset, facts["mean"], facts["std"]).eval()
 
 
 def _facts(found: Found) -> dict[str, Any]:

@@ -21,6 +21,9 @@ class Config(ImageryConfig):
     """GeoTIFFs of imagery or folders of z/x/y tiles: a path or s3:// pattern, or a list of them; demo makes one"""
     out: Place
     """folder or s3:// prefix in which each map gets a folder of its scene's name"""
+    mapped_with: Literal["network", "forest", "brightness"] = Field(alias="with")
+    """what maps: the network that was trained, or what stood beside it in training, the random forest of single pixels
+    or the brightness threshold"""
     tta: Literal["none", "d4"]
     """d4 maps each place in its eight flips and rotations and takes the mean"""
     grid: Literal["scene", "training"]

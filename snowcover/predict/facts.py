@@ -15,7 +15,7 @@ from snowcover.trained_model import TrainedModel
 Settings = Mapping[str, object]
 OF_THE_NETWORK = ("network_bands", "scale", "offset", "mean", "std", "zoom", "tile_size")
 # What decides a map beside its scene and its networks.
-DECIDING = ("tta", "grid", "mosaic", "crs", "bands", "nodata", "radiance", *OF_THE_NETWORK)
+DECIDING = ("with", "tta", "grid", "mosaic", "crs", "bands", "nodata", "radiance", *OF_THE_NETWORK)
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class MapFacts:
 
 def settings(config: Config, models: Sequence[TrainedModel], threshold: float, like_crc32: int | None) -> Settings:
     """All that decides a map of a scene, as plain values: equal settings, equal maps."""
-    told = config.model_dump()
+    told = config.model_dump(by_alias=True)
     return {
         "model": [model.checkpoint_sha256 for model in models],
         "threshold": threshold,
@@ -84,6 +84,7 @@ def plain(facts: MapFacts) -> dict[str, object]:
         "commit": _one_or_all([model.commit for model in models]),
         "config_digest": _one_or_all([model.config_digest for model in models]),
         "threshold": facts.threshold,
+        "mapped_with": facts.settings["with"],
         "tta": facts.settings["tta"],
         "sources": [asdict(source) for source in facts.sources],
         "observed_km2": _rounded(totals.observed_km2),

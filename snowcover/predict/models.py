@@ -40,12 +40,12 @@ def _load(address: str, config: Config) -> TrainedModel:
         std=_tuple(config.std), zoom=config.zoom, tile_size=config.tile_size, threshold=config.threshold,
     )  # fmt: skip
     try:
-        return load_trained_model(address, overrides, config.tracking.uri)
+        return load_trained_model(address, overrides, config.tracking.uri, config.mapped_with)
     except UnknownModelFact:
         if overrides.bands is not None or config.bands is None:
             raise
         names = tuple(canonical(name) or name.lower() for name in config.bands)  # as the scenes', so the network's
-        return load_trained_model(address, replace(overrides, bands=names), config.tracking.uri)
+        return load_trained_model(address, replace(overrides, bands=names), config.tracking.uri, config.mapped_with)
 
 
 def latest() -> str:

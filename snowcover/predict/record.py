@@ -89,6 +89,7 @@ def _tags(config: Config, models: Sequence[TrainedModel]) -> Mapping[str, str]:
     return {
         **config.tracking.tags,
         "kind": "prediction",
+        "mapped_with": config.mapped_with,
         "training_run_id": ", ".join(model.run_id for model in models if model.run_id),
         "checkpoint_sha256": ", ".join(model.checkpoint_sha256 for model in models),
         "out": config.out,
@@ -96,7 +97,7 @@ def _tags(config: Config, models: Sequence[TrainedModel]) -> Mapping[str, str]:
 
 
 def _params(config: Config) -> dict[str, Any]:
-    values = config.model_dump(exclude={"tracking"})
+    values = config.model_dump(exclude={"tracking"}, by_alias=True)
     values["model"] = list(config.models)
     return dict(flat(values))
 

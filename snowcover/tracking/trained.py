@@ -15,6 +15,7 @@ from mlflow.models import Model
 from mlflow.tracking import MlflowClient
 
 from snowcover.addresses import sqlite_path
+from snowcover.baselines.kept import FILE, from_npz
 from snowcover.checkpoints import BadCheckpoint, load_with_sha256
 from snowcover.errors import UserError
 from snowcover.models.weights import pickled_weights
@@ -122,9 +123,18 @@ def _of_model(client: MlflowClient, run: Run, address: str, files: Path, scratch
         "config": config, "bands": config["data"]["bands"], "scale": config["data"]["scale"],
         "offset": config["data"]["offset"], "mean": mean, "std": std, "run_id": run.info.run_id, "commit": _commit(run),
         **{name: int(run.data.tags[tag]) for name, tag in GRID_TAGS.items() if tag in run.data.tags},
+        **_baselines(client, run, scratch),
     }  # fmt: skip
     sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
     return Fetched({"state_dict": state, "snowcover": about}, address, sha256, _text(client, run, MANIFEST, scratch))
+
+
+def _baselines(client: MlflowClient, run: Run, scratch: str) -> dict[str, Any]:
+    """What the run kept of its baselines; nothing of a run that is older than they are."""
+    run_id = run.info.run_id
+    if not any(file.path == FILE for file in client.list_artifacts(run_id)):
+        return {}
+    return from_npz(Path(client.download_artifacts(run_id, FILE, scratch)).read_bytes(), f"runs:/{run_id}/{FILE}")
 
 
 def _text(client: MlflowClient, run: Run, name: str, scratch: str) -> str:

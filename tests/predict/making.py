@@ -18,6 +18,8 @@ from tests.predict.networks import Brightness
 from tests.prepare.rasters import UTM_11N, write_raster
 from tests.starting import finish_process, start_process
 
+FOREST_LEVEL, BRIGHT_LEVEL = 0.6, 0.8
+TINTS = np.array([-0.06, -0.02, 0.02, 0.06])  # of the bands, beside a mean reflectance
 LEVEL = 0.3  # mean reflectance from which it is snow, to the tests' network
 SCALE = 1e-4
 ZOOM, TILE_PX = 13, 256  # whose pixels are 15.1 m on the ground in Tuolumne
@@ -26,9 +28,10 @@ PLACE = Affine(15, 0, 280000, 0, -15, 4190000)
 
 def write_checkpoint(
     path: Path, bands: Sequence[str] = BANDS, scale: float = SCALE, offset: float = 0.0, steepness: float = 4.0,
-    run_id: str | None = None,
+    run_id: str | None = None, baselines: bool = False,
 ) -> Path:  # fmt: skip
-    """A checkpoint of a run that says snow where the bands' mean reflectance is above LEVEL."""
+    """A checkpoint of a run that says snow where the bands' mean reflectance is above LEVEL; its baselines, where it
+    keeps any, say so where it is above FOREST_LEVEL and BRIGHT_LEVEL."""
     named = ",".join(bands)
     chosen = config(
         "data=tiles", f"data.bands=[{named}]", 'data.sources=[{scenes: "s/*", collect: "c"}]',
@@ -43,9 +46,24 @@ def write_checkpoint(
         "mean": [LEVEL] * len(bands), "std": [0.1] * len(bands), "manifest_digest": "0", "history": [], "steps": [],
         "run_id": run_id, "steps_per_epoch": 1, "zoom": ZOOM, "tile_size": TILE_PX, "commit": "c0ffee",
     }  # fmt: skip
+    if baselines:
+        told |= {"brightness_threshold": BRIGHT_LEVEL, "forest": _forest_of(FOREST_LEVEL)}
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save({"state_dict": state, "snowcover": told}, path)
     return path
+
+
+def _forest_of(level: float) -> dict[str, torch.Tensor]:
+    """A forest, as a run keeps it, of two trees that look at two bands."""
+    low, high = level + TINTS[1], level + TINTS[2]
+    arrays = {
+        "roots": np.array([0, 3], np.int32),
+        "next_node": np.array([[1, 2], [1, 1], [2, 2], [4, 5], [4, 4], [5, 5]], np.int32),
+        "band": np.array([1, 0, 0, 2, 0, 0], np.int32),
+        "threshold": np.array([low, 0, 0, high, 0, 0], np.float32),
+        "probability": np.array([0.5, 0.1, 0.9, 0.5, 0.2, 0.8], np.float32),
+    }
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
 def reflectance(height: int = 90, width: int = 120, seed: int = 0) -> np.ndarray[Any, Any]:
@@ -56,8 +74,7 @@ def reflectance(height: int = 90, width: int = 120, seed: int = 0) -> np.ndarray
 
 def stored(values: np.ndarray[Any, Any], scale: float = SCALE, offset: float = 0.0) -> np.ndarray[Any, Any]:
     """[4, H, W] uint16: four bands around a mean reflectance, a wedge of nodata in one corner."""
-    tints = np.array([-0.06, -0.02, 0.02, 0.06])[:, None, None]
-    bands = np.rint((values + tints - offset) / scale).clip(1, 65535).astype(np.uint16)
+    bands = np.rint((values + TINTS[:, None, None] - offset) / scale).clip(1, 65535).astype(np.uint16)
     rows, columns = np.mgrid[: values.shape[0], : values.shape[1]]
     bands[:, rows + columns < 30] = 0
     return bands
