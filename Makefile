@@ -1,5 +1,5 @@
-# demo: the main job on tiles it makes itself, then a map of a scene, and how good that is.  test: the whole suite.  image: what SageMaker starts, in both variants.
-# lint, bench: what their names say.
+# demo: the main job on tiles it makes itself, then maps of a scene, and how good they are.  test: the whole suite.
+# image: what SageMaker starts, in both variants.  lint, bench: what their names say.
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 # Rebuilt whenever the project's dependencies change.
@@ -8,8 +8,10 @@ READY := $(VENV)/ready-$(shell sha256sum pyproject.toml | cut -c1-16)
 .PHONY: demo test image lint bench
 demo: $(READY)
 	$(PYTHON) -m snowcover.train
-	$(PYTHON) -m snowcover.predict model=latest scenes=demo out=demo_maps overwrite=true
-	$(PYTHON) -m snowcover.evaluate maps='{network: demo_maps/*/*_probability.tif}' \
+	for by in network forest brightness; do \
+	  $(PYTHON) -m snowcover.predict model=latest with=$$by scenes=demo out=demo_maps/$$by overwrite=true || exit; done
+	$(PYTHON) -m snowcover.evaluate \
+	  maps='{network: demo_maps/network/*/*_probability.tif, forest: demo_maps/forest/*/*_probability.tif, brightness: demo_maps/brightness/*/*_probability.tif}' \
 	  reference=demo_scene/ASO_demo_20180604_snow_depth.tif canopy_height=demo_scene/canopy_height.tif \
 	  elevation=demo_scene/elevation.tif block_m=500 out=demo_report overwrite=true
 
