@@ -1,7 +1,7 @@
 """Which rows of an evaluation a table or a figure shows. Pure."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from snowcover.evaluate.results import Evaluation, Ground, Row
@@ -35,6 +35,12 @@ class Selection:
         least_m = self.depth_threshold_m or 0.0
         rows = self.rows("recall", stratum="snow_depth")
         return [row for row in rows if row.bin_high is None or row.bin_high > least_m]
+
+    def snow_lines(self, versus: str | None = None) -> list[Row]:
+        """Of all aspects together, as a bin of its own, and of each."""
+        of_all = self.rows("snow_line_m", versus=versus)
+        whole = [replace(row, stratum="aspect", bin="all aspects") for row in of_all]
+        return [*whole, *self.rows("snow_line_m", stratum="aspect", versus=versus)]
 
     def quantities(self, of: Iterable[str], **where: Any) -> list[str]:
         """Those that have a value for some product."""

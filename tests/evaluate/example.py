@@ -82,6 +82,7 @@ def _rows() -> Iterator[Row]:
             yield Row(name, "iou", value, value - 0.02, value + 0.02, ground="unseen", depth_threshold_m=threshold,
                       pixels=8_412_337, blocks=62)  # fmt: skip
     yield from _of_strata()
+    yield from _of_snow_lines()
     yield from _of_areas()
 
 
@@ -123,6 +124,16 @@ def _of_strata() -> Iterator[Row]:
                       stratum="aspect", bin=aspect, bin_low=45.0 * number, pixels=900_000, blocks=60)  # fmt: skip
 
 
+def _of_snow_lines() -> Iterator[Row]:
+    for name, value in (("reference", 2904.0), ("network", 2911.0), ("forest", 2870.0), ("brightness", 2990.0)):
+        yield Row(name, "snow_line_m", value, value - 9, value + 9, ground="unseen", depth_threshold_m=0.1,
+                  pixels=7_000_000, blocks=62)  # fmt: skip
+        if name != "reference":
+            above = value - 2904
+            yield Row(name, "snow_line_m", above, above - 11, above + 14, "reference", "unseen", depth_threshold_m=0.1,
+                      pixels=7_000_000, blocks=62)  # fmt: skip
+
+
 def _of_areas() -> Iterator[Row]:
     for name in PRODUCTS:
         mapped = 34.1 + 6 * (0.85 - IOU[name])
@@ -162,8 +173,8 @@ def small() -> Evaluation:
     kept = {None, "canopy_height", "snow_depth", "aspect"}
     rows = tuple(
         row for row in whole.rows
-        if row.product in (*products, "reference") and row.versus in (None, "forest") and row.stratum in kept
-        and (row.stratum, row.quantity) != ("aspect", "iou")
+        if row.product in (*products, "reference") and row.versus in (None, "forest", "reference")
+        and row.stratum in kept and (row.stratum, row.quantity) != ("aspect", "iou")
     )  # fmt: skip
     seen = overview(45, 60)
     seen = replace(seen, products={name: seen.products[name] for name in products})

@@ -76,6 +76,8 @@ def test_scores_stand_with_their_intervals_and_facts_and_notes_come_first(page: 
     assert text.index("7 days before the reference") < text.index("Each product beside")
     assert text.index("block bootstrap: 62 blocks") < text.index("Each product beside")
     assert "8,412,337" in text
+    assert "all aspects2,9042,895 to 2,913" in text
+    assert "all aspects7\N{MINUS SIGN}4 to 21" in text  # metres above the reference's
 
 
 def test_whatever_a_name_or_note_holds_is_shown_as_text(pictures: list[Picture]) -> None:

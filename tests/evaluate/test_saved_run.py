@@ -8,18 +8,22 @@ import numpy as np
 import pytest
 import rasterio
 import torch
+from mlflow import MlflowClient
 
 from snowcover.data.manifest import manifest
 from snowcover.data.split import sides
 from snowcover.data.tiles import Tile
+from snowcover.evaluate.__main__ import COMMAND
 from snowcover.evaluate.config import Config
 from snowcover.evaluate.evaluate_runs import evaluate_runs
 from snowcover.evaluate.saved_run import NoSharedTiles, NotARun, load_runs, shared_keys, short_names
 from snowcover.evaluate.saved_tiles import SavedTiles, TileBlocks, certain
 from snowcover.model_addresses import NoManifest
+from snowcover.tracking import recorded
 from tests.evaluate.test_config import config as evaluation
 from tests.making import config, sources
 from tests.predict.making import LEVEL, write_checkpoint
+from tests.starting import start
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +122,26 @@ def test_runs_are_scored_and_told_apart_with_what_a_reader_must_know(home: Path)
     assert found.facts["Tiles"].endswith("test tiles of 64 pixels, of 2 scenes")
     assert found.facts["Reference"] == "masks of ASO_20180528"
     assert found.notes == ()
+
+
+def test_one_command_leaves_a_report_of_a_saved_run_and_tells_its_run_in_mlflow(
+    home: Path, empty_database: Path, tmp_path: Path
+) -> None:
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
+    with recorded(f"sqlite:///{tmp_path}/mlflow.db", "snow", "training", False) as recorder:
+        pass
+    shutil.copytree(home / "first", tmp_path / "run")
+    path = tmp_path / "run/checkpoints/best.ckpt"
+    checkpoint = torch.load(path, weights_only=False)
+    checkpoint["snowcover"]["run_id"] = recorder.run_id
+    torch.save(checkpoint, path)
+    ended = start(COMMAND, tmp_path, "run=run", "out=report", "draws=100", "tracking.system_metrics=false")
+    assert ended.status == 0, ended.err
+    assert {"report.html", "evaluation.csv", "figures"} == {path.name for path in (tmp_path / "report").iterdir()}
+    run = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db").get_run(recorder.run_id)
+    assert 0.7 < run.data.metrics["eval_iou"] < 0.8
+    assert run.data.tags["evaluation.reference"] == "test tiles"
+    assert (Path(run.info.artifact_uri) / "evaluation/report/report.html").is_file()
 
 
 def test_tiles_that_had_a_part_in_training_are_scored_with_a_word_of_it(home: Path) -> None:

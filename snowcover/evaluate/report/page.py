@@ -59,7 +59,7 @@ SECTIONS = (
     ),
     Section(
         "snow_line", "Snow line", "The elevation at which half of the ground is snow.",
-        lambda selection: _by_bin(selection, selection.rows("snow_line_m", stratum="aspect")),
+        lambda selection: _snow_lines(selection),
     ),
     Section(
         "area", "Area of snow", "On the ground that was compared; and of whole maps, which may reach beyond it.",
@@ -155,6 +155,13 @@ def _strata(selection: Selection) -> Html:
     found = selecting.strata(selection.evaluation)
     named = {name: _by_bin(selection, selection.rows("iou", stratum=name)) for name in found if name != "snow_depth"}
     return join(_folded(f"IoU by {words.stratum(name).lower()}, as a table", own) for name, own in named.items())
+
+
+def _snow_lines(selection: Selection) -> Html:
+    """Of all ground and by aspect, and how much higher than the reference's each product's lies."""
+    lines = _by_bin(selection, selection.snow_lines())
+    higher = _by_bin(selection, selection.snow_lines(versus=words.REFERENCE))
+    return tag("div", lines, _folded("Metres above the snow line of the reference", higher)) if lines else lines
 
 
 def _by_bin(selection: Selection, rows: Iterable[Row]) -> Html:
