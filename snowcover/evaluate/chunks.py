@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from typing import TypeVar
 
 import numpy as np
 from affine import Affine
@@ -23,16 +24,20 @@ from snowcover.prepare import raster
 from snowcover.prepare.collect import UNOBSERVED
 from snowcover.prepare.positions import Array, Grid
 
+Counted = TypeVar("Counted")
 THREADS = 2
 AHEAD = 3  # chunks begun and not yet counted: what bounds the memory
 
 
-def chunks(site: Site) -> Iterator[Chunk]:
+def chunks(site: Site, count: Callable[[Chunk], Counted]) -> Iterator[tuple[Chunk, Counted]]:
     """All windows of the reference in which it and a product are observed, in order.
+
+    Args:
+        count: what threads do with each, in any order; what it gives comes with the chunk.
 
     Raises: BrokenRaster
     """
-    made = in_order([lambda: _opened(site)] * THREADS, site.windows(), AHEAD)
+    made = in_order([lambda: _opened(site, count)] * THREADS, site.windows(), AHEAD)
     try:
         yield from (chunk for chunk in made if chunk is not None)
     finally:
@@ -40,10 +45,18 @@ def chunks(site: Site) -> Iterator[Chunk]:
 
 
 @contextmanager
-def _opened(site: Site) -> Iterator[Callable[[Window], Chunk | None]]:
-    """What makes chunks, for one thread."""
+def _opened(
+    site: Site, count: Callable[[Chunk], Counted]
+) -> Iterator[Callable[[Window], tuple[Chunk, Counted] | None]]:
+    """What makes chunks and counts them, for one thread."""
     with raster.settings(), gdal_warnings.taken(), ExitStack() as stack:
-        yield _ChunkMaker(site, stack).make
+        maker = _ChunkMaker(site, stack)
+
+        def make(window: Window) -> tuple[Chunk, Counted] | None:
+            chunk = maker.make(window)
+            return None if chunk is None else (chunk, count(chunk))
+
+        yield make
 
 
 class _ChunkMaker:

@@ -1,5 +1,6 @@
 """All that is summed while the chunks go by: what scores, intervals and figures are made from afterwards."""
 
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -20,12 +21,13 @@ from snowcover.evaluate.words import REFERENCE
 
 
 class Findings:
-    """Sums over the whole reference; chunks may come in any order."""
+    """Sums over the whole reference."""
 
     def __init__(self, site: Site, leaves_out_trained: bool) -> None:
         names = tuple(product.name for product in site.products)
         blocks, grid = site.blocks.count, site.grid
         self.site = site
+        self._lock = threading.Lock()
         self.counter = Counter(names, site.thresholds_m, site.strata, blocks, leaves_out_trained)
         self.probabilities = {one.name: new_sums(blocks) for one in site.products if one.values.kind == "probability"}
         self.cells = {
@@ -45,8 +47,13 @@ class Findings:
         self.reference_px = 0
         """observed and not excluded"""
 
-    def add(self, chunk: Chunk) -> None:
-        counted = self.counter.add(chunk)
+    def count(self, chunk: Chunk) -> Selected:
+        """Whole numbers, which may be added in any order and so by any thread; gives the pixels that count."""
+        with self._lock:
+            return self.counter.add(chunk)
+
+    def add(self, chunk: Chunk, counted: Selected) -> None:
+        """Sums of shares, whose last digits hang on their order: chunks are to come in the same one each time."""
         self.reference_px += int(np.count_nonzero(chunk.snow != 255))
         self.overview.add(chunk, counted.mask)
         if not counted.pixels:

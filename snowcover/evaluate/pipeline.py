@@ -68,8 +68,8 @@ def evaluate_maps(config: Config) -> tuple[Evaluation, Mapping[str, str]]:
         ground = ground_of(config, site)
         findings = Findings(site, leaves_out_trained=ground == "unseen")
         with tqdm(desc="evaluate", total=len(site.windows()), unit="window", disable=None, leave=False) as bar:
-            for chunk in chunks(site):
-                findings.add(chunk)
+            for chunk, counted in chunks(site, findings.count):
+                findings.add(chunk, counted)
                 bar.update()
         refuse_nothing(findings)
         areas = {one.name: area for one in site.products if (area := map_area(one)) is not None}

@@ -3,6 +3,8 @@
 import csv
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from snowcover.prepare.positions import Grid
 from tests.evaluate.sites import DATE, HEIGHT, PLACE, WIDTH, depth, evaluated, maps, write_site
 from tests.making import compose
 from tests.prepare.rasters import write_raster
-from tests.starting import Ended, start
+from tests.starting import ROOT, Ended, start
 
 REFERENCE = f"reference=ASO_{DATE}.tif"
 NETWORK = f"maps={DATE}_181110_network_probability.tif"
@@ -56,6 +58,15 @@ def test_one_command_leaves_a_report_its_figures_a_table_and_a_record(site: Path
     assert again.sentence.startswith(
         "report holds a report (evaluation.csv): choose another out, or set overwrite=true"
     )
+
+
+def test_maps_are_scored_without_torch_and_checked_without_anything_heavy() -> None:
+    code = (
+        "import sys, snowcover.evaluate.__main__, snowcover.evaluate.config; first = set(sys.modules)\n"
+        "import snowcover.evaluate.pipeline; print({'rasterio', 'mlflow', 'cv2'} & first, 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "set() False\n"
 
 
 def test_a_report_that_replaces_another_leaves_none_of_its_figures(tmp_path: Path) -> None:
