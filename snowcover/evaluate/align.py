@@ -22,7 +22,7 @@ SNAP_PX = 1e-6  # coordinates are rounded: an edge that close to one of the sour
 AS_FINE = 1.001  # pixels whose sides differ by less are equally fine
 
 Read = Callable[[Window], tuple[Array, Array]]
-"""Of a window of the source: values [L, h, w] float32, 0 where unobserved, and observed [h, w] bool."""
+"""Of a window of the source: values [L, h, w] float32, any where unobserved, and observed [h, w] bool."""
 
 
 @dataclass(frozen=True)
@@ -195,8 +195,11 @@ def _means(values: Array, observed: Array, integrals: Integrals) -> Array:
     """Of cells that are counted from the window's first pixel."""
     if (same := integrals.same_pixels(observed.shape)) is not None:
         into, out_of = same
+        known = np.where(observed[out_of], values[(slice(None), *out_of)], np.float32(np.nan))
+        if known.shape[1:] == integrals.shape:
+            return known
         found = nothing(len(values), *integrals.shape)
-        found[(slice(None), *into)] = np.where(observed[out_of], values[(slice(None), *out_of)], np.float32(np.nan))
+        found[(slice(None), *into)] = known
         return found
     areas = integrals.areas()
     if observed.all() and integrals.lie_within(observed.shape):

@@ -94,14 +94,14 @@ def _of_product(product: Product) -> str:
 
 
 def _of_date(product: Product, reference: str) -> Iterator[str]:
-    gaps = {one.date: days for one in product.files if (days := days_apart(one.date, reference))}
+    gaps = [(days, one) for one in product.files if (days := days_apart(one.date, reference))]
     if gaps:
-        date, days = max(gaps.items(), key=lambda item: item[1])
-        when = "before" if date < reference else "after"
-        whose = product.name if len(product.files) == 1 else f"a map of {product.name}"
+        days, farthest = max(gaps, key=lambda gap: gap[0])
+        when = "before" if farthest.date < reference else "after"
+        whose = product.name if len(product.files) == 1 else f"{farthest.scene} of {product.name}"
         yield (
-            f"{whose} is of {_dashed(date)}, {days} day{'s' if days > 1 else ''} {when} the reference: snow may have "
-            "come or gone in between."
+            f"{whose} is of {_dashed(farthest.date)}, {days} day{'s' if days > 1 else ''} {when} the reference: snow "
+            "may have come or gone in between."
         )
 
 

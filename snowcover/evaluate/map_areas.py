@@ -41,7 +41,7 @@ def _measured(one: MapFile) -> MapArea:
             layers, known = one.values.converted(*file.read(window))
             sums = np.zeros((2, 1, grid.width))  # ground changes so evenly that a strip's middle row stands for all
             along = slice(window.col_off, window.col_off + window.width)
-            sums[:, 0, along] = layers[0].sum(axis=0, dtype=np.float64), known.sum(axis=0)
+            sums[:, 0, along] = layers[0].sum(axis=0, where=known, dtype=np.float64), known.sum(axis=0)
             middle = window.row_off + (window.height - 1) // 2
             snow_km2 += area.km2(sums[0], middle)
             observed_km2 += area.km2(sums[1], middle)

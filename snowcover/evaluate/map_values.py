@@ -47,8 +47,8 @@ class MapValues:
         return 2 if self.kind == "probability" else 1
 
     def converted(self, stored: Array, known: Array) -> tuple[Array, Array]:
-        """Snow share, and the probability of a map of probabilities, [L, h, w] float32, 0 where unobserved; and
-        observed [h, w] bool. Flags are no shares: they are told apart before any number is scaled."""
+        """Snow share, and the probability of a map of probabilities, [L, h, w] float32, of any value where
+        unobserved; and observed [h, w] bool. Flags are no shares: they are told apart before any number is scaled."""
         if self.kind == "classes":
             snow = stored == SNOW
             return snow[None].astype(np.float32), known & (snow | (stored == NO_SNOW))
@@ -56,10 +56,9 @@ class MapValues:
             table, inside = self._scaled(np.arange(256, dtype=np.uint8).view(stored.dtype))
             places = stored.view(np.uint8)
             observed = known & inside[places]
-            return np.where(observed, table[:, places], np.float32(0)), observed
+            return np.stack([row[places] for row in table]), observed
         values, inside = self._scaled(stored)
-        observed = known & inside
-        return np.where(observed, values, np.float32(0)), observed
+        return values, known & inside
 
     def _scaled(self, stored: Array) -> tuple[Array, Array]:
         shares = stored.astype(np.float64) * self.scale + self.offset

@@ -120,9 +120,11 @@ class Metres:
 
             def read(window: Window) -> tuple[Array, Array]:
                 stored, known = file.read(window)
-                metres = (stored * np.float64(self.scale_m) + self.offset_m).astype(np.float32)
+                metres = stored.astype(np.float32)
+                if (self.scale_m, self.offset_m) != (1, 0):
+                    metres = metres * np.float32(self.scale_m) + np.float32(self.offset_m)
                 known &= (metres >= self.lowest_m) & (metres <= self.highest_m)
-                return np.where(known, metres, np.float32(0))[None], known
+                return metres[None], known
 
             yield read
 
@@ -156,7 +158,7 @@ def aligned_metres(read: Read, alignment: Alignment, window: Window) -> Array:
     at_x, at_y = (np.broadcast_to(places, own.shape).astype(np.float32) for places in (x - left, y - top))
     total, weight = (
         cv2.remap(layer, at_x, at_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
-        for layer in (values[0], known.astype(np.float32))
+        for layer in (np.where(known, values[0], 0), known.astype(np.float32))
     )
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(np.isnan(own), own, total / weight)

@@ -128,3 +128,37 @@ def test_nodata_is_never_paired_with_anything_else(site: Path, tmp_path: Path) -
                    ("coarse", "iou", pixels_of, None))  # fmt: skip
         assert row.pixels == common.sum()
         assert row.value == pytest.approx(expected)
+
+
+def test_a_landsat_like_fraction_is_compared_at_its_own_cells(site: Path, tmp_path: Path) -> None:
+    """Cells of 100 m in tenths of per cents, -9999 where clouds were; the reference's share by plain NumPy."""
+    deep = depth()
+    cells = deep.reshape(12, 10, 16, 10).swapaxes(1, 2).reshape(12, 16, 100)
+    seen = (~np.isnan(cells)).mean(axis=2)
+    share = np.nansum(cells >= np.float32(0.1), axis=2) / np.maximum(1, (~np.isnan(cells)).sum(axis=2))
+    told = np.rint(1000 * np.clip(share + np.linspace(-0.1, 0.2, 16), 0, 1)).astype(np.int16)
+    told[5, 3:6] = -9999
+    write_raster(tmp_path / "fsca.tif", told, transform=PLACE * Affine.scale(10))
+    found = evaluated(site, f"maps={{landsat: {tmp_path}/fsca.tif}}")
+    there = (told >= 0) & (seen >= 0.8)
+    rows = {row.quantity: row for row in found.rows if row.cell_m is not None}
+    assert {row.cell_m for row in rows.values()} == {100} and rows["fsca_bias"].pixels == there.sum()
+    errors = (told / 1000 - share)[there]
+    assert rows["fsca_bias"].value == pytest.approx(errors.mean(), abs=1e-6)
+    assert rows["fsca_rmse"].value == pytest.approx(np.sqrt((errors**2).mean()), abs=1e-6)
+    assert found.facts["landsat"] == "fsca.tif: shares of snow; its own cell for each pixel"
+
+
+def test_several_scenes_are_told_apart_by_scene_and_date(site: Path, tmp_path: Path) -> None:
+    half = stored(site, "network")
+    for name, part in (("20180527_a", np.s_[:, 80:]), ("20180530_b", np.s_[:, :100])):
+        whole = np.full_like(half, 255)
+        whole[part] = half[part]
+        write_raster(tmp_path / f"{name}_probability.tif", whole, transform=PLACE, nodata=255, scale=0.005)
+    found = evaluated(site, f"maps={tmp_path}/*_probability.tif")
+    known = ~np.isnan(depth()) & (half != 255)
+    pixels = {row.bin: row.pixels for row in found.rows if row.stratum == "scene" and row.quantity == "iou"}
+    assert pixels == {"20180527_a": known[:, 80:].sum(), "20180530_b": known[:, :80].sum()}  # the nearer one goes first
+    gaps = {row.bin: row.pixels for row in found.rows if row.stratum == "date_gap" and row.quantity == "iou"}
+    assert gaps == {"1 day": pixels["20180527_a"], "2-3 days": pixels["20180530_b"]}
+    assert found.notes[0].startswith("20180530_b of map is of 2018-05-30, 2 days after the reference")
