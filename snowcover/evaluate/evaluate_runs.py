@@ -17,6 +17,8 @@ from snowcover.evaluate.saved_tiles import SavedTiles
 from snowcover.evaluate.score_rows import ScoreRows
 from snowcover.evaluate.words import GROUND
 
+WHAT = {"forest": "the forest of single pixels that it was trained beside", "brightness": "its brightness threshold"}
+
 
 def evaluate_runs(config: Config) -> tuple[Evaluation, Mapping[str, str]]:
     """Runs against the masks of their own tiles; and the run of MLflow that each product is.
@@ -46,7 +48,7 @@ def _ground(config: Config, tiles: SavedTiles) -> Ground:
 
 def _counted(config: Config, tiles: SavedTiles, ground: Ground) -> ScoreRows:
     counter = Counter(tiles.names, (), tiles.strata, tiles.blocks.count, ground == "unseen")
-    probabilities = {name: new_sums(tiles.blocks.count) for name in tiles.names}
+    probabilities = {name: new_sums(tiles.blocks.count) for name in tiles.graded}
     for chunk in tqdm(tiles.chunks(), "evaluate", len(tiles.keys), unit="tile", disable=None, leave=False):
         counted = counter.add(chunk)
         snow, block = counted.take(chunk.snow) == 1, counted.take(chunk.block)
@@ -81,7 +83,7 @@ def _facts(config: Config, tiles: SavedTiles, scores: ScoreRows) -> dict[str, st
 
 
 def _of_run(run: SavedRun) -> str:
-    network = type(run.model.mapper.network).__name__
+    network = WHAT.get(run.kind) or type(run.model.mapper.network).__name__
     commit = f", commit {run.model.commit[:10]}" if run.model.commit else ""
     return f"{run.address}: {network}, snow from {run.model.threshold:g} on{commit}"
 

@@ -1,11 +1,12 @@
 """A trained run with the tiles that it was, or was not, trained on: what is evaluated without any map."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from snowcover import model_addresses
+from snowcover.baselines.kept import FOREST, THRESHOLD
 from snowcover.checking import checked
 from snowcover.config import Split
 from snowcover.data.manifest import Pair
@@ -14,11 +15,12 @@ from snowcover.data.split import sides
 from snowcover.errors import UserError
 from snowcover.evaluate.config import Config
 from snowcover.model_addresses import Found
-from snowcover.trained_model import ModelOverrides, TrainedModel, model_of
+from snowcover.trained_model import Kind, ModelOverrides, TrainedModel, model_of
 
 Side = Literal["val", "test"]
 Key = tuple[str, str]
 """what two runs' pairs of the same tiles have in common: scene/z/x/y, and the collect"""
+BASELINES: Mapping[Kind, str] = {"forest": FOREST, "brightness": THRESHOLD}  # and what a checkpoint keeps them as
 ID_LETTERS = 8  # of a run's id that name it
 
 
@@ -43,10 +45,11 @@ class SavedRun:
     seen: frozenset[tuple[int, int, int]]
     """tiles of ground that it was trained on, or whose scores chose its epoch"""
     read: PairReader
+    kind: Kind = "network"
 
 
 def load_runs(config: Config) -> tuple[SavedRun, ...]:
-    """The runs that the config names.
+    """The runs that the config names; with a single one the baselines that it kept, as products beside its network.
 
     Raises:
         NotARun, NoSharedTiles
@@ -59,7 +62,14 @@ def load_runs(config: Config) -> tuple[SavedRun, ...]:
     names = short_names(addresses, [one.checkpoint["snowcover"]["config"] for one in found])
     runs = tuple(_load(*of_run, config) for of_run in zip(names, addresses, found, strict=True))
     _refuse_other_sizes(runs)
-    return runs
+    return (*runs, *_baselines(runs[0], found[0])) if config.run is not None else runs
+
+
+def _baselines(run: SavedRun, found: Found) -> Iterator[SavedRun]:
+    for kind, kept in BASELINES.items():
+        if kept in found.checkpoint["snowcover"]:
+            name = kind if kind != run.name else f"{kind} baseline"
+            yield replace(run, name=name, model=model_of(found, ModelOverrides(), kind), kind=kind)
 
 
 def shared_keys(runs: Sequence[SavedRun], split: Side) -> list[Key]:

@@ -79,6 +79,11 @@ class SavedTiles:
     def names(self) -> tuple[str, ...]:
         return tuple(run.name for run in self.runs)
 
+    @property
+    def graded(self) -> tuple[str, ...]:
+        """Those whose probabilities are more than yes and no."""
+        return tuple(run.name for run in self.runs if run.kind != "brightness")
+
     @cached_property
     def pairs(self) -> tuple[Pair, ...]:
         return tuple(self.runs[0].pairs[key] for key in self.keys)
@@ -118,14 +123,14 @@ class SavedTiles:
         from snowcover.predict.members import devices
 
         device = devices(self.device)[0]
-        loaders = [
-            TileLoader([run.pairs[key] for key in self.keys], run.read, BATCH, WORKERS) for run in self.runs
-        ]  # fmt: skip
+        readers = list({id(run.pairs): run for run in self.runs}.values())  # a run and its baselines read the same
+        source = [next(place for place, one in enumerate(readers) if one.pairs is run.pairs) for run in self.runs]
+        loaders = [TileLoader([one.pairs[key] for key in self.keys], one.read, BATCH, WORKERS) for one in readers]
         for run in self.runs:
             run.model.mapper.to(device)
         waiting = iter(self.pairs)
         for batches in zip(*loaders, strict=True):
-            said = [_probability(run, batch, device) for run, batch in zip(self.runs, batches, strict=True)]
+            said = [_probability(run, batches[place], device) for run, place in zip(self.runs, source, strict=True)]
             for number, mask in enumerate(batches[0].mask.numpy()):
                 yield self._chunk(next(waiting), mask, [of_run[number] for of_run in said])
 
@@ -137,9 +142,10 @@ class SavedTiles:
             run.name: np.where(np.isnan(one), np.nan, one >= run.model.threshold).astype(np.float32)
             for run, one in zip(self.runs, probability, strict=True)
         }
+        said = dict(zip(self.names, probability, strict=True))
         return Chunk(
             row=pair.y * height, col=pair.x * width, transform=place, snow=mask, depth_m=None, share=share,
-            probability=dict(zip(self.names, probability, strict=True)), strata=self._bins(pair, mask, place),
+            probability={name: said[name] for name in self.graded}, strata=self._bins(pair, mask, place),
             block=self.blocks.of(pair.tile, height), trained=np.full(mask.shape, self.is_seen(pair)), elevation_m=None,
         )  # fmt: skip
 

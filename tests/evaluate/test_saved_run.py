@@ -22,7 +22,7 @@ from snowcover.model_addresses import NoManifest
 from snowcover.tracking import recorded
 from tests.evaluate.test_config import config as evaluation
 from tests.making import config, sources
-from tests.predict.making import LEVEL, write_checkpoint
+from tests.predict.making import BRIGHT_LEVEL, LEVEL, write_checkpoint
 from tests.starting import start
 
 
@@ -32,7 +32,7 @@ def home(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("runs")
     composed = config("data=tiles", sources(site))
     for name, bias in (("first", 0.0), ("second", 2.0)):
-        path = write_checkpoint(root / name / "checkpoints/best.ckpt", run_id=name[0] * 32)
+        path = write_checkpoint(root / name / "checkpoints/best.ckpt", run_id=name[0] * 32, baselines=name == "first")
         checkpoint = torch.load(path, weights_only=False)
         checkpoint["state_dict"]["mapper.network.mix.bias"].fill_(bias)
         checkpoint["snowcover"]["tile_size"] = 64
@@ -90,7 +90,7 @@ def test_chunks_say_scene_place_and_block_of_each_tile(home: Path) -> None:
 
 def test_val_and_test_tiles_are_apart(home: Path) -> None:
     test, val = (tiles_of(asked(home, f"run={home}/first", f"split={split}")) for split in ("test", "val"))
-    assert test.names == ("Brightness",)
+    assert test.names == val.names == ("Brightness", "forest", "brightness")
     assert not {pair.tile for pair in test.pairs} & {pair.tile for pair in val.pairs}
     assert not {pair.tile for pair in test.pairs} & test.runs[0].seen
     assert {pair.tile for pair in val.pairs} <= val.runs[0].seen
@@ -145,10 +145,30 @@ def test_one_command_leaves_a_report_of_a_saved_run_and_tells_its_run_in_mlflow(
 
 
 def test_tiles_that_had_a_part_in_training_are_scored_with_a_word_of_it(home: Path) -> None:
-    found, _ = evaluate_runs(asked(home, f"run={home}/first", "split=val", "draws=100"))
+    found, training_runs = evaluate_runs(asked(home, f"run={home}/first", "split=val", "draws=100"))
+    assert training_runs == dict.fromkeys(("Brightness", "forest", "brightness"), "f" * 32)
     assert found.value("Brightness", "iou", ground="all") is not None
+    assert found.facts["brightness"].endswith("/first: its brightness threshold, snow from 0.5 on, commit c0ffee")
     assert "These are val tiles, whose scores chose the epoch of each run" in found.notes[0]
     assert "No interval is given" in found.notes[1]
+
+
+def test_the_baselines_that_a_run_kept_are_products_beside_its_network(home: Path) -> None:
+    tiles = tiles_of(asked(home, f"run={home}/first"))
+    for chunk, pair in zip(tiles.chunks(), tiles.pairs, strict=True):
+        with rasterio.open(pair.image) as image:
+            raw = image.read().astype(float)
+        unobserved = (raw == 0).all(axis=0)
+        wanted = np.where(unobserved, np.nan, raw.mean(axis=0) * 1e-4 >= BRIGHT_LEVEL)
+        assert np.allclose(chunk.share["brightness"], wanted, equal_nan=True)
+        assert set(np.unique(chunk.probability["forest"][~unobserved].astype(float).round(2))) <= {
+            0.15,
+            0.45,
+            0.5,
+            0.55,
+            0.85,
+        }
+        assert set(chunk.probability) == {"Brightness", "forest"}  # a threshold says yes or no
 
 
 def test_what_cannot_be_evaluated_is_told_in_a_sentence(home: Path, tmp_path: Path) -> None:
