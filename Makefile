@@ -11,7 +11,8 @@ demo: $(READY)
 	for by in network forest brightness; do \
 	  $(PYTHON) -m snowcover.predict model=latest with=$$by scenes=demo out=demo_maps/$$by overwrite=true || exit; done
 	$(PYTHON) -m snowcover.evaluate \
-	  maps='{network: demo_maps/network/*/*_probability.tif, forest: demo_maps/forest/*/*_probability.tif, brightness: demo_maps/brightness/*/*_probability.tif}' \
+	  maps="{network: demo_maps/network/*/*_probability.tif, forest: demo_maps/forest/*/*_probability.tif, \
+	  brightness: demo_maps/brightness/*/*_snow.tif}" \
 	  reference=demo_scene/ASO_demo_20180604_snow_depth.tif canopy_height=demo_scene/canopy_height.tif \
 	  elevation=demo_scene/elevation.tif block_m=500 out=demo_report overwrite=true
 
