@@ -99,12 +99,18 @@ def _is_this_machine(host: str) -> bool:
     return address.is_loopback or address.is_unspecified
 
 
-def where_to_look(uri: str) -> str:
-    """The address of MLflow's pages, or the command that gives it."""
+def where_to_look(uri: str, experiment_id: str | None = None) -> str:
+    """The address of MLflow's pages, or the command that gives it; of an experiment of a store that is no ARN.
+
+    MLflow 3.17 opens an experiment as one of language models, whatever its tags say, unless the address says
+    otherwise.
+    """
+    page = "" if experiment_id is None else f"/#/experiments/{experiment_id}?workflowType=machine_learning"
     if uri.startswith("http"):
-        return uri
+        return uri.rstrip("/") + page if page else uri
     if not uri.startswith("arn:"):
-        return f"mlflow ui --backend-store-uri {shlex.quote(uri)}"
+        command = f"mlflow ui --backend-store-uri {shlex.quote(uri)}"
+        return f"{command}, and open http://127.0.0.1:5000{page}" if page else command
     # SageMaker lets whoever may enter make a link that is good for minutes.
     _, _, _, region, _, resource = uri.split(":", 5)
     kind, _, name = resource.partition("/")

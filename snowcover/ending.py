@@ -153,13 +153,13 @@ def safe_without_mlflow(start: Beginning) -> Iterator[Event]:
         ) from error
 
 
-def finish(config: Config, start: Beginning, result: dict[str, Any]) -> None:
+def finish(config: Config, start: Beginning, result: dict[str, Any], experiment_id: str) -> None:
     """Say what came of it, and leave no more than is of use: the run is complete, and MLflow has it."""
     if not config.checkpoint.keep_last:
         start.last.unlink(missing_ok=True)
     records.mark_recorded(start.folder)
     uri = config.tracking.uri
-    log.info(report.outcome(result, uri, start.folder))
+    log.info(report.outcome(result, uri, experiment_id, start.folder))
     if (said := outcome.verdict(result)) is not None:
         log.warning(said)
 

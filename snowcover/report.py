@@ -81,11 +81,11 @@ def plan(config: Config, found: Tiles, mapper: SnowMapper, device: Device, name:
     return table(rows)
 
 
-def outcome(result: Mapping[str, Any], uri: str, folder: Path) -> str:
+def outcome(result: Mapping[str, Any], uri: str, experiment_id: str, folder: Path) -> str:
     """What came of it, as a table."""
     scores = score_lines(result)
     places = [("best epoch", str(result["best_epoch"])), ("checkpoint", result["checkpoint"]), ("files", str(folder))]
-    return "\n".join(["  " + line for line in scores] + [table([*places, ("look", where_to_look(uri))])])
+    return "\n".join(["  " + line for line in scores] + [table([*places, ("look", where_to_look(uri, experiment_id))])])
 
 
 def table(rows: Sequence[tuple[str, str]]) -> str:

@@ -92,7 +92,7 @@ def _run(config: Config, start: Beginning, overrides: Sequence[str], device: Dev
             kept.set()
             ending.record_outcome(start, result, tiles, task, recorder)
     if recorder is not None and result is not None:
-        ending.finish(config, start, result)
+        ending.finish(config, start, result, recorder.experiment_id)
     return ending.objective(task)
 
 

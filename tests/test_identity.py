@@ -16,7 +16,7 @@ from tests.making import config
 SAME_JOB = (
     "hw.data_workers", "hw.max_hours", "hw.max_wait_hours", "hw.spot", "hw.volume_gb", "data.cache", "data.images",
     "data.masks", "tracking.uri", "tracking.system_metrics", "tracking.tags", "run_name", "checkpoint.keep_last",
-    "checkpoint.dir",
+    "checkpoint.dir", "trainer.forest",
 )  # fmt: skip
 SAME_RUN = (
     "hw.precision", "hw.devices", "hw.accelerator", "hw.instance_count", "hw.instance_type", "hw.image", "hw.backend",

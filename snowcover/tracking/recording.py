@@ -45,6 +45,10 @@ class Recorder:
     def run_id(self) -> str:
         return str(self._run.info.run_id)
 
+    @property
+    def experiment_id(self) -> str:
+        return str(self._run.info.experiment_id)
+
     def expect_store(self) -> None:
         """Wait for the store again at its next failure, after an outage in which calls no longer waited: to be called
         before what must be recorded, such as the end of a run."""

@@ -35,7 +35,8 @@ LOCK_SECONDS = 120
 LITTLE_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 FEW_RETRIES = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
 QUIET = {"MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
-# Else MLflow's pages take an experiment for one of language models, with prompts and judges.
+# Else MLflow's pages take an experiment for one of language models, with prompts and judges; those of 3.17 do so
+# anyway, unless their address says otherwise: see addresses.where_to_look.
 KIND = {"mlflow.experimentKind": "custom_model_development"}
 TAG = re.compile(r"[\w.\- :/]{1,250}")
 ARN = re.compile(r"arn:aws[a-z-]*:sagemaker:[a-z0-9-]+:\d{12}:mlflow-(tracking-server|app)/[A-Za-z0-9-]+")

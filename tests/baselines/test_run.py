@@ -120,6 +120,8 @@ def test_mlflow_has_their_scores_the_file_and_a_description(run: Done) -> None:
 def test_an_experiment_is_of_training_and_not_of_language_models(run: Done) -> None:
     experiment = run.client.get_experiment_by_name("snowcover")
     assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
+    page = f"http://127.0.0.1:5000/#/experiments/{experiment.experiment_id}?workflowType=machine_learning"
+    assert any("  look " in line and line.endswith(f", and open {page}") for line in run.log.splitlines())
 
 
 def test_a_network_that_is_worse_than_its_forest_is_told_so_in_the_last_line(run: Done) -> None:

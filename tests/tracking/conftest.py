@@ -42,7 +42,9 @@ def everything(uri: str, run_id: str) -> dict[str, Any]:
         "status": run.info.status,
         "times": (run.info.start_time, run.info.end_time),
         "params": run.data.params,
-        "tags": {key: value for key, value in run.data.tags.items() if key not in OF_A_COPY},
+        "tags": {
+            key: value.replace(run_id, "this run") for key, value in run.data.tags.items() if key not in OF_A_COPY
+        },
         "metrics": {
             key: sorted((each.timestamp, each.step, repr(each.value)) for each in history)
             for key, history in histories.items()

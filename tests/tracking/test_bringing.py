@@ -94,6 +94,15 @@ def test_a_copy_that_was_broken_off_is_made_again(
     assert model.source_run_id == run_id
 
 
+def test_the_description_of_a_copy_is_whole_and_names_the_copy(left: Left, home: str, tmp_path: Path) -> None:
+    told = shutil.copytree(left.folder, tmp_path / "told")
+    note = f"{'long ' * 200}\npython -m snowcover.predict model={left.run_id}"
+    MlflowClient(f"sqlite:///{told}/mlflow.db").set_tag(left.run_id, "mlflow.note.content", note)
+    run_id = bring_run(told, home, "home", {})
+    kept = MlflowClient(home).get_run(run_id).data.tags["mlflow.note.content"]
+    assert kept == note.replace(left.run_id, run_id) != note
+
+
 def test_two_processes_that_bring_it_at_once_bring_it_once(left: Left, home: str) -> None:
     command = [sys.executable, "-c", TWICE_AT_ONCE, str(left.folder), home]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]

@@ -142,3 +142,11 @@ def test_a_wrong_arn_is_told_with_a_right_one(uri: str, home: str) -> None:
 )
 def test_each_store_sayswhere_to_look(uri: str, look: str) -> None:
     assert where_to_look(uri) == look
+
+
+def test_the_page_of_an_experiment_is_that_of_training() -> None:
+    page = "/#/experiments/3?workflowType=machine_learning"
+    assert where_to_look("http://mlflow.lab:5000/", "3") == f"http://mlflow.lab:5000{page}"
+    assert where_to_look("sqlite:///mlflow.db", "3") == (
+        f"mlflow ui --backend-store-uri sqlite:///mlflow.db, and open http://127.0.0.1:5000{page}"
+    )
