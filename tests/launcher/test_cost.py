@@ -10,7 +10,7 @@ from snowcover.config import HwConfig
 from snowcover_launch.aws.training_jobs import JobState
 from snowcover_launch.backends import Backends
 from snowcover_launch.backends.base import SweepContext
-from snowcover_launch.backends.sagemaker.results import facts
+from snowcover_launch.backends.sagemaker.reports import facts_of_earlier, metrics_of
 from snowcover_launch.cost import Cost, Prices, cost, dearest
 from snowcover_launch.job import Job
 from snowcover_launch.preflight import _format_whole
@@ -50,11 +50,11 @@ def test_a_job_cost_what_its_machines_computed_and_waited_for_the_next_one() -> 
         machine="ml.g5.xlarge", machines=2, usd_per_hour=1.5, spot=True,
     )  # fmt: skip
     state = JobState("snowcover-x", "", "Completed", "Completed", None, None, None, 4000, 3000, None)
-    _, metrics = facts(record, state, "us-west-2", 1.5)
+    metrics = metrics_of(record, state, 1.5)
     assert metrics["job_billable_seconds"] == 6000
     assert metrics["job_cost_usd"] == pytest.approx(2 * 1.5 * 3000 / 3600)
     assert metrics["job_spot_saving"] == pytest.approx(0.25)  # of one machine, as DescribeTrainingJob's own formula
-    _, metrics = facts(record, replace(state, warm_pool_s=600), "us-west-2", 1.5)
+    metrics = metrics_of(record, replace(state, warm_pool_s=600), 1.5)
     assert metrics["job_warm_pool_seconds"] == 1200
     assert metrics["job_cost_usd"] == pytest.approx(2 * 1.5 * 3600 / 3600)
 
@@ -67,7 +67,7 @@ def test_a_job_that_ran_on_another_machine_than_asked_for_costs_what_that_one_do
     )  # fmt: skip
     state = JobState("snowcover-x", "", "Stopped", "Stopped", None, None, None, 3600, 3600, None)
     other = replace(state, instance_type="ml.g5.2xlarge", instance_count=2, spot=True)
-    assert backend._facts_of(asked, other, "s3://b/x")["usd_per_hour"] == 2.0
+    assert facts_of_earlier(asked, other, "s3://b/x", "us-west-2", PRICES)["usd_per_hour"] == 2.0
     report = backend._report(asked, other, "s3://b/x")
     assert report.metrics["job_cost_usd"] == 4.0
     assert (report.tags["job.instance_type"], report.tags["job.spot"]) == ("ml.g5.2xlarge", "true")

@@ -136,7 +136,7 @@ class SageMakerBackend:
             if state.status in ("Completed", "InProgress"):
                 report = self._report(job, state, there)
                 if report.state is not State.FAILED:  # else its files were deleted since
-                    facts = reports.facts_of_earlier(state, job, there, self.account.region, self._context.prices)
+                    facts = reports.facts_of_earlier(job, state, there, self.account.region, self._context.prices)
                     return Found(attempt.name, report, facts)
             if state.checkpoints:
                 job.checkpoints = state.checkpoints

@@ -32,12 +32,12 @@ def report(account: Account, job: Job, state: JobState, prefix: str, prices: Pri
     return Report(
         state=ended, status=state.status, detail=state.secondary, reason=reason, objective=objective, id=state.arn,
         works=state.secondary == "Training", no_capacity=is_capacity_error(state.reason), tags=tags,
-        metrics=_metrics(job, state, _usd_per_hour(job, state, account.region, prices)),
+        metrics=metrics_of(job, state, _usd_per_hour(job, state, account.region, prices)),
         facts={"started": state.started, "ended": state.ended, "console": tags["job.console"]},
     )  # fmt: skip
 
 
-def facts_of_earlier(state: JobState, job: Job, prefix: str, region: str, prices: Prices) -> dict[str, object]:
+def facts_of_earlier(job: Job, state: JobState, prefix: str, region: str, prices: Prices) -> dict[str, object]:
     """Fields of `Job` of an earlier one, as it runs: not as the config that finds it would have it."""
     return {
         "prefix": prefix,
@@ -68,7 +68,7 @@ def _tags(job: Job, state: JobState, region: str) -> dict[str, str]:
     }
 
 
-def _metrics(job: Job, state: JobState, usd_per_hour: float | None) -> dict[str, float]:
+def metrics_of(job: Job, state: JobState, usd_per_hour: float | None) -> dict[str, float]:
     """What it cost."""
     if state.billable_s is None:
         return {}
