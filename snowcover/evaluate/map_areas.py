@@ -27,12 +27,7 @@ def map_area(product: Product) -> MapArea | None:
 
 
 def _measured(one: MapFile) -> MapArea:
-    tags = one.file.tags
-    try:
-        snow_km2, observed_km2 = (float(tags[f"SNOWCOVER_{what}_KM2"]) for what in ("SNOW", "OBSERVED"))
-        return MapArea(snow_km2, observed_km2 - snow_km2)
-    except (KeyError, ValueError):
-        pass
+    # By its pixels: the areas in our tags are copied by whatever cuts a map.
     snow_km2 = observed_km2 = 0.0
     with raster.settings(), one.file.opened() as file:
         grid = one.file.grid

@@ -162,3 +162,17 @@ def test_several_scenes_are_told_apart_by_scene_and_date(site: Path, tmp_path: P
     gaps = {row.bin: row.pixels for row in found.rows if row.stratum == "date_gap" and row.quantity == "iou"}
     assert gaps == {"1 day": pixels["20180527_a"], "2-3 days": pixels["20180530_b"]}
     assert found.notes[0].startswith("20180530_b of map is of 2018-05-30, 2 days after the reference")
+
+
+def test_a_map_that_was_cut_has_the_area_of_its_own_pixels_whatever_its_tags_say(site: Path, tmp_path: Path) -> None:
+    cut = tmp_path / "cut_probability.tif"
+    with rasterio.open(site / f"{DATE}_181110_network_probability.tif") as file:
+        values = file.read(1)[:60]
+        profile = file.profile | {"height": 60}
+        with rasterio.open(cut, "w", **profile) as made:
+            made.write(values, 1)
+            made.scales = file.scales
+            made.update_tags(SNOWCOVER_SNOW_KM2="99", SNOWCOVER_OBSERVED_KM2="100")  # as gdal_translate copies them
+    found = evaluated(site, f"maps={{network: {cut}}}")
+    whole = found.value("network", "area_mapped_km2", pixels_of="own")
+    assert whole == pytest.approx(((values >= 100) & (values != 255)).sum() * 1e-4, rel=2e-3)
