@@ -42,7 +42,7 @@ def verdict(result: Mapping[str, Any]) -> str | None:
     best = max(better, key=lambda name: better[name])
     return (
         f"The network is worse than {WORDS[best]} (test IoU {own:.3f} against {better[best]:.3f}): train it longer or "
-        f"otherwise, or map with=" + best + "."
+        f"otherwise, or map with={best}."
     )
 
 

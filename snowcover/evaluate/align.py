@@ -19,6 +19,7 @@ LEAST_OBSERVED = 0.5  # of a pixel's area, else it is unobserved
 NODES = (8, 16, 32)  # of the polynomial, along each side
 TOLERANCE_PX = 1e-7  # of the source, by which it may be off
 SNAP_PX = 1e-6  # coordinates are rounded: an edge that close to one of the source's pixels is that edge
+LATTICE = 65  # points along each side, by which grids are held against each other
 AS_FINE = 1.001  # pixels whose sides differ by less are equally fine
 
 Read = Callable[[Window], tuple[Array, Array]]
@@ -50,8 +51,21 @@ class Alignment:
         """Whether any of a lattice of points of either lies within the other."""
         return self._touches() or Alignment(self.target, self.source)._touches()
 
+    def reach(self) -> Window | None:
+        """The pixels of the source that the target may touch; None where it touches none."""
+        x, y = self.at(*(np.linspace(0, length, LATTICE) for length in (self.target.width, self.target.height)))
+        starts, sizes = [], []
+        for along, length in ((x, self.source.width), (y, self.source.height)):
+            known = along[np.isfinite(along)]
+            if not known.size:  # it may lie around a pole
+                return Window(0, 0, self.source.width, self.source.height)
+            start, end = max(0, int(known.min()) - 2), min(length, int(known.max()) + 3)
+            starts.append(start)
+            sizes.append(end - start)
+        return Window(*starts, *sizes) if min(sizes) > 0 else None
+
     def _touches(self) -> bool:
-        columns, rows = (np.linspace(0, length, 65) for length in (self.target.width, self.target.height))
+        columns, rows = (np.linspace(0, length, LATTICE) for length in (self.target.width, self.target.height))
         x, y = self._lattice(columns, rows)
         with np.errstate(invalid="ignore"):
             return bool(((x > 0) & (y > 0) & (x < self.source.width) & (y < self.source.height)).any())

@@ -51,6 +51,24 @@ class Counter:
         }
         self.in_stratum = dict.fromkeys(self.by_stratum, 0)
 
+    def of_ground(self, counts: Counts) -> Counts:
+        """[blocks, ...] of [blocks, unseen or trained, ...]: of the ground that all is scored on."""
+        return counts[:, UNSEEN] if self.leaves_out_trained else counts.sum(axis=1)
+
+    @property
+    def main(self) -> Counts:
+        """[blocks, products, 4], of the pixels that all is scored on, at the first threshold."""
+        return self.of_ground(self.common[:, 0])
+
+    @property
+    def scored_px(self) -> int:
+        return int(self.main[:, 0].sum())
+
+    @property
+    def filled_blocks(self) -> int:
+        """Blocks that hold a scored pixel."""
+        return int(np.count_nonzero(self.main[:, 0].any(axis=1)))
+
     def add(self, chunk: Chunk) -> "Selected":
         """Count a chunk; gives the pixels of it that count."""
         observed = chunk.snow != UNOBSERVED

@@ -1,9 +1,7 @@
 """Saved runs on their own tiles, from their checkpoints to what was found."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
-import numpy as np
 from tqdm import tqdm
 
 from snowcover.evaluate.bootstrap import MIN_BLOCKS, too_few_blocks
@@ -57,29 +55,20 @@ def _counted(config: Config, tiles: SavedTiles, ground: Ground) -> ScoreRows:
     return ScoreRows(counter, probabilities, tiles.blocks.places, ground, config.draws, config.seed)
 
 
-@dataclass(frozen=True)
-class _Scored:
-    pixels: int
-    blocks: int
-
-
-def _scored(scores: ScoreRows) -> _Scored:
-    of_blocks = scores.main[:, 0].sum(axis=1)
-    return _Scored(int(of_blocks.sum()), int(np.count_nonzero(of_blocks)))
-
-
 def _facts(config: Config, tiles: SavedTiles, scores: ScoreRows) -> dict[str, str]:
     collects = sorted({pair.collect for pair in tiles.pairs})
-    scored = _scored(scores)
+    counter = scores.counter
     told = {
         "Reference": f"masks of {_some(collects)}",
         "Tiles": f"{len(tiles.keys):,} {config.split} tiles of {tiles.runs[0].model.tile_size} pixels, "
         f"of {len(tiles.scenes)} scenes",
         **{run.name: _of_run(run) for run in tiles.runs},
-        "Scored on": f"{scored.pixels:,} pixels observed in image and mask",
+        "Scored on": f"{counter.scored_px:,} pixels observed in image and mask",
         "Ground": GROUND[scores.ground],
     }
-    return told | ({"Intervals": intervals(config, scored.blocks)} if scored.blocks >= MIN_BLOCKS else {})
+    return told | (
+        {"Intervals": intervals(config, counter.filled_blocks)} if counter.filled_blocks >= MIN_BLOCKS else {}
+    )
 
 
 def _of_run(run: SavedRun) -> str:
@@ -103,7 +92,7 @@ def _notes(config: Config, tiles: SavedTiles, scores: ScoreRows) -> Iterator[str
     for run in tiles.runs:
         if len(run.pairs) > scored:
             yield f"{run.name} has {len(run.pairs):,} {config.split} tiles; the {scored:,} of every run are scored."
-    if (few := too_few_blocks(_scored(scores).blocks, config.block_m)) is not None:
+    if (few := too_few_blocks(scores.counter.filled_blocks, config.block_m)) is not None:
         yield few
 
 

@@ -2,8 +2,6 @@
 
 from collections.abc import Iterator
 
-import numpy as np
-
 from snowcover.data.dates import days_apart
 from snowcover.evaluate.bootstrap import MIN_BLOCKS, too_few_blocks
 from snowcover.evaluate.config import Config
@@ -15,12 +13,12 @@ from snowcover.evaluate.words import GROUND
 
 KIND = {"classes": "classes", "probability": "probabilities", "fraction": "shares of snow"}
 NEARLY_ALL = 0.995  # of the scored pixels; a stratum's raster that covers less is noted
-FROM_RASTER = {"canopy_height": "canopy_height", "elevation": "elevation"}  # stratum -> key of its raster
+FROM_RASTER = ("canopy_height", "elevation")  # strata, and keys of their rasters
 
 
 def facts(config: Config, findings: Findings, ground: Ground) -> dict[str, str]:
     """In order of telling."""
-    site, pixels, reference = findings.site, scored_px(findings), findings.site.reference
+    site, pixels, reference = findings.site, findings.counter.scored_px, findings.site.reference
     told = {
         "Reference": f"{reference.file.uri.rsplit('/', 1)[-1]}, {'a mask' if reference.is_mask else 'snow depth'}"
         + (f" of {_dashed(reference.date)}" if reference.date else ""),
@@ -41,7 +39,7 @@ def facts(config: Config, findings: Findings, ground: Ground) -> dict[str, str]:
         told["Acquired"] = f"{site.acquired:%Y-%m-%d %H:%M} UTC, the sun {90 - site.sun_deg[0]:.0f}° high"
     if config.exclude:
         told["Left out"] = ", ".join(uri.rsplit("/", 1)[-1] for uri in config.exclude)
-    blocks = filled_blocks(findings)
+    blocks = findings.counter.filled_blocks
     if blocks >= MIN_BLOCKS:
         told["Intervals"] = intervals(config, blocks)
     return told
@@ -55,31 +53,20 @@ def intervals(config: Config, blocks: int) -> str:
 
 def notes(config: Config, findings: Findings) -> Iterator[str]:
     """Each a sentence."""
-    site, pixels = findings.site, scored_px(findings)
+    site, pixels = findings.site, findings.counter.scored_px
     for product in site.products:
         yield from _of_date(product, site.reference.date)
     yield from site.notes
-    for stratum, key in FROM_RASTER.items():
-        if stratum in findings.counter.in_stratum:
-            share = findings.counter.in_stratum[stratum] / max(1, pixels)
+    for key in FROM_RASTER:
+        if key in findings.counter.in_stratum:
+            share = findings.counter.in_stratum[key] / max(1, pixels)
             if share < NEARLY_ALL:
                 yield (
                     f"{key} covers {share:.0%} of the scored ground; the rest is in none of the bins that are "
                     "made of it."
                 )
-    if (few := too_few_blocks(filled_blocks(findings), config.block_m)) is not None:
+    if (few := too_few_blocks(findings.counter.filled_blocks, config.block_m)) is not None:
         yield few
-
-
-def scored_px(findings: Findings) -> int:
-    counts = findings.counter.common[:, 0, :, 0].sum(axis=(0, 2))  # [unseen or trained]
-    return int(counts[0] if findings.counter.leaves_out_trained else counts.sum())
-
-
-def filled_blocks(findings: Findings) -> int:
-    counts = findings.counter.common[:, 0, :, 0]
-    counted = counts[:, 0] if findings.counter.leaves_out_trained else counts.sum(axis=1)
-    return int(np.count_nonzero(counted.any(axis=1)))
 
 
 def _of_product(product: Product) -> str:

@@ -18,6 +18,7 @@ from snowcover.evaluate.site import Site
 from snowcover.evaluate.snow_line import SnowLineSums
 from snowcover.evaluate.strata import ASPECT
 from snowcover.evaluate.words import REFERENCE
+from snowcover.prepare.collect import UNOBSERVED
 
 
 class Findings:
@@ -54,7 +55,7 @@ class Findings:
 
     def add(self, chunk: Chunk, counted: Selected) -> None:
         """Sums of shares, whose last digits hang on their order: chunks are to come in the same one each time."""
-        self.reference_px += int(np.count_nonzero(chunk.snow != 255))
+        self.reference_px += int(np.count_nonzero(chunk.snow != UNOBSERVED))
         self.overview.add(chunk, counted.mask)
         if not counted.pixels:
             return
@@ -86,14 +87,8 @@ class NumberedCells:
     alignment: Alignment
 
     def __post_init__(self) -> None:
-        source, target = self.alignment.source, self.alignment.target
-        columns, rows = np.linspace(0, target.width, 65), np.linspace(0, target.height, 65)
-        x, y = self.alignment.at(columns, rows)
-        (left, width), (top, height) = (
-            _range(places, length) for places, length in ((x, source.width), (y, source.height))
-        )
-        self._box = Window(left, top, width, height)
-        self.cells = OwnCells(width * height, 1 / self.alignment.source_px)
+        self._box = self.alignment.reach() or Window(0, 0, 0, 0)
+        self.cells = OwnCells(self._box.width * self._box.height, 1 / self.alignment.source_px)
 
     def cell_m(self, pixel_m: tuple[float, float]) -> float:
         """About the side of a cell on the ground, to two figures."""
@@ -113,12 +108,3 @@ class NumberedCells:
             (x >= box.col_off) & (x < box.col_off + box.width) & ((y >= box.row_off) & (y < box.row_off + box.height))
         )
         return np.where(inside, (y - box.row_off) * box.width + x - box.col_off, -1).astype(np.int64)
-
-
-def _range(places: NDArray[np.floating], length: int) -> tuple[int, int]:
-    """First cell and number of cells that places lie in, with one more on each side."""
-    known = places[np.isfinite(places)]
-    if not known.size:
-        return 0, length
-    start, end = max(0, int(known.min()) - 1), min(length, int(known.max()) + 2)
-    return start, max(0, end - start)

@@ -1,7 +1,8 @@
 """The ground that the networks behind the maps were trained on, as their runs' splits and manifests say."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from affine import Affine
@@ -9,7 +10,7 @@ from rasterio.windows import Window
 
 from snowcover.checking import checked
 from snowcover.config import Split
-from snowcover.data.manifest import from_csv
+from snowcover.data.manifest import Pair, from_csv
 from snowcover.data.split import sides
 from snowcover.data.tiles import HALF_WORLD_M, Tile, ancestor
 from snowcover.errors import UserError, first_line
@@ -60,15 +61,20 @@ class TrainedGround:
         return found
 
 
-def trained_cells(manifest: str, config: dict[str, object]) -> Cells:
+def sides_of_run(pairs: Sequence[Pair], config: Mapping[str, Any]) -> tuple[Split, list[str]]:
+    """How a run split its pairs, and the side of each, by its config as it was recorded."""
+    split = checked(Split, config["data"]["split"])
+    return split, sides(pairs, split, int(config["seed"]))
+
+
+def trained_cells(manifest: str, config: Mapping[str, Any]) -> Cells:
     """The squares of ground that a run has seen: with a split by block whole blocks, else its tiles.
 
     Args:
         manifest: the run's manifest as CSV; config: its config, as it was recorded.
     """
     pairs = from_csv(manifest, "the run's manifest").pairs
-    split = checked(Split, config["data"]["split"])  # type: ignore[index]
-    its_sides = sides(pairs, split, int(config["seed"]))  # type: ignore[call-overload]
+    split, its_sides = sides_of_run(pairs, config)
     tiles = [pair.tile for pair, side in zip(pairs, its_sides, strict=True) if side in SEEN]
     zoom = min(pair.z for pair in pairs)
     block = split.block_tiles if split.by == "block" else 1

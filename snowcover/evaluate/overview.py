@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from snowcover.evaluate.chunk import Chunk
 from snowcover.evaluate.results import Overview
 from snowcover.evaluate.words import REFERENCE
+from snowcover.prepare.collect import UNOBSERVED
 
 Floats = NDArray[np.float32]
 
@@ -24,7 +25,7 @@ class OverviewSums:
         self._counted = np.zeros(size, np.float32)
 
     def add(self, chunk: Chunk, counted: NDArray[np.bool_]) -> None:
-        reference = np.where(chunk.snow == 255, np.float32(np.nan), chunk.snow.astype(np.float32))
+        reference = np.where(chunk.snow == UNOBSERVED, np.float32(np.nan), chunk.snow.astype(np.float32))
         for name, share in {REFERENCE: reference, **chunk.share}.items():
             known = np.isfinite(share)
             if known.any():

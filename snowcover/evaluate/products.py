@@ -48,17 +48,7 @@ class MapFile:
     @cached_property
     def reach(self) -> Window | None:
         """The pixels of the reference that it may touch; None where it touches none."""
-        reference, own = self.alignment.target, self.file.grid
-        places = Alignment(reference, own).at(np.linspace(0, own.width, 65), np.linspace(0, own.height, 65))
-        starts, sizes = [], []
-        for along, length in zip(places, (reference.width, reference.height), strict=True):
-            known = along[np.isfinite(along)]
-            if not known.size:  # it may lie around a pole
-                return Window(0, 0, reference.width, reference.height)
-            start, end = max(0, int(known.min()) - 2), min(length, int(known.max()) + 3)
-            starts.append(start)
-            sizes.append(end - start)
-        return Window(*starts, *sizes) if min(sizes) > 0 else None
+        return Alignment(self.alignment.target, self.file.grid).reach()
 
     def touches(self, window: Window) -> bool:
         reach = self.reach

@@ -7,13 +7,11 @@ from typing import Any, Literal
 
 from snowcover import model_addresses
 from snowcover.baselines.kept import FOREST, THRESHOLD
-from snowcover.checking import checked
-from snowcover.config import Split
 from snowcover.data.manifest import Pair
 from snowcover.data.reading import PairReader
-from snowcover.data.split import sides
 from snowcover.errors import UserError
 from snowcover.evaluate.config import Config
+from snowcover.evaluate.ground import SEEN, sides_of_run
 from snowcover.model_addresses import Found
 from snowcover.trained_model import Kind, ModelOverrides, TrainedModel, model_of
 
@@ -108,10 +106,9 @@ def _found(address: str, config: Config) -> Found:
 
 def _load(name: str, address: str, found: Found, config: Config) -> SavedRun:
     its_config, pairs = found.checkpoint["snowcover"]["config"], found.tiles().pairs
-    split = checked(Split, its_config["data"]["split"])
-    its_sides = sides(pairs, split, int(its_config["seed"]))
+    _, its_sides = sides_of_run(pairs, its_config)
     wanted = {_key(pair): pair for pair, side in zip(pairs, its_sides, strict=True) if side == config.split}
-    seen = {pair.tile for pair, side in zip(pairs, its_sides, strict=True) if side != "test"}
+    seen = {pair.tile for pair, side in zip(pairs, its_sides, strict=True) if side in SEEN}
     return SavedRun(
         name, address, model_of(found, ModelOverrides()), wanted, frozenset(seen), _reader(its_config["data"])
     )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from snowcover.data.dates import date_in, days_apart
 from snowcover.data.loader import Batch, TileLoader
 from snowcover.data.manifest import Pair
-from snowcover.data.tiles import Tile, bounds
+from snowcover.data.tiles import HALF_WORLD_M, Tile, bounds
 from snowcover.evaluate import strata
 from snowcover.evaluate.chunk import Chunk
 from snowcover.evaluate.distance import snow_edge_m
@@ -21,7 +21,6 @@ from snowcover.evaluate.saved_run import Key, SavedRun
 from snowcover.evaluate.strata import Stratum
 
 BATCH, WORKERS = 8, 2
-EARTH_RADIUS_M = 6378137.0
 
 
 @dataclass(frozen=True)
@@ -108,12 +107,7 @@ class SavedTiles:
 
     @cached_property
     def strata(self) -> tuple[Stratum, ...]:
-        found = [strata.SNOW_EDGE]
-        if len(self.scenes) > 1:
-            found.append(strata.scene_stratum(self.scenes))
-            if len({gap for gap in self.gaps_days.values() if gap == gap}) > 1:
-                found.append(strata.DATE_GAP)
-        return tuple(found)
+        return (strata.SNOW_EDGE, *strata.of_scenes(self.scenes, self.gaps_days.values()))
 
     def chunks(self) -> Iterator[Chunk]:
         """A chunk a tile, in order.
@@ -177,4 +171,4 @@ def _probability(run: SavedRun, batch: Batch, device: torch.device) -> NDArray[n
 
 def _scale(y_m: float) -> float:
     """Metres on the ground of one metre of EPSG:3857 at its northing."""
-    return 1 / math.cosh(y_m / EARTH_RADIUS_M)
+    return 1 / math.cosh(y_m / (HALF_WORLD_M / math.pi))

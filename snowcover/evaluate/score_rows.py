@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snowcover.evaluate.bootstrap import BlockBootstrap, Estimate, Statistic
-from snowcover.evaluate.counts import TRAINED, UNSEEN, Counter
+from snowcover.evaluate.counts import TRAINED, Counter
 from snowcover.evaluate.probabilities import probability_scores
 from snowcover.evaluate.results import Ground, Row
 from snowcover.evaluate.scores import confusion_scores
@@ -45,11 +45,7 @@ class ScoreRows:
     @cached_property
     def main(self) -> Sums:
         """[blocks, products, 4], of the pixels that all is scored on, at the first threshold."""
-        return self._of_ground(self.counter.common[:, 0])
-
-    def _of_ground(self, counts: Sums) -> Sums:
-        """[blocks, ...] of [blocks, unseen or trained, ...]."""
-        return counts[:, UNSEEN] if self.ground == "unseen" else counts.sum(axis=1)
+        return self.counter.main
 
     def estimate(self, sums: Sums, statistic: Statistic, versus: Sums | None = None) -> dict[str, Estimate]:
         """Of sums [blocks, ..., K]; blocks that hold nothing are none."""
@@ -72,12 +68,12 @@ class ScoreRows:
     def _scores(self) -> Iterator[Row]:
         counter = self.counter
         for place, threshold_m in enumerate(self.counter.thresholds_m or (None,)):
-            counts = self._of_ground(counter.common[:, place])
+            counts = counter.of_ground(counter.common[:, place])
             yield from self._of_products(counts, depth_threshold_m=threshold_m)
         if self.ground == "unseen" and counter.common[:, 0, TRAINED].any():
             yield from self._of_products(counter.common[:, 0, TRAINED], ground="trained")
         if len(self.names) > 1:
-            yield from self._of_products(self._of_ground(counter.own), pixels_of="own")
+            yield from self._of_products(counter.of_ground(counter.own), pixels_of="own")
 
     def _of_products(self, counts: Sums, **said: object) -> Iterator[Row]:
         found = self.estimate(counts, confusion_scores)
@@ -87,7 +83,7 @@ class ScoreRows:
                 yield self.row(name, quantity, estimate, (place,), pixels=int(pixels[place]), **said)
 
     def _differences(self) -> Iterator[Row]:
-        pixels = int(self.main[:, 0].sum())
+        pixels = self.counter.scored_px
         for first, second in combinations(range(len(self.names)), 2):
             found = self.estimate(self.main[:, first], confusion_scores, self.main[:, second])
             for quantity, estimate in found.items():
@@ -97,7 +93,7 @@ class ScoreRows:
                 yield self.row(name, quantity, estimate, versus=other, pixels=pixels)
 
     def _probabilities(self) -> Iterator[Row]:
-        pixels = int(self.main[:, 0].sum())
+        pixels = self.counter.scored_px
         for name, sums in self.probabilities.items():
             for quantity, estimate in self.estimate(sums, probability_scores).items():
                 yield self.row(name, quantity, estimate, pixels=pixels)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from rasterio.windows import Window
 
-from snowcover.data.dates import date_in, days_apart
+from snowcover.data.dates import days_apart, instant_in
 from snowcover.evaluate import strata
 from snowcover.evaluate.blocks import Blocks
 from snowcover.evaluate.config import Config
@@ -101,11 +101,7 @@ class Site:
             found += OF_TERRAIN
             if self.sun_deg is not None:
                 found.append(strata.ILLUMINATION)
-        if len(self.scenes) > 1:
-            found.append(strata.scene_stratum(self.scenes))
-            if len({gap for gap in self.gaps_days if gap == gap}) > 1:
-                found.append(strata.DATE_GAP)
-        return tuple(found)
+        return (*found, *strata.of_scenes(self.scenes, self.gaps_days))
 
     @property
     def overview_px(self) -> int:
@@ -158,17 +154,8 @@ def _trained(products: Sequence[Product], grid: Grid, tracking_uri: str) -> tupl
 
 def _acquired(products: Sequence[Product]) -> datetime | None:
     """The instant in the name of the scenes, 20180528_181110, where they all have the same to the minute."""
-    found = {_instant(one.scene) for one in products[0].files}
+    found = {instant_in(one.scene) for one in products[0].files}
     times = sorted(time for time in found if time is not None)
     if len(times) < len(found) or not times or (times[-1] - times[0]).total_seconds() > 600:
         return None
     return times[0]
-
-
-def _instant(scene: str) -> datetime | None:
-    date = date_in(scene)
-    clock = scene.partition(f"{date}_")[2][:6] if date else ""
-    try:
-        return datetime.strptime(date + clock, "%Y%m%d%H%M%S").replace(tzinfo=UTC) if len(clock) == 6 else None
-    except ValueError:
-        return None

@@ -4,7 +4,7 @@ A new one is one more `Stratum` here, and its values [H, W] where chunks are mad
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -78,6 +78,18 @@ DATE_GAP = Stratum(
 def scene_stratum(scenes: Sequence[str]) -> Stratum:
     """One bin a scene, whose value is its place in `scenes`."""
     return Stratum("scene", tuple(float(place) for place in range(len(scenes) + 1)), tuple(scenes))
+
+
+def of_scenes(scenes: Sequence[str], gaps_days: Iterable[float]) -> tuple[Stratum, ...]:
+    """What is told apart where there are several scenes, and where they lie differently far from the reference in time.
+
+    Args:
+        gaps_days: of each scene, NaN where a date is not known.
+    """
+    if len(scenes) < 2:
+        return ()
+    known = {gap for gap in gaps_days if gap == gap}
+    return (scene_stratum(scenes), *((DATE_GAP,) if len(known) > 1 else ()))
 
 
 def bins_of(stratum: Stratum, values: NDArray[np.floating]) -> NDArray[np.int16]:

@@ -28,7 +28,7 @@ from pystac.extensions.projection import ProjectionExtension
 from pystac.extensions.raster import DataType, RasterBand, RasterExtension
 from rasterio.warp import transform_geom
 
-from snowcover.data.dates import date_in
+from snowcover.data.dates import date_in, instant_in
 from snowcover.predict import facts
 from snowcover.predict.facts import MapFacts
 from snowcover.predict.mapping import OutputGrid
@@ -92,12 +92,10 @@ def _ground(grid: OutputGrid) -> tuple[dict[str, Any], list[float]]:
 
 def _time(name: str) -> tuple[datetime | None, datetime | None, datetime | None]:
     """The instant in a scene's name, or the interval in which it must lie."""
-    date = date_in(name)
-    clock = name.partition(f"{date}_")[2][:6] if date else ""
+    if (instant := instant_in(name)) is not None:
+        return instant, None, None
     try:
-        if len(clock) == 6 and clock.isdigit():
-            return datetime.strptime(date + clock, "%Y%m%d%H%M%S").replace(tzinfo=UTC), None, None
-        day = datetime.strptime(date, "%Y%m%d").replace(tzinfo=UTC)
+        day = datetime.strptime(date_in(name), "%Y%m%d").replace(tzinfo=UTC)
         return None, day, day.replace(hour=23, minute=59, second=59)
     except ValueError:
         return None, FIRST_LANDSAT, END_OF_TIME
