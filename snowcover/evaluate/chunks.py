@@ -26,7 +26,7 @@ from snowcover.prepare.positions import Array, Grid
 
 Counted = TypeVar("Counted")
 THREADS = 2
-AHEAD = 3  # chunks begun and not yet counted: what bounds the memory
+AHEAD = 2  # chunks begun and not yet counted: what bounds the memory
 
 
 def chunks(site: Site, count: Callable[[Chunk], Counted]) -> Iterator[tuple[Chunk, Counted]]:
