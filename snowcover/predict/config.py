@@ -65,6 +65,15 @@ class Config(ImageryConfig):
         return self
 
     @model_validator(mode="after")
+    def _no_flips_of_single_pixels(self) -> "Config":
+        if self.tta != "none" and self.mapped_with != "network":
+            raise ValueError(
+                f"tta={self.tta} and with={self.mapped_with}: it sees each pixel alone, which no flip alters: leave "
+                "tta out"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _as_many_numbers_as_bands(self) -> "Config":
         counts = {key: len(value) for key in ("network_bands", "mean", "std") if (value := getattr(self, key))}
         if len(set(counts.values())) > 1:

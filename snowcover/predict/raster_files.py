@@ -109,14 +109,20 @@ class RasterWriter:
 
 def encoded(rows: "Rows", threshold: float) -> dict[Kind, Array]:
     """What is stored of some rows, each [H, W] uint8."""
-    observed = ~np.isnan(rows.probability)
+    observed, snow = ~np.isnan(rows.probability), rows.probability >= threshold
     found: dict[Kind, Array] = {
-        "snow": np.where(observed, (rows.probability >= threshold).astype(np.uint8), np.uint8(UNOBSERVED)),
-        "probability": _in_steps(rows.probability, SCALES["probability"]),
+        "snow": np.where(observed, snow.astype(np.uint8), np.uint8(UNOBSERVED)),
+        "probability": _on_its_side(_in_steps(rows.probability, SCALES["probability"]), snow, threshold),
     }
     if rows.spread is not None:
         found["spread"] = _in_steps(rows.spread, SCALES["spread"])
     return found
+
+
+def _on_its_side(steps: Array, snow: Array, threshold: float) -> Array:
+    """Probabilities whose rounding crosses no threshold: the classes of a map can be made again from them."""
+    least = np.uint8(np.ceil(np.round(threshold * STEPS, 6)))
+    return np.where(snow, np.maximum(steps, least), np.where(steps == UNOBSERVED, steps, np.minimum(steps, least - 1)))
 
 
 def _in_steps(values: Array, step: float) -> Array:

@@ -338,6 +338,7 @@ def test_a_full_disk_leaves_nothing_that_looks_whole(place: Path, full: str, mon
 REFUSED = {
     "no model": (("scenes=a.tif", "out=m"), r"model \(what was trained"),
     "no file": ((MODEL, "scenes=none/*.tif", "out=m"), r"No GeoTIFF and no folder .* matches scenes=none/\*\.tif"),
+    "flips of single pixels": ((MODEL, SCENES, "out=m", "tta=d4", "with=forest"), "with=forest: it sees each pixel alone"),
     "two grids": ((MODEL, SCENES, "out=m", "grid=training", "like=a.tif"), "like=a.tif and grid=training are two"),
     "no run": (("model=latest", SCENES, "out=m"), "model=latest: no run below outputs/ has a checkpoint"),
     "twice": (("model=[best.ckpt,best.ckpt]", SCENES, "out=m"), r"model names best\.ckpt twice"),

@@ -10,7 +10,7 @@ from rasterio.crs import CRS
 from rio_cogeo import cog_validate
 
 from snowcover.predict.mapping import OutputGrid, Rows
-from snowcover.predict.raster_files import STRIP_ROWS, RasterWriter, cloud_optimised, raster_writer
+from snowcover.predict.raster_files import STRIP_ROWS, RasterWriter, cloud_optimised, encoded, raster_writer
 from snowcover.prepare import raster
 
 GRID = OutputGrid(CRS.from_epsg(32611), Affine(3, 0, 280000, 0, -3, 4190000), 700, 600)
@@ -53,7 +53,22 @@ def test_classes_and_probabilities_are_stored_to_the_pixel(tmp_path: Path) -> No
             found = file.read(1)
             assert file.scales == (scale,)
             assert np.array_equal(found == 255, unobserved)
-            assert np.abs(found[~unobserved] * scale - wanted[~unobserved]).max() <= scale / 2 + 1e-6
+            off = np.abs(found[~unobserved] * scale - wanted[~unobserved])
+            by_the_threshold = np.abs(wanted[~unobserved] - 0.5) < scale
+            assert off[~by_the_threshold].max() <= scale / 2 + 1e-6
+            assert off.max() <= scale
+
+
+@pytest.mark.parametrize("threshold", [0.001, 0.2, 0.4975, 0.5, 0.5012, 0.57, 0.995, 0.9999])
+def test_the_classes_follow_from_the_stored_probabilities(threshold: float) -> None:
+    values = np.concatenate([np.linspace(0, 1, 20001), threshold + np.linspace(-0.01, 0.01, 2001), [np.nan]])
+    values = values.clip(0, 1).astype(np.float32)[None]
+    stored = encoded(Rows(0, values, None), threshold)
+    seen = stored["snow"] != 255
+    assert np.array_equal(seen, ~np.isnan(values)) and np.array_equal(seen, stored["probability"] != 255)
+    again = stored["probability"] * 0.005 >= threshold - 1e-9
+    assert np.array_equal(again[seen], stored["snow"][seen] == 1)
+    assert np.abs(stored["probability"] * 0.005 - values)[seen].max() <= 0.005 + 1e-6
 
 
 def test_they_are_cloud_optimised_with_overviews_that_mean_the_same(tmp_path: Path) -> None:
