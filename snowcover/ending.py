@@ -14,7 +14,7 @@ from typing import Any
 import lightning
 import numpy as np
 
-from snowcover import checkpoints, machine, outcome, records, report, storage
+from snowcover import calibration, checkpoints, machine, outcome, records, report, storage
 from snowcover.baselines import kept
 from snowcover.baselines.fitting import NAMES, baseline_scores
 from snowcover.config import Config
@@ -42,6 +42,7 @@ def load_best(task: SnowTask, start: Beginning) -> None:
     """Put the best weights into the network, and into their checkpoint all that there is to say of the run."""
     best = checkpoints.load(str(start.best))
     checkpoints.load_network(task.mapper.network, best, str(start.best))
+    task.mapper.temperature.fill_(calibration.temperature(task.about["history"]))
     if machine.rank() == 0 and any(best["snowcover"][key] != task.about[key] for key in ("history", "run_id")):
         with uninterrupted():
             checkpoints.save(checkpoints.weights_of(best) | {"snowcover": task.about}, start.best)
@@ -68,16 +69,24 @@ def keep_outcome(config: Config, start: Beginning, tiles: Tiles, task: SnowTask,
     history = task.about["history"]
     report.draw_outcome(start.folder, history, totals, tiles, task.mapper.cpu().eval(), config.data.bands)
     loss = {"loss": totals.loss} if math.isfinite(totals.loss) else {}
+    own = loss | scores(totals.counts) | _errors(totals, task)
     threshold = task.about[kept.THRESHOLD]
     result = {
         "objective": objective(task), "best_epoch": epoch_number(best_epoch(history) or 0),
         "val": _val_scores(task, tiles),
-        "test": loss | scores(totals.counts) | baseline_scores(threshold, tiles.survey, "test", totals.forest),
+        "test": own | baseline_scores(threshold, tiles.survey, "test", totals.forest),
         "brightness_threshold": threshold, "run_id": task.about["run_id"],
         "checkpoint": str(start.best), "max_epochs": config.trainer.max_epochs,
     }  # fmt: skip
     storage.write(str(start.folder / RESULT), json.dumps(result, indent=2).encode())
     return result
+
+
+def _errors(totals: TestTotals, task: SnowTask) -> dict[str, float]:
+    """How far off the probabilities are, calibrated and as they were."""
+    temperatures = {"ece": float(task.mapper.temperature), "ece_uncalibrated": 1.0}
+    errors = {name: calibration.calibration_error(totals.logits, value) for name, value in temperatures.items()}
+    return {name: error for name, error in errors.items() if error is not None}
 
 
 def _val_scores(task: SnowTask, tiles: Tiles) -> dict[str, float]:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import lightning
 import torch
 
-from snowcover import checkpoints
+from snowcover import calibration, checkpoints
 from snowcover.errors import UserError, first_line
 from snowcover.finite import NotFinite, diverged, not_finite, some_of
 from snowcover.metrics import ends_with_best, epoch_number, patience_over
@@ -113,6 +113,7 @@ class Epochs(lightning.Callback):
         row = self._row(trainer, task)
         history = task.about["history"]
         history.append(row)
+        task.about["temperature"] = calibration.temperature(history)
         task.about["steps"] += _steps(trainer, task)
         with uninterrupted():
             trainer.save_checkpoint(self._folder / checkpoints.LAST)
@@ -144,7 +145,7 @@ class Epochs(lightning.Callback):
         return {
             "epoch": trainer.current_epoch,
             **{f"train_{name}": value for name, value in task.train_scores().items()},
-            **{f"val_{name}": value for name, value in task.val_scores().items()},
+            **{f"val_{name}": value for name, value in {**task.val_scores(), **task.val_temperature()}.items()},
             "lr_at_end": task.learning_rate,
             "tiles_per_second": self._tiles / (self._trained - self._started),
             "peak_memory_gb": peak_memory_gb(),

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-SCORES = ("iou", "f1", "precision", "recall", "balanced_accuracy", "kappa")
+SCORES = ("iou", "f1", "precision", "recall", "balanced_accuracy", "kappa", "ece")
 COLUMNS = {"network": "", "forest": "forest_", "brightness": "brightness_"}
 """heading, which is also what predict calls it, and what the names of its scores begin with"""
 WORDS = {"forest": "a random forest that sees single pixels", "brightness": "a plain brightness threshold"}

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from snowcover import storage
+from snowcover.calibration import Reliability
 
 Pixels = NDArray[np.generic]
 Reals = NDArray[np.floating]
@@ -196,6 +197,32 @@ def precision_recall(path: Path, snow_counts: Pixels, bare_counts: Pixels, title
     for axes in (left, right):
         axes.set(xlim=(0, 1), ylim=(0, 1.02))
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), fontsize=11, frameon=False)
+    return _save(figure, path)
+
+
+def reliability(
+    path: Path, before: Reliability, after: Reliability, temperature: float, title: str = "Reliability"
+) -> None:
+    """Draw the share of snow among the pixels of each probability, before and after calibration."""
+    if not after.pixels.any():
+        return _sentence(path, title, "No pixel was observed, so no probability came true or did not.")
+    figure, (upper, lower) = _figure(7.4, 7.6, heights=(3.2, 1))
+    upper.plot([0, 1], [0, 1], color="black", lw=1, ls="--", label="means what it says")
+    edges = np.linspace(0, 1, len(after.pixels) + 1)
+    for name, found, colour, marker in (
+        ("as the network says it", before, SECOND, "s"),
+        (f"calibrated (temperature {temperature:.3g})", after, FIRST, "o"),
+    ):
+        known = found.pixels > 0
+        error = np.average(np.abs(found.mean_probability - found.observed_share)[known], weights=found.pixels[known])
+        label = f"{name}: off by {error:.3f} on average"
+        upper.plot(found.mean_probability[known], found.observed_share[known], color=colour, marker=marker, label=label)
+        lower.stairs(found.pixels / found.pixels.sum(), edges, color=colour, lw=2)
+    _label(upper, f"{title}: do the probabilities mean what they say?", "", "Share that is snow in the reference")
+    _label(lower, "", "Probability of snow", "Pixels")
+    lower.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    upper.set(xlim=(0, 1), ylim=(0, 1.02))
+    upper.legend(fontsize=11, loc="upper left")
     return _save(figure, path)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from snowcover import pictures
+from snowcover import calibration, pictures
 from snowcover.addresses import where_to_look
 from snowcover.checkout import commit
 from snowcover.config import Config
@@ -26,6 +26,7 @@ from snowcover.versions import raw_tensor
 
 PACKAGES = ("snowcover", "torch", "lightning", "segmentation-models-pytorch", "mlflow", "rasterio", "numpy")
 PICTURED_TILES = 4
+PROBABILITY_BINS = 256  # of the curve of precision against recall
 NOT_IN_A_NAME = ("model=", "model.encoder_name=", "data", "checkpoint", "tracking", "run_name", "experiment", "hw")
 
 
@@ -109,11 +110,14 @@ def draw_outcome(
     bands: Sequence[str],
 ) -> None:
     """The pictures of a finished run."""
-    bare, snow = totals.histogram.cpu().numpy()
+    temperature = float(mapper.temperature)
+    bare, snow = calibration.probability_histogram(totals.logits, temperature, PROBABILITY_BINS)
     curves = [{**row, "epoch": epoch_number(int(row["epoch"])), "lr": row["lr_at_end"]} for row in history]
     pictures.learning_curves(folder / "learning_curves.png", curves)
     pictures.confusion(folder / "confusion.png", *totals.counts, title="Test tiles")
     pictures.precision_recall(folder / "precision_recall.png", snow, bare, title="Snow on test tiles")
+    before, after = (calibration.reliability(totals.logits, value) for value in (1.0, temperature))
+    pictures.reliability(folder / "reliability.png", before, after, temperature, title="Test tiles")
     pictures.tiles(folder / "tiles.png", _samples(found.of("test"), found.read, mapper), bands)
 
 

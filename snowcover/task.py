@@ -6,19 +6,20 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
 import lightning
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from snowcover.calibration import LEVELS, calibration_error, fitted_temperature, logit_counts
 from snowcover.data.loader import Batch
 from snowcover.data.transforms import augmented
 from snowcover.finite import flags_of_not_finite
 from snowcover.metrics import Counts, confusion, scores
 from snowcover.models.mapper import SnowMapper
 from snowcover.versions import drop_methods
-
-PROBABILITY_BINS = 256
 
 
 class Tally:
@@ -59,8 +60,8 @@ class TestTotals(NamedTuple):
 
     counts: Counts
     loss: float
-    histogram: Tensor
-    """[2, bins] pixels by predicted probability: no snow, snow"""
+    logits: NDArray[np.int64]
+    """[2, calibration.LEVELS] pixels by their logit: no snow, snow"""
     not_finite: int = 0
     """observed pixels of which the network's answer was no number"""
     forest: Counts | None = None
@@ -150,12 +151,13 @@ class SnowTask(lightning.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         self._val_tally = Tally(self.device)
+        self._begin_logits()
         self._begin_forest(wanted="forest_val" not in self.about)
 
     def on_test_epoch_start(self) -> None:
         self._val_tally = Tally(self.device)
+        self._begin_logits()
         self._begin_forest(wanted=True)
-        self._histogram = torch.zeros(2, PROBABILITY_BINS, dtype=torch.int64, device=self.device)
         self._not_finite = torch.zeros(1, dtype=torch.int64, device=self.device)
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
@@ -170,23 +172,27 @@ class SnowTask(lightning.LightningModule):
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         logits = self.mapper.logits(batch.image)
         self._val_tally.add(logits, batch.mask, self.loss(logits, batch.mask))
+        self._logits += logit_counts(logits, batch.mask)
         self._count_forest(batch)
 
     def test_step(self, batch: Batch, batch_index: int) -> None:
         logits = self.mapper.logits(batch.image)
         self._val_tally.add(logits, batch.mask, self.loss(logits, batch.mask))
+        self._logits += logit_counts(logits, batch.mask)
         self._count_forest(batch)
         self._not_finite += (logits.isnan().squeeze(1) & (batch.mask != 255)).sum()
-        probability = logits.squeeze(1).float().sigmoid().nan_to_num(0.0)
-        bins = (probability * PROBABILITY_BINS).long().clamp(max=PROBABILITY_BINS - 1)
-        for row, value in enumerate((0, 1)):
-            self._histogram[row] += torch.bincount(bins[batch.mask == value], minlength=PROBABILITY_BINS)
 
     def on_validation_epoch_end(self) -> None:
         if (iou := self.val_scores().get("iou")) is not None:
             self.log("val_iou", iou, prog_bar=True, logger=False)
         if self._counted:
             self.about["forest_val"] = self._sum(self._forest_counts).tolist()
+
+    def _begin_logits(self) -> None:
+        self._logits = torch.zeros(2, LEVELS, dtype=torch.int64, device=self.device)
+
+    def _summed_logits(self) -> NDArray[np.int64]:
+        return self._sum(self._logits).cpu().numpy()
 
     def _begin_forest(self, wanted: bool) -> None:
         self._counted = tuple(mapper.to(self.device) for mapper in self._forest) if wanted else ()
@@ -203,11 +209,18 @@ class SnowTask(lightning.LightningModule):
         """Of the validation or test pass that ended last."""
         return self._val_tally.scores(self._sum)
 
+    def val_temperature(self) -> dict[str, float]:
+        """What calibrates the network of the validation pass that ended last, and how far off it then is there."""
+        counts = self._summed_logits()
+        if (temperature := fitted_temperature(counts)) is None:
+            return {}
+        return {"temperature": temperature, "ece": calibration_error(counts, temperature) or 0.0}
+
     def test_totals(self) -> TestTotals:
         loss = self.val_scores().get("loss", math.nan)
         not_finite = int(self._sum(self._not_finite))
         forest = Counts(*self._sum(self._forest_counts).tolist()) if self._counted else None
-        return TestTotals(self._val_tally.counts(self._sum), loss, self._sum(self._histogram), not_finite, forest)
+        return TestTotals(self._val_tally.counts(self._sum), loss, self._summed_logits(), not_finite, forest)
 
     @property
     def learning_rate(self) -> float:

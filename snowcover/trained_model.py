@@ -141,7 +141,8 @@ def _mapper(found: Found, baseline: nn.Module | None, facts: Mapping[str, Any]) 
     scale, offset, bands = facts["scale"], facts["offset"], facts["bands"]
     if baseline is not None:
         return pixel_mapper(baseline, scale, offset, len(bands))
-    return SnowMapper(_network(found, bands), scale, offset, facts["mean"], facts["std"]).eval()
+    temperature = (found.checkpoint.get("snowcover") or {}).get("temperature", 1.0)
+    return SnowMapper(_network(found, bands), scale, offset, facts["mean"], facts["std"], temperature).eval()
 
 
 def _facts(found: Found) -> dict[str, Any]:

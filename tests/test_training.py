@@ -139,13 +139,16 @@ def test_a_run_leaves_everything_that_is_needed_to_compare_and_use_it(site: Path
         "precision_recall.png",
         "learning_curves.png",
         "split.png",
+        "reliability.png",
     }
     assert yaml.safe_load((here / "run/config.yaml").read_text())["trainer"]["max_epochs"] == 3
     result = json.loads((here / "run/result.json").read_text())
     assert result["objective"] == objective
     assert rows[result["best_epoch"] - 1]["val_iou"] == objective
     assert run.data.metrics["test_iou"] == pytest.approx(result["test"]["iou"])
-    assert "test_brightness_iou" in run.data.metrics
+    assert {"test_brightness_iou", "test_ece", "test_ece_uncalibrated"} <= set(run.data.metrics)
+    about = checkpoints.load(str(here / "run/checkpoints/best.ckpt"))["snowcover"]
+    assert about["temperature"] == rows[result["best_epoch"] - 1]["val_temperature"] != 1
     takes_raw_tiles_and_needs_nothing_of_ours(client, run)
 
 

@@ -3,13 +3,12 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from snowcover.evaluate.results import Reliability
+from snowcover.calibration import BINS, Reliability
 
 LEVELS = 201  # steps of 0.005, those of our maps; the last is that of 1 alone
 SUMS = 3 * LEVELS + 2
 """Numbers that are kept of a block: pixels, snow pixels and summed probability of each level; sums of the squared
 probability and of the probability of snow pixels."""
-BINS = 10  # of the calibration error and the reliability diagram
 
 
 def new_sums(blocks: int) -> NDArray[np.float64]:

@@ -7,6 +7,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from snowcover.calibration import Reliability
+
 Ground = Literal["all", "unseen", "trained"]
 """pixels counted: all, those of blocks that no product's network was trained on, or the others"""
 Pixels = Literal["common", "own"]
@@ -43,16 +45,6 @@ class Row:
     """pixels, or cells, that it was counted on"""
     blocks: int | None = None
     """blocks that were drawn for the interval"""
-
-
-@dataclass(frozen=True)
-class Reliability:
-    """A product's probabilities in equal bins, for the reliability diagram."""
-
-    mean_probability: NDArray[np.float64]
-    observed_share: NDArray[np.float64]
-    pixels: NDArray[np.int64]
-    """all [bins]; shares are NaN in empty bins"""
 
 
 @dataclass(frozen=True)

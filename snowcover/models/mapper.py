@@ -16,17 +16,29 @@ class SnowMapper(nn.Module):
     offset: Tensor
     mean: Tensor
     std: Tensor
+    temperature: Tensor
 
     def __init__(
-        self, network: nn.Module, scale: float, offset: float, mean: Sequence[float], std: Sequence[float]
+        self,
+        network: nn.Module,
+        scale: float,
+        offset: float,
+        mean: Sequence[float],
+        std: Sequence[float],
+        temperature: float = 1.0,
     ) -> None:
-        """Reflectance is stored numbers * `scale` + `offset`; `mean` and `std` [C] are reflectances."""
+        """Reflectance is stored numbers * `scale` + `offset`; `mean` and `std` [C] are reflectances.
+
+        Args:
+            temperature: what logits are divided by to be log odds of snow; see snowcover.calibration.
+        """
         super().__init__()
         self.network = network
         self.register_buffer("scale", torch.tensor(float(scale)))
         self.register_buffer("offset", torch.tensor(float(offset)))
         self.register_buffer("mean", torch.tensor(mean).reshape(-1, 1, 1))
         self.register_buffer("std", torch.tensor(std).reshape(-1, 1, 1))
+        self.register_buffer("temperature", torch.tensor(float(temperature)))
 
     def logits(self, raw: Tensor) -> Tensor:
         """Raw tiles [B, C, H, W] -> logits [B, 1, H, W], above 0 for snow; unobserved: 0 in all bands or not finite."""
@@ -36,13 +48,17 @@ class SnowMapper(nn.Module):
         logits: Tensor = self.network(torch.where(observed(raw), normal, 0.0))
         return logits
 
+    def log_odds(self, raw: Tensor) -> Tensor:
+        """Raw tiles [B, C, H, W] -> log odds of snow [B, 1, H, W]: the logits, calibrated."""
+        return self.logits(raw) / self.temperature
+
     def forward(self, raw: Tensor) -> Tensor:
         """Raw tiles [B, C, H, W] of any size -> probability of snow [B, H, W], NaN where unobserved."""
         height, width = raw.shape[-2:]
         right, below = (-(-side // SIDE_DIVISOR) * SIDE_DIVISOR - side for side in (width, height))
         # As unobserved ground, up to a size that every network here takes.
         whole = F.pad(raw.float(), (0, right, 0, below))
-        probability = self.logits(whole).sigmoid().masked_fill(~observed(whole), torch.nan)
+        probability = self.log_odds(whole).sigmoid().masked_fill(~observed(whole), torch.nan)
         # Not a slice: exported, that would be bound to sizes that need padding.
         return F.pad(probability.squeeze(1), (0, -right, 0, -below))
 

@@ -98,7 +98,7 @@ class _Probability(nn.Module):
         self.mapper = mapper
 
     def forward(self, raw: Tensor) -> Tensor:
-        return self.mapper.logits(raw)[:, 0].float().sigmoid()
+        return self.mapper.log_odds(raw)[:, 0].float().sigmoid()
 
 
 @lru_cache(maxsize=16)

@@ -116,12 +116,14 @@ def _of_model(client: MlflowClient, run: Run, address: str, files: Path, scratch
     try:
         state = {f"mapper.{name}": value for name, value in pickled_weights(weights).items()}
         mean, std = (state[f"mapper.{name}"].flatten().tolist() for name in ("mean", "std"))
+        temperature = float(state["mapper.temperature"])
     except Exception as error:  # whatever an unpickler makes of a file of another kind
         raise BadCheckpoint(f"{address} is no network that snowcover recorded: give a checkpoint instead.") from error
     config = yaml.safe_load(_text(client, run, CONFIG, scratch))
     about = {
         "config": config, "bands": config["data"]["bands"], "scale": config["data"]["scale"],
-        "offset": config["data"]["offset"], "mean": mean, "std": std, "run_id": run.info.run_id, "commit": _commit(run),
+        "offset": config["data"]["offset"], "mean": mean, "std": std, "temperature": temperature,
+        "run_id": run.info.run_id, "commit": _commit(run),
         **{name: int(run.data.tags[tag]) for name, tag in GRID_TAGS.items() if tag in run.data.tags},
         **_baselines(client, run, scratch),
     }  # fmt: skip
