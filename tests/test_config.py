@@ -41,7 +41,7 @@ def test_every_file_composes_into_a_right_config(choice: str) -> None:
 
 
 def test_the_choices_that_users_are_promised_are_there() -> None:
-    networks = "ternausv2 unet unetplusplus manet linknet fpn pspnet pan deeplabv3plus segformer upernet dpt"
+    networks = "ternausv2 pixelunet unet unetplusplus manet linknet fpn pspnet pan deeplabv3plus segformer upernet dpt"
     promised = {f"model={name}" for name in networks.split()}
     promised |= {f"loss={name}" for name in ["lovasz", "dice", "jaccard", "tversky", "focal", "bce", "mcc", "weighted"]}
     promised |= {f"optimizer={name}" for name in ("adam", "adamw", "sgd")}
