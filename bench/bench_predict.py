@@ -7,9 +7,7 @@ taking turns. Also the memory above the loaded network that scenes of growing si
 
 import argparse
 import multiprocessing
-import resource
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -38,7 +36,6 @@ from snowcover.prepare.positions import Grid
 from snowcover.trained_model import TrainedModel
 
 BANDS = ("blue", "green", "red", "nir")
-KIB_PER_MAXRSS = 1 if sys.platform == "linux" else 1 / 1024  # macOS counts it in bytes
 PLACE = Affine(3, 0, 280000, 0, -3, 4190000)
 UTM = CRS.from_epsg(32611)
 
@@ -156,6 +153,12 @@ def plain_loop(scene: FileScene, model: TrainedModel, side: int, stride: int) ->
     return time.perf_counter() - start, windows
 
 
+def peak_mb() -> float:
+    """Highest memory of this process so far; ru_maxrss would begin with that of the process which started it."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+
 def memory_mb(side_px: int) -> float:
     """Peak of mapping a scene above that of a tiny one, with a network of one 1 x 1 convolution."""
     settle()
@@ -165,7 +168,7 @@ def memory_mb(side_px: int) -> float:
         scene = EndlessScene(side)
         for _ in map_scene(scene, OutputGrid(*scene.grid), [model], device="cpu"):
             pass
-        peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KIB_PER_MAXRSS / 1024)
+        peaks.append(peak_mb())
     return peaks[1] - peaks[0]
 
 

@@ -19,7 +19,7 @@ from snowcover.config import HwConfig
 from snowcover.errors import UserError
 
 # mallopt's parameters, from glibc's malloc.h
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
+M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8
 PR_SET_PDEATHSIG = 1  # from Linux's prctl.h
 
 
@@ -76,8 +76,9 @@ def settle() -> None:
     """Keep freed memory for the next step, and keep the libraries' chatter off the terminal."""
     with contextlib.suppress(OSError, AttributeError):
         libc = ctypes.CDLL("libc.so.6")
-        # A step's tensors are as large as the last one's: giving them back and faulting them in again takes longer
-        # than much of the arithmetic.
+        # The tensors of a step, or of a window, are as large as the last one's: giving them back and faulting them in
+        # again takes longer than much of the arithmetic.
+        libc.mallopt(M_ARENA_MAX, 1)  # of another thread's own arena, whatever is large would be mapped all the same
         libc.mallopt(M_MMAP_MAX, 0)
         libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
         if rank() > 0:  # else it might wait for ever, and keep its GPU, for a first process that was killed

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import cv2
 
+from snowcover import machine
 from snowcover.checkout import commit
 from snowcover.data import demo_scene, gdal_warnings
 from snowcover.errors import UserError
@@ -42,6 +43,7 @@ def make_maps(config: Config) -> None:
         Stopped: Ctrl-C or SIGTERM; what is complete stays.
     """
     cv2.setNumThreads(1)  # the threads are ours
+    machine.settle()
     with stopping_on_signals(), raster.settings(), gdal_warnings.taken():  # else GDAL itself writes to the terminal
         _make_maps(config)
 
