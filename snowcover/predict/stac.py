@@ -143,18 +143,20 @@ def _add_models(made: pystac.Item, models: tuple[TrainedModel, ...], hrefs: list
     )
     given = ResultStructure.create([-1, -1, -1], ["batch", "height", "width"], DataType.FLOAT32)
     MLMExtension.ext(made, add_if_missing=True).apply(
-        name=first.run_id or first.checkpoint_sha256[:12],
+        name=f"snowcover {first.run_id or first.checkpoint_sha256[:12]}",  # which is to begin with a letter
         architecture=type(first.mapper.network).__name__,
         tasks=tasks,
         input=[ModelInput.create("stored numbers of a scene", list(first.bands), taken)],
         output=[ModelOutput.create("probability of snow", tasks, given)],
-        framework="pytorch",
+        framework="PyTorch",
         framework_version=torch.__version__,
         total_parameters=sum(parameter.numel() for parameter in first.mapper.network.parameters()),
     )
+    del made.properties["mlm:pretrained_source"]  # none given would say that it was trained from random weights
     for number, (model, href) in enumerate(zip(models, hrefs, strict=True), start=1):
         key = "model" if len(models) == 1 else f"model_{number}"
         asset = pystac.Asset(href, title="Checkpoint", media_type="application/octet-stream", roles=["mlm:model"])
         made.add_asset(key, asset)
         AssetGeneralMLMExtension.ext(asset).apply(artifact_type="torch.save")
+        asset.extra_fields["raster:bands"] = [{"name": band} for band in model.bands]  # those that its input names
         FileExtension.ext(asset).apply(checksum=_SHA256 + model.checkpoint_sha256)

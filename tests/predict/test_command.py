@@ -9,12 +9,14 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pystac
 import pytest
 import rasterio
 from mlflow import MlflowClient
+from pystac.validation.stac_validator import JsonSchemaSTACValidator
 from rio_cogeo import cog_validate
 
 from snowcover import storage
@@ -81,6 +83,20 @@ def test_a_map_has_its_scenes_grid_and_says_what_made_it(place: Path) -> None:
     assert item.properties["proj:transform"] == list(PLACE)[:6]
     assert item.assets["snow"].extra_fields["file:size"] == (made / f"{SCENE}_snow.tif").stat().st_size
     assert item.properties["mlm:architecture"] == "Brightness"
+    refuse_what_is_no_stac(json.loads((made / f"{SCENE}.json").read_text()))
+
+
+def refuse_what_is_no_stac(item: dict[str, Any]) -> None:
+    """By STAC's own schema, and by those rules of the Machine Learning Model extension that an item easily breaks."""
+    JsonSchemaSTACValidator().validate_core(item, pystac.STACObjectType.ITEM, item["stac_version"])
+    properties = item["properties"]
+    assert re.fullmatch(r"[a-zA-Z][a-zA-Z0-9_.\-\s]+[a-zA-Z0-9]", properties["mlm:name"])
+    assert properties["mlm:framework"] == "PyTorch"
+    assert "mlm:pretrained_source" not in properties  # null would say that it was trained from random weights
+    models = [asset for asset in item["assets"].values() if "mlm:model" in asset["roles"]]
+    assert models
+    for asset in models:  # the bands that the input names are described where the model is
+        assert [band["name"] for band in asset["raster:bands"]] == properties["mlm:input"][0]["bands"]
 
 
 def test_the_same_command_twice_makes_nothing_the_second_time(place: Path) -> None:
@@ -338,7 +354,7 @@ def test_a_full_disk_leaves_nothing_that_looks_whole(place: Path, full: str, mon
 REFUSED = {
     "no model": (("scenes=a.tif", "out=m"), r"model \(what was trained"),
     "no file": ((MODEL, "scenes=none/*.tif", "out=m"), r"No GeoTIFF and no folder .* matches scenes=none/\*\.tif"),
-    "flips of single pixels": ((MODEL, SCENES, "out=m", "tta=d4", "with=forest"), "with=forest: it sees each pixel alone"),
+    "flips of pixels": ((MODEL, SCENES, "out=m", "tta=d4", "with=forest"), "with=forest: it sees each pixel alone"),
     "two grids": ((MODEL, SCENES, "out=m", "grid=training", "like=a.tif"), "like=a.tif and grid=training are two"),
     "no run": (("model=latest", SCENES, "out=m"), "model=latest: no run below outputs/ has a checkpoint"),
     "twice": (("model=[best.ckpt,best.ckpt]", SCENES, "out=m"), r"model names best\.ckpt twice"),
