@@ -19,9 +19,9 @@ GIVE = {  # values that a user must give, for files that ask for some
     "tracking=server": ["tracking.uri=http://localhost:5000"],
     "tracking=sagemaker_mlflow": ["tracking.uri=arn:aws:sagemaker:us-west-2:123456789012:mlflow-tracking-server/snow"],
     "checkpoint=from_weights": ["checkpoint.init_from=best.ckpt"],
-    "experiment": ["data.images=i", "data.masks=m"],
-    "experiment=aso_tuolumne_step2": ["checkpoint.init_from=best.ckpt"],
-    "experiment=aso_tuolumne_step3": ["checkpoint.init_from=best.ckpt"],
+    "experiment=aso_tuolumne_step1": ["data.images=i", "data.masks=m"],
+    "experiment=aso_tuolumne_step2": ["data.images=i", "data.masks=m", "checkpoint.init_from=best.ckpt"],
+    "experiment=aso_tuolumne_step3": ["data.images=i", "data.masks=m", "checkpoint.init_from=best.ckpt"],
 }
 CHOICES = sorted(
     f"{file.parent.name}={file.stem}"
@@ -47,7 +47,7 @@ def test_the_choices_that_users_are_promised_are_there() -> None:
     promised |= {f"optimizer={name}" for name in ("adam", "adamw", "sgd")}
     promised |= {f"scheduler={name}" for name in ("none", "cosine", "onecycle", "plateau")}
     promised |= {f"hw={name}" for name in ("local", "cpu", "gpu")}
-    promised |= {f"experiment=aso_tuolumne_step{step}" for step in (1, 2, 3)}
+    promised |= {"experiment=recipe"} | {f"experiment=aso_tuolumne_step{step}" for step in (1, 2, 3)}
     assert promised <= set(CHOICES)
 
 
