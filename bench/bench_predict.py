@@ -29,7 +29,7 @@ from snowcover.machine import settle
 from snowcover.models.mapper import SnowMapper
 from snowcover.models.ternausv2 import TernausV2
 from snowcover.predict.group import Group, groups_of
-from snowcover.predict.mapping import OutputGrid, map_scene
+from snowcover.predict.mapping import OutputGrid, Tta, map_scene
 from snowcover.predict.members import Members, devices
 from snowcover.predict.windows import windows as windows_of
 from snowcover.prepare.positions import Grid
@@ -101,10 +101,10 @@ def write_scene(path: Path, side_px: int) -> None:
         file.write(np.stack([waves * (1 + band / 10) for band in range(4)]).astype(np.uint16))
 
 
-def ours(scene: FileScene, model: TrainedModel) -> float:
+def ours(scene: FileScene, *models: TrainedModel, tta: Tta = "none") -> float:
     """Seconds of a map of the scene."""
     start = time.perf_counter()
-    for _ in map_scene(scene, OutputGrid(*scene.grid), [model]):
+    for _ in map_scene(scene, OutputGrid(*scene.grid), models, tta=tta):
         pass
     return time.perf_counter() - start
 
@@ -127,6 +127,12 @@ def bare(model: TrainedModel, group: Group, windows: int) -> float:
     for _ in range(windows):
         members.probabilities(raw)
     return time.perf_counter() - start
+
+
+def several(scene: FileScene, model: TrainedModel, tile: int) -> dict[str, tuple[float, int]]:
+    """Seconds of a map by several members together, and how many they are."""
+    three = [model, *(trained(TernausV2().eval(), tile) for _ in range(2))]
+    return {"three networks": (ours(scene, *three), 3), "tta=d4": (ours(scene, model, tta="d4"), 8)}
 
 
 def plain_loop(scene: FileScene, model: TrainedModel, side: int, stride: int) -> tuple[float, int]:
@@ -178,9 +184,11 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=1200, help="of the scene in pixels of 3 m")
     parser.add_argument("--tile", type=int, default=512, help="side of the network's tiles in pixels")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--members", action=argparse.BooleanOptionalAction, default=True, help="several together, too")
     parser.add_argument("--memory-sides", type=int, nargs="*", default=[2000, 4000])
     args = parser.parse_args()
     torch.manual_seed(0)
+    settle()
     model = trained(TernausV2().eval(), args.tile)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "scene.tif"
@@ -195,10 +203,13 @@ def main() -> None:
             rates["bare network"].append(windows / bare(model, group, windows))
             seconds, count = plain_loop(scene, model, side, args.tile)
             rates["plain loop"].append(count / seconds)
+        members = several(scene, model, args.tile) if args.members else {}
     rate = {name: statistics.median(found) for name, found in rates.items()}
     print(f"\nternausv2 on {windows} windows of {side} px, {devices('auto')[0]}, median of {args.rounds}")
     for name, found in rate.items():
         print(f"  {name:15} {found:7.3f} windows/s   ours is {rate['ours'] / found:5.2f} x")
+    for name, (seconds, count) in members.items():
+        print(f"  {name:15} {seconds:7.1f} s, {seconds * rate['ours'] / windows / count:5.2f} x that of {count} maps")
     for side_px in args.memory_sides:
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
             print(f"  memory for {side_px:,} x {side_px:,} px: {process.submit(memory_mb, side_px).result():.0f} MB")

@@ -6,8 +6,10 @@ from contextlib import contextmanager
 from typing import Literal
 
 from snowcover.errors import Stopped
+from snowcover_launch import ranking
 from snowcover_launch.job import Job
 
+DESCRIPTION = "mlflow.note.content"
 TagsOf = Callable[[Job], dict[str, str]]
 
 
@@ -23,6 +25,7 @@ class ParentRuns:
         self._title = title
         self._needed = needed
         self._runs: dict[tuple[str, str], str] = {}
+        self._ended: list[Job] = []
 
     @contextmanager
     def open(self) -> Iterator[TagsOf]:
@@ -34,14 +37,20 @@ class ParentRuns:
             raise
         self._close("FINISHED")
 
-    def best(self, jobs: Sequence[Job]) -> None:
-        """Keep the best objective of each parent's jobs on it."""
+    def rank(self, batch: Sequence[Job]) -> None:
+        """Keep on each parent the best objective of its jobs, those of earlier batches too, and their ranking."""
         from snowcover import tracking
 
+        self._ended += batch
         for place, run_id in self._runs.items():
-            known = [job.result for job in jobs if job.result is not None and _place(job) == place]
-            if known:
-                tracking.note(place[0], run_id, {}, {"best_val_iou": max(known)})
+            jobs = [job for job in self._ended if _place(job) == place]
+            if known := [job.result for job in jobs if job.result is not None]:
+                tracking.note(
+                    place[0],
+                    run_id,
+                    {DESCRIPTION: ranking.markdown(jobs)},
+                    {"best_val_iou": max(known), **_of_seeds(jobs)},
+                )
 
     def _tags(self, job: Job) -> dict[str, str]:
         # In a container the user is root, and MLflow would say that root made the run.
@@ -61,6 +70,14 @@ class ParentRuns:
 
         for (uri, _), run_id in self._runs.items():
             tracking.close_sweep(uri, run_id, status)
+
+
+def _of_seeds(jobs: Sequence[Job]) -> dict[str, float]:
+    """Mean and spread where nothing but the seed was swept: of several settings there is no one mean."""
+    groups = ranking.over_seeds(jobs)
+    if len(groups) != 1 or groups[0].seeds != sum(job.result is not None for job in jobs):
+        return {}
+    return {"mean_val_iou": groups[0].mean, "sd_val_iou": groups[0].sd}
 
 
 def _place(job: Job) -> tuple[str, str]:

@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from snowcover.addresses import where_to_look
 from snowcover.errors import UserError
 from snowcover.overrides import as_typed, given_overrides
+from snowcover_launch import ranking
 from snowcover_launch.backends import Backends
 from snowcover_launch.backends.base import Found, SweepContext
 from snowcover_launch.cost import read_prices
@@ -73,9 +74,10 @@ class Sweep:
                 job.tags = tags_of(job)
             runner = JobRunner(self._file(batch), batch, backends)
             errors = runner.run(launch.max_parallel, launch.on_interrupt) if launch.wait else runner.start()
-            self._parents.best(batch)
+            self._parents.rank(batch)
         if launch.wait and len(batch) > 1:
-            log.info(_format_ranking(batch))
+            stores = sorted({job.tracking_uri for job in batch})
+            log.info("\n".join([ranking.text(batch), *(f"  look     {where_to_look(uri)}" for uri in stores)]))
         return [self._returned(job, errors) for job in batch]
 
     def _backends_for(self, composed: DictConfig) -> Backends:
@@ -146,11 +148,3 @@ class Sweep:
         done.status = JobStatus.FAILED if failed else JobStatus.COMPLETED
         done.return_value = error if failed else objective
         return done
-
-
-def _format_ranking(batch: Sequence[Job]) -> str:
-    """What came of several jobs, the best first."""
-    ranked = sorted(batch, key=lambda job: (job.result is None, -(job.result or 0)))
-    lines = [f"  {'-' if job.result is None else f'{job.result:.4f}':<7}  {job.number}  {job.title}" for job in ranked]
-    stores = sorted({job.tracking_uri for job in batch})
-    return "\n".join(["  val_iou  job", *lines, *(f"  look     {where_to_look(uri)}" for uri in stores)])
