@@ -222,7 +222,7 @@ def reliability(
     _label(lower, "", "Probability of snow", "Pixels")
     lower.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     upper.set(xlim=(0, 1), ylim=(0, 1.02))
-    upper.legend(fontsize=11, loc="upper left")
+    figure.legend(fontsize=11, loc="outside lower center", frameon=False)
     return _save(figure, path)
 
 

@@ -21,6 +21,7 @@ from sklearn.metrics import average_precision_score, confusion_matrix, f1_score,
 from sklearn.metrics import precision_recall_curve as reference_curve
 
 from snowcover import pictures, storage
+from snowcover.calibration import Reliability
 from snowcover.pictures import BARE, COLOURS, FALSE_SNOW, GREY, MISSED_SNOW, SNOW, UNOBSERVED, TilePicture
 
 BANDS = ["blue", "green", "red", "nir"]
@@ -349,6 +350,19 @@ def test_precision_recall_says_what_cannot_be_drawn(
 def test_precision_recall_wants_a_half_among_its_thresholds(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="even number of bins, got 5"):
         pictures.precision_recall(tmp_path / "pr.png", np.ones(5), np.ones(5))
+
+
+def test_the_reliability_diagram_says_how_far_off_the_probabilities_are(tmp_path: Path, drawn: list[Figure]) -> None:
+    said = np.array([0.35, np.nan, 0.65])
+    before = Reliability(said, np.array([0.05, np.nan, 0.95]), np.array([30, 0, 10]))
+    after = Reliability(np.array([0.05, np.nan, 0.94]), np.array([0.05, np.nan, 0.95]), np.array([30, 0, 10]))
+    pictures.reliability(tmp_path / "a.png", before, after, 0.1234, title="Test tiles")
+    told = words(drawn[0])
+    assert "as the network says it: off by 0.300 on average" in told
+    assert "calibrated (temperature 0.123): off by 0.003 on average" in told  # a quarter of the pixels, by 0.01
+    nothing = Reliability(np.full(3, np.nan), np.full(3, np.nan), np.zeros(3, int))
+    pictures.reliability(tmp_path / "b.png", nothing, nothing, 1.0)
+    assert "No pixel was observed" in words(drawn[1])
 
 
 def test_learning_curves_pass_over_what_an_epoch_did_not_record(tmp_path: Path, drawn: list[Figure]) -> None:
