@@ -1,0 +1,1 @@
+"""Training configs of robosat.pink and planet-snowcover, TOML, as experiments of ours."""

@@ -1,0 +1,71 @@
+"""`python -m snowcover.convert OLD.toml`: a training config of the old system as an experiment of ours."""
+
+import argparse
+import re
+import tomllib
+from pathlib import Path
+
+import yaml
+
+from snowcover import storage
+from snowcover.command import ending_in_a_sentence
+from snowcover.convert.experiment import Experiment, NotAnOldConfig, experiment_of
+from snowcover.errors import UserError, first_line
+
+GROUP = "experiment"
+
+
+class AlreadyThere(UserError):
+    """The experiment's file is there, and says something else."""
+
+
+def convert(old: Path, folder: Path) -> tuple[Path, Experiment]:
+    """Write the experiment of an old config into a folder of experiments.
+
+    Returns:
+        Its file, named for the old one, and what it says.
+
+    Raises:
+        NotAnOldConfig, AlreadyThere, StorageError
+    """
+    try:
+        with old.open("rb") as file:
+            values = tomllib.load(file)
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else first_line(error)
+        raise NotAnOldConfig(f"{old} cannot be read as TOML ({why}): name the old training config.") from error
+    made = experiment_of(values, str(old))
+    name = re.sub(r"[^A-Za-z0-9._-]+", "_", old.stem).lstrip("._-") or "converted"
+    content, path = text(made, name, old.name).encode(), folder / f"{name}.yaml"
+    if path.exists() and path.read_bytes() != content:
+        raise AlreadyThere(
+            f"{path} is there and says something else: move it away, or name another folder with --into."
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    storage.write(str(path), content)
+    return path, made
+
+
+def text(made: Experiment, name: str, origin: str) -> str:
+    """The experiment's file."""
+    lines = ["# @package _global_", f"# Converted from {origin}.", *(f"# - {note}" for note in made.notes), ""]
+    defaults = [{f"override /{group}": choice} for group, choice in made.choices.items()]
+    body = {"defaults": defaults, "experiment_name": name, **made.values}
+    return "\n".join(lines) + yaml.safe_dump(body, sort_keys=False, allow_unicode=True)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Convert one file, and say what has no counterpart and how to train with what came of it."""
+    parser = argparse.ArgumentParser(prog="python -m snowcover.convert", description=__doc__)
+    parser.add_argument("old", type=Path, help="training TOML of robosat.pink or planet-snowcover")
+    parser.add_argument("--into", type=Path, default=Path("."), help="folder of your own configs; by default this one")
+    given = parser.parse_args(arguments)
+    with ending_in_a_sentence("config"):
+        path, made = convert(given.old, given.into / GROUP)
+        for note in made.notes:
+            print(f"  {note}")
+        print(f"{path}\nTrain with it: python -m snowcover.train --config-dir {given.into} {GROUP}={path.stem}")
+
+
+if __name__ == "__main__":
+    main()
