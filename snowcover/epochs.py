@@ -2,17 +2,14 @@
 
 import logging
 import math
-import resource
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import lightning
-import torch
 
-from snowcover import calibration, checkpoints
+from snowcover import calibration, checkpoints, machine
 from snowcover.errors import UserError, first_line
 from snowcover.finite import NotFinite, diverged, not_finite, some_of
 from snowcover.metrics import ends_with_best, epoch_number, patience_over
@@ -148,7 +145,7 @@ class Epochs(lightning.Callback):
             **{f"val_{name}": value for name, value in {**task.val_scores(), **task.val_temperature()}.items()},
             "lr_at_end": task.learning_rate,
             "tiles_per_second": self._tiles / (self._trained - self._started),
-            "peak_memory_gb": peak_memory_gb(),
+            "peak_memory_gb": machine.peak_memory_gb(),
         }
 
 
@@ -181,14 +178,6 @@ def _check_epoch(trainer: lightning.Trainer, task: SnowTask) -> None:
 
 def _diverged(trainer: lightning.Trainer, what: str, lr: float) -> NotFinite:
     return diverged(what, lr, str(trainer.precision), trainer.gradient_clip_val)
-
-
-def peak_memory_gb() -> float:
-    """Highest memory so far: of the GPU where one is used, else of this process."""
-    if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
-        return torch.cuda.max_memory_allocated() / 1e9
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
 
 
 def epoch_line(row: Mapping[str, float], max_epochs: int | None) -> str:

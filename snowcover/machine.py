@@ -2,10 +2,13 @@
 
 import contextlib
 import ctypes
+import gc
 import logging
 import os
 import platform
+import resource
 import signal
+import sys
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,6 +91,28 @@ def settle() -> None:
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module=r"lightning\..*|torch\.optim\.lr_scheduler|torch\._?utils.*|mlflow\..*")
+
+
+def forget_peak_memory() -> None:
+    """Let the highest memory count from now on: of several runs in one process, each has its own."""
+    gc.collect()
+    if torch.cuda.is_available() and torch.cuda.max_memory_allocated():  # as of a run before this one
+        torch.cuda.reset_peak_memory_stats()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)  # what an earlier run has left is not this one's
+        Path("/proc/self/clear_refs").write_text("5")  # Linux's way to begin its high-water mark anew
+
+
+def peak_memory_gb() -> float:
+    """Highest memory since it was forgotten: of the GPU where one is used, else of this process."""
+    if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
+        return torch.cuda.max_memory_allocated() / 1e9
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        # Not ru_maxrss, which begins with that of the process that started this one, and cannot be forgotten.
+        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+        return int(status.partition("VmHWM:")[2].split()[0]) * 1024 / 1e9
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
 
 
 def _free_bytes() -> int:

@@ -55,6 +55,7 @@ def fit(config: Config, folder: Path, overrides: Sequence[str], own_store: bool 
         LostProcess: another of the processes that train this run together has ended.
     """
     machine.settle()
+    machine.forget_peak_memory()
     with stopping_on_signals():
         device = machine.device(config.hw)
         lightning.seed_everything(config.seed)
