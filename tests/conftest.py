@@ -41,7 +41,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def _nothing_of_another_test() -> Iterator[None]:
-    """MLflow keeps the store that it was given last, a command of ours how it wants Hydra to tell errors."""
+    """MLflow keeps the store that it was given last, a command of ours how it wants Hydra to tell errors, Optuna the
+    terminal that it was imported at."""
     _forget()
     yield
     _forget()
@@ -50,6 +51,8 @@ def _nothing_of_another_test() -> Iterator[None]:
 def _forget() -> None:
     if mlflow := sys.modules.get("mlflow"):  # some tests are of what does not load it
         mlflow.set_tracking_uri(None)
+    if optuna := sys.modules.get("optuna"):
+        optuna.logging.disable_default_handler()
     for name in LEFT_BEHIND:
         os.environ.pop(name, None)
 
