@@ -8,11 +8,8 @@ from snowcover.convert.folder_patterns import is_one_name, pattern_of
 from snowcover.errors import UserError
 
 BANDS = ("blue", "green", "red", "nir")  # of PlanetScope's four-band files, in their order
-NETWORKS = ("albunet", "albunet50", "unet")  # robosat.pink's names of one network
-LOSSES = {
-    "lovasz": "lovasz", "crossentropy": "bce", "crossentropyloss": "bce", "bce": "bce", "focal": "focal",
-    "focalloss": "focal", "focalloss2d": "focal", "miou": "jaccard", "miouloss": "jaccard", "dice": "dice",
-}  # fmt: skip
+NETWORKS = {"albunet": "ternausv2"}
+LOSSES = {"lovasz": "lovasz", "crossentropy": "bce"}  # those that are the same here; for others the user chooses
 MISSING = "???"
 SEVERAL = ("classes", "channels")
 
@@ -135,8 +132,8 @@ def _channels(tables: Sequence[Mapping[str, Any]], made: Experiment) -> None:
 
 def _model(table: Mapping[str, Any], made: Experiment) -> None:
     name = str(table.get("name", "albunet"))
-    if name.lower() in NETWORKS:
-        made.choices["model"] = "ternausv2"
+    if (network := NETWORKS.get(name.lower())) is not None:
+        made.choices["model"] = network
     else:
         made.notes.append(f"model.name={name} is no network of ours: choose one with model=...")
     loss = str(table.get("loss", "lovasz"))
@@ -177,14 +174,26 @@ def _set(values: dict[str, Any], place: str, value: Any) -> None:
         values.setdefault(group, {})[key] = value
 
 
+def _flag(given: Any) -> bool:
+    if not isinstance(given, bool):
+        raise TypeError(f"{given!r} is neither true nor false")
+    return given
+
+
+def _whole(given: Any) -> int:
+    if not isinstance(given, int) or isinstance(given, bool):
+        raise TypeError(f"{given!r} is no whole number")
+    return given
+
+
 _TABLES: dict[str, Callable[[Any, Experiment], None]] = {
     "dataset": _dataset, "classes": _classes, "channels": _channels, "model": _model, "checkpoint": _checkpoint,
 }  # fmt: skip
 _OF_MODEL: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "encoder": ("model.encoder_name", str),
-    "pretrained": ("model.encoder_weights", lambda given: "imagenet" if given else None),
-    "batch_size": ("trainer.batch_size", int),
-    "epochs": ("trainer.max_epochs", int),
+    "pretrained": ("model.encoder_weights", lambda given: "imagenet" if _flag(given) else None),
+    "batch_size": ("trainer.batch_size", _whole),
+    "epochs": ("trainer.max_epochs", _whole),
     "lr": ("optimizer.lr", float),
     "decay": ("optimizer.weight_decay", float),
     "data_augmentation": ("data.augment.flips_and_rotations", lambda given: float(given) > 0),

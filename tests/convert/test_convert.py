@@ -131,6 +131,8 @@ def test_a_folder_of_this_machine_is_named_for_the_user_to_place(tmp_path: Path)
         ("model = 3\n[dataset]\n", r"model is no table: write it as \[model\]"),
         ("[model]\n[dataset]\n[channels]\nbands = [1]\n", r"channels is no table: write it as \[\[channels\]\]"),
         ('[model]\n[dataset]\ntrain_percent = "most"\n', r"a value of dataset is of the wrong type"),
+        ('[dataset]\n[model]\npretrained = "false"\n', r"'false' is neither true nor false"),
+        ("[dataset]\n[model]\nepochs = 7.5\n", r"7\.5 is no whole number"),
     ],
 )
 def test_another_file_is_refused(text: str, told: str, tmp_path: Path) -> None:
