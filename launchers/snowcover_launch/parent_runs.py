@@ -9,7 +9,6 @@ from snowcover.errors import Stopped
 from snowcover_launch import ranking
 from snowcover_launch.job import Job
 
-DESCRIPTION = "mlflow.note.content"
 TagsOf = Callable[[Job], dict[str, str]]
 
 
@@ -45,12 +44,8 @@ class ParentRuns:
         for place, run_id in self._runs.items():
             jobs = [job for job in self._ended if _place(job) == place]
             if known := [job.result for job in jobs if job.result is not None]:
-                tracking.note(
-                    place[0],
-                    run_id,
-                    {DESCRIPTION: ranking.markdown(jobs)},
-                    {"best_val_iou": max(known), **_of_seeds(jobs)},
-                )
+                metrics = {"best_val_iou": max(known), **_of_seeds(jobs)}
+                tracking.note(place[0], run_id, {}, metrics, ranking.markdown(jobs))
 
     def _tags(self, job: Job) -> dict[str, str]:
         # In a container the user is root, and MLflow would say that root made the run.

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from mlflow.entities import Metric
 from mlflow.tracking.context.registry import resolve_tags
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
 from snowcover.errors import first_line
 from snowcover.secrets import masked
@@ -58,13 +59,19 @@ def run_of_job(uri: str, job: str) -> str | None:
     return next((run.info.run_id for run in runs if BRINGING not in run.data.tags), None)
 
 
-def note(uri: str, run_id: str, tags: Mapping[str, str], metrics: Mapping[str, float]) -> None:
+def note(
+    uri: str, run_id: str, tags: Mapping[str, str], metrics: Mapping[str, float], description: str | None = None
+) -> None:
     """Put tags and metrics on a run, which may have ended. Done twice, they are there once.
+
+    Args:
+        description: the run's, Markdown; None leaves it as it is.
 
     Raises:
         CannotRecord
     """
     now = int(time.time() * 1000)
+    tags = tags if description is None else {**tags, MLFLOW_RUN_NOTE: description}
     with reached(uri) as client:
         known = client.get_run(run_id).data.metrics
         new = [Metric(key, float(value), now, 0) for key, value in metrics.items() if known.get(key) != value]
