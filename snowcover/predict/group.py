@@ -21,6 +21,7 @@ from snowcover.predict.cells import Cells, cells
 from snowcover.predict.members import D4, GPU_BATCH, Conversion, Members
 from snowcover.predict.plan import Layout, Plan
 from snowcover.predict.resample import Mosaic, Part, Places
+from snowcover.predict.seen import SeenPixels
 from snowcover.predict.windows import Window
 from snowcover.prepare import raster
 from snowcover.prepare.positions import Array, Grid
@@ -123,7 +124,7 @@ class _Run:
         self._source, self._grid, self._group, self._plan, self._devices = source, grid, group, plan, devices
         self._opener: windows.Opener = partial(source.open, group.bands)
         self._places = Places(grid, plan)
-        self._is_own_grid = grid == source.grid
+        self._seen = SeenPixels(grid.height) if grid == source.grid else None
 
     def rows(self, on_window: Callable[[int], None]) -> Iterator[tuple[int, Array]]:
         with cells(self._block_shape, np.float32) as blocks:
@@ -216,17 +217,17 @@ class _Run:
 
     def _part(self, mosaic: Mosaic, source: Source, part: Part) -> Array:
         """[K, H, W] of a part of the map, NaN exactly where it is unobserved."""
-        if not self._is_own_grid:
+        if self._seen is None:
             found = resample.sample(mosaic, self._places, part, None)
             found.values[:, found.share < 0.5] = np.nan
             return found.values
-        values, valid = source.read(_window(part))
-        seen = valid == 1
+        seen = self._seen.of(source, part)
         found = resample.sample(mosaic, self._places, part, seen)
         result = np.where(np.isfinite(found.values[0]), found.values, found.nearest)
         result[:, ~seen] = np.nan
         alone = seen & ~np.isfinite(result[0])
         if alone.any():
+            values, _ = source.read(_window(part))
             result[:, alone] = self._alone(values[alone])
         return result
 

@@ -18,9 +18,9 @@ KNOTS_PX = 64  # between exactly projected points, at first
 TOLERANCE_PX = 0.01  # of the mosaic, by which a straight line between them may be off
 SNAP_PX = 1e-3  # a position that close to a pixel's centre is that centre
 LEAST_WEIGHT = 1e-4
-BAND_PX = 4_000_000  # of a band of rows
+BAND_PX = 1_300_000  # of a band of rows, several of which are held
 PART_PX = 1_000_000  # of the mosaic behind one part of a band
-MOST_ROWS = 256
+MOST_ROWS = 128
 PART_COLUMNS = 512
 
 
