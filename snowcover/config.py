@@ -246,6 +246,9 @@ class TrackingConfig(Section):
     """MLflow tracking URI, for example http://mlflow.lab:5000 or sqlite:///mlflow.db"""
     system_metrics: bool
     """record CPU, memory, disk and GPU load"""
+    export_model: bool = True
+    """keep the best network as an MLflow model, which needs no code of ours; false: its checkpoint alone, which saves
+    seconds a run in a search of many"""
     tags: Texts = Field(default_factory=dict)
     """tags of the run in MLflow, for example {basin: Tuolumne}"""
 

@@ -107,10 +107,12 @@ def kept_outcome(start: Beginning) -> dict[str, Any] | None:
         return None
 
 
-def record_outcome(start: Beginning, result: dict[str, Any], tiles: Tiles, task: SnowTask, recorder: Recorder) -> None:
+def record_outcome(
+    config: Config, start: Beginning, result: dict[str, Any], tiles: Tiles, task: SnowTask, recorder: Recorder
+) -> None:
     """Tell MLflow all that it may not have yet; done twice, it is there once.
 
-    The weights are there once, too: as a model, or as the checkpoint where the network cannot be exported.
+    The weights are there once, too: as a model, or as the checkpoint where none is to be or can be exported.
     """
     recorder.expect_store()
     test_row = {f"test_{name}": value for name, value in result["test"].items()}
@@ -122,7 +124,8 @@ def record_outcome(start: Beginning, result: dict[str, Any], tiles: Tiles, task:
     recorder.describe(lambda before: outcome.description(result, before))
     for name in (RESULT, kept.FILE):
         recorder.artifact(start.folder / name)
-    if not recorder.model(task.mapper.cpu().eval(), _example(tiles), list(test_row)):
+    export = config.tracking.export_model
+    if not (export and recorder.model(task.mapper.cpu().eval(), _example(tiles), list(test_row))):
         recorder.artifact(start.best, "checkpoints")
 
 

@@ -91,7 +91,7 @@ def _run(config: Config, start: Beginning, overrides: Sequence[str], device: Dev
             ending.load_best(task, start)
         if recorder is not None and result is not None:
             kept.set()
-            ending.record_outcome(start, result, tiles, task, recorder)
+            ending.record_outcome(config, start, result, tiles, task, recorder)
     if recorder is not None and result is not None:
         ending.finish(config, start, result, recorder.experiment_id)
     return ending.objective(task)

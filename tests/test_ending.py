@@ -23,8 +23,9 @@ from snowcover.finite import NotFinite
 from snowcover.runs import Beginning, CannotResume
 from snowcover.task import SnowTask
 from snowcover.tracking import CannotRecord, Recorder
+from snowcover.trained_model import ModelOverrides, load_trained_model
 from snowcover.training import fit
-from tests.making import config, sources
+from tests.making import QUICK, config, sources
 
 SMALL = ("model=unet", "model.encoder_name=resnet18", "optimizer.lr=1e-3", "trainer.max_epochs=1", "hw=cpu")
 
@@ -134,6 +135,18 @@ def test_killed_while_the_model_is_recorded_and_again_before_it_is_marked_a_run_
     assert [output.model_id for output in run.outputs.model_outputs] == [model.model_id]
     assert [entry.step for entry in client.get_metric_history(run.info.run_id, "test_iou")] == [0]
     assert not (here / "outputs/snowcover/2").exists()
+
+
+def test_where_no_model_is_to_be_exported_mlflow_keeps_the_best_checkpoint_and_maps_by_it(
+    site: Path, here: Path
+) -> None:
+    fit(small(site, here, *QUICK), here / "run", [])
+    client, run = the_run(here)
+    assert run.info.status == "FINISHED"
+    assert not client.search_logged_models([run.info.experiment_id])
+    assert [file.path for file in client.list_artifacts(run.info.run_id, "checkpoints")] == ["checkpoints/best.ckpt"]
+    found = load_trained_model(run.info.run_id, ModelOverrides(), f"sqlite:///{here}/mlflow.db")
+    assert found.checkpoint_sha256 == checkpoints.load_with_sha256(str(here / "run/checkpoints/best.ckpt"))[1]
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_and_leaves_no_best_checkpoint(site: Path, here: Path) -> None:

@@ -13,13 +13,13 @@ from mlflow.entities import Run
 from snowcover import __version__, checkpoints, staged
 from snowcover.errors import Stopped
 from snowcover.task import SnowTask
-from snowcover.tracking import Recorder
-from tests.making import config, sources
+from tests.making import QUICK, config, sources
 from tests.servers import Bucket
 
 TINY = (
     "data=tiles", "hw=cpu", "tracking.uri=sqlite:///mlflow.db", "tracking.system_metrics=false", "model=unet",
     "model.encoder_name=tu-mobilenetv3_small_050", "optimizer.lr=1e-3", "trainer.batch_size=6", "trainer.max_epochs=2",
+    *QUICK,
 )  # fmt: skip
 TIMES = ("tiles_per_second", "peak_memory_gb")
 
@@ -41,7 +41,6 @@ class Machine:
         )
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(self.work)
-            patch.setattr(Recorder, "model", lambda *_: True)  # exporting it takes longer than the training
             patch.setattr(SnowTask, "training_step", _stopping_at(stop_at))
             staged.run(self.work / "config.yaml", self.work / "run", self.checkpoints)
 

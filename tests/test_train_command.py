@@ -15,12 +15,12 @@ from mlflow import MlflowClient
 
 from snowcover import checkpoints
 from snowcover.data.tiles import Tile
-from tests.making import snowy, sources, write_tile
+from tests.making import QUICK, snowy, sources, write_tile
 from tests.servers import Bucket
 
 SMALL = (
     "data=tiles", "hw=cpu", "tracking.system_metrics=false", "model=unet", "model.encoder_name=resnet18",
-    "optimizer.lr=1e-3", "trainer.batch_size=6", "trainer.max_epochs=2",
+    "optimizer.lr=1e-3", "trainer.batch_size=6", "trainer.max_epochs=2", *QUICK,
 )  # fmt: skip
 
 

@@ -21,7 +21,7 @@ from snowcover.errors import Stopped, UserError
 from snowcover.task import SnowTask
 from snowcover.tracking import Recorder
 from snowcover.training import fit
-from tests.making import config, sources
+from tests.making import QUICK, config, sources
 from tests.servers import Bucket
 
 SMALL = (
@@ -30,6 +30,7 @@ SMALL = (
     "optimizer.lr=1e-3",
     "trainer.max_epochs=3",
     "trainer.batch_size=6",
+    *QUICK,
 )
 TIMES = ("tiles_per_second", "peak_memory_gb")
 
@@ -99,14 +100,9 @@ def takes_raw_tiles_and_needs_nothing_of_ours(client: MlflowClient, run: Any) ->
     assert signature.inputs.inputs[0].type == np.dtype("uint16")
 
 
-@pytest.fixture
-def without_export(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Exporting the MLflow model takes most of a tiny run's time and has a test of its own."""
-    monkeypatch.setattr(Recorder, "model", lambda *_: True)
-
-
 def test_a_run_leaves_everything_that_is_needed_to_compare_and_use_it(site: Path, here: Path) -> None:
-    objective = fit(small(site), here / "run", ["model=unet", "optimizer.lr=1e-3", "+x.y=1"])
+    exported = small(site, "tracking.export_model=true")
+    objective = fit(exported, here / "run", ["model=unet", "optimizer.lr=1e-3", "+x.y=1"])
     client, run = the_run()
     assert run.info.status == "FINISHED"
     assert run.info.run_name == "unet-resnet18 optimizer.lr=1e-3 +x.y=1"
@@ -152,7 +148,6 @@ def test_a_run_leaves_everything_that_is_needed_to_compare_and_use_it(site: Path
     takes_raw_tiles_and_needs_nothing_of_ours(client, run)
 
 
-@pytest.mark.usefixtures("without_export")
 def test_the_same_seed_gives_identical_losses_with_any_number_of_workers(site: Path, here: Path) -> None:
     fit(small(site, "data.augment.brightness=0.1"), here / "a", [])
     fit(small(site, "data.augment.brightness=0.1", "hw.data_workers=1"), here / "b", [])
@@ -161,7 +156,6 @@ def test_the_same_seed_gives_identical_losses_with_any_number_of_workers(site: P
     assert history(here / "a") != history(here / "c")
 
 
-@pytest.mark.usefixtures("without_export")
 @pytest.mark.parametrize("scheduler", ["none", "cosine", "onecycle", "plateau"])
 def test_a_stopped_run_goes_on_as_if_it_had_never_stopped(
     site: Path, here: Path, monkeypatch: pytest.MonkeyPatch, scheduler: str
@@ -185,7 +179,6 @@ def test_a_stopped_run_goes_on_as_if_it_had_never_stopped(
         assert recorded(client, cut.info.run_id, metric) == recorded(client, whole.info.run_id, metric), metric
 
 
-@pytest.mark.usefixtures("without_export")
 def test_a_run_stopped_in_its_first_epoch_goes_on_too(site: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     undo = stop_at(monkeypatch, epoch=0, batch=2)
     with pytest.raises(Stopped):
@@ -197,7 +190,6 @@ def test_a_run_stopped_in_its_first_epoch_goes_on_too(site: Path, here: Path, mo
     assert run.info.status == "FINISHED"
 
 
-@pytest.mark.usefixtures("without_export")
 def test_a_resumed_run_in_s3_brings_its_best_epoch_along(
     site: Path, here: Path, s3: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -212,7 +204,6 @@ def test_a_resumed_run_in_s3_brings_its_best_epoch_along(
     assert (here / "elsewhere/checkpoints/best.ckpt").is_file()
 
 
-@pytest.mark.usefixtures("without_export")
 def test_going_on_with_another_learning_rate_is_refused_and_weights_alone_are_not(site: Path, here: Path) -> None:
     fit(small(site), here / "outputs/snowcover/1", [])
     best = here / "outputs/snowcover/1/checkpoints/best.ckpt"
@@ -225,7 +216,6 @@ def test_going_on_with_another_learning_rate_is_refused_and_weights_alone_are_no
     assert first["train_loss"] < history(here / "outputs/snowcover/1")[0]["train_loss"]
 
 
-@pytest.mark.usefixtures("without_export")
 def test_a_run_that_began_from_weights_goes_on_with_the_same_command(
     site: Path, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -241,7 +231,6 @@ def test_a_run_that_began_from_weights_goes_on_with_the_same_command(
     assert len(history(here / "outputs/snowcover/1")) == 2
 
 
-@pytest.mark.usefixtures("without_export")
 def test_a_longer_run_goes_on_from_a_finished_one(site: Path, here: Path) -> None:
     fit(small(site, "trainer.max_epochs=2", "checkpoint.keep_last=true"), here / "outputs/snowcover/1", [])
     done = fit(small(site, "trainer.max_epochs=2", "checkpoint.resume=auto"), here / "outputs/snowcover/2", [])
@@ -251,7 +240,6 @@ def test_a_longer_run_goes_on_from_a_finished_one(site: Path, here: Path) -> Non
     assert [row["epoch"] for row in history(here / "outputs/snowcover/1")] == [0, 1, 2]
 
 
-@pytest.mark.usefixtures("without_export")
 def test_patience_ends_a_run_that_no_longer_improves(site: Path, here: Path) -> None:
     fit(small(site, "optimizer.lr=0", "trainer.patience_epochs=1", "trainer.max_epochs=9"), here / "run", [])
     rows = history(here / "run")
@@ -259,7 +247,6 @@ def test_patience_ends_a_run_that_no_longer_improves(site: Path, here: Path) -> 
     assert len(rows) == best + 2 < 9
 
 
-@pytest.mark.usefixtures("without_export")
 def test_a_failed_run_ends_failed_with_its_error(site: Path, here: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError):
         fit(small(tmp_path / "nothing"), here / "run", [])
@@ -268,7 +255,6 @@ def test_a_failed_run_ends_failed_with_its_error(site: Path, here: Path, tmp_pat
     assert run.data.tags["error"].startswith("NoTiles: No mask tiles under")
 
 
-@pytest.mark.usefixtures("without_export")
 @pytest.mark.parametrize("uri", ["http://127.0.0.1:9", "sqlite:////dev/null/mlflow.db", "file:./mlruns"])
 def test_a_store_that_cannot_record_is_told_before_training(site: Path, here: Path, uri: str) -> None:
     with pytest.raises(UserError, match="MLflow cannot record at .* with tracking.uri="):
@@ -276,7 +262,6 @@ def test_a_store_that_cannot_record_is_told_before_training(site: Path, here: Pa
     assert not (here / "run/checkpoints").exists()
 
 
-@pytest.mark.usefixtures("without_export")
 def test_a_password_in_the_tracking_uri_is_kept_nowhere(
     site: Path, here: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -286,7 +271,6 @@ def test_a_password_in_the_tracking_uri_is_kept_nowhere(
     assert "hunter2" not in json.dumps(runs.public(secret))
 
 
-@pytest.mark.usefixtures("without_export")
 def test_mlflow_away_for_an_epoch_loses_nothing(site: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     metrics, calls = Recorder.metrics, []
 
@@ -315,7 +299,6 @@ def snapshot_at(monkeypatch: pytest.MonkeyPatch, epoch: int, take: Callable[[], 
     monkeypatch.setattr(SnowTask, "training_step", taking)
 
 
-@pytest.mark.usefixtures("without_export")
 @pytest.mark.parametrize("older", ["mlflow.db", "run/checkpoints"])
 def test_copies_of_checkpoint_and_store_from_two_moments_give_each_epoch_once(
     site: Path, here: Path, monkeypatch: pytest.MonkeyPatch, older: str
@@ -340,7 +323,6 @@ def test_copies_of_checkpoint_and_store_from_two_moments_give_each_epoch_once(
         assert [step for step, _ in recorded(client, run.info.run_id, metric)] == list(range(16)), metric
 
 
-@pytest.mark.usefixtures("without_export")
 def test_a_store_that_takes_half_of_an_epoch_gets_the_other_half_alone(
     site: Path, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -359,7 +341,6 @@ def test_a_store_that_takes_half_of_an_epoch_gets_the_other_half_alone(
     assert [step for step, _ in recorded(client, run.info.run_id, "loss")] == list(range(12))
 
 
-@pytest.mark.usefixtures("without_export")
 def test_a_run_that_goes_on_in_a_new_folder_has_there_what_it_was_made_from(
     site: Path, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

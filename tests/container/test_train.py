@@ -18,12 +18,12 @@ from snowcover.tracking import Recorder
 from snowcover.training import fit
 from tests.aws.namespaces import PROGRAM, Namespaces
 from tests.container.host import Host
-from tests.making import config, sources
+from tests.making import QUICK, config, sources
 from tests.servers import Bucket
 
 SMALL = (
     "hw=cpu", "tracking.uri=sqlite:///mlflow.db", "tracking.system_metrics=false", "model=unet",
-    "model.encoder_name=resnet18", "optimizer.lr=1e-3", "trainer.batch_size=6",
+    "model.encoder_name=resnet18", "optimizer.lr=1e-3", "trainer.batch_size=6", *QUICK,
 )  # fmt: skip
 FETCHABLE = {"best.ckpt", "manifest.csv", "split.csv", "config.yaml"}
 DEMO = ("data=demo", "+data.generate.tiles_per_side=4", "+data.generate.tile_size=64")

@@ -13,7 +13,7 @@ from snowcover import jobs as jobs_command
 from tests.aws.asking import client
 from tests.container.account import Stack, deployed, rights
 from tests.launcher.launching import Launching
-from tests.making import write_site
+from tests.making import QUICK, write_site
 from tests.sagemaker import SageMaker
 
 TINY = ("data=tiles", "trainer.batch_size=6", "optimizer.lr=1e-3", "tracking.system_metrics=false")
@@ -115,7 +115,14 @@ def test_local_and_rented_jobs_of_one_sweep_are_children_of_one_parent(
     launching: Launching, tiles_for_all: str
 ) -> None:
     done = launching(
-        "-m", *TINY, tiles_for_all, "model=unet", "model.encoder_name=resnet18", "trainer.max_epochs=1", "hw=cpu,cpu_m5"
+        "-m",
+        *TINY,
+        tiles_for_all,
+        "model=unet",
+        "model.encoder_name=resnet18",
+        "trainer.max_epochs=1",
+        "hw=cpu,cpu_m5",
+        *QUICK,
     )
     assert done.status == 0, done.out + done.err
     _client, found = runs(launching.folder)
@@ -145,6 +152,7 @@ def test_a_spot_interruption_goes_on_in_the_same_run_with_no_epoch_counted_twice
             "model=unet",
             "model.encoder_name=resnet18",
             "trainer.max_epochs=4",
+            *QUICK,
             "hw=cpu_m5",
             "hw.spot=true",
         )
@@ -165,7 +173,7 @@ def test_the_same_command_goes_on_in_the_checkpoints_of_a_job_that_was_stopped(
     launching: Launching, tiles: str
 ) -> None:
     sagemaker = launching.sagemaker
-    same = (*TINY, tiles, "model=unet", "model.encoder_name=resnet18", "trainer.max_epochs=3", "hw=cpu_m5")
+    same = (*TINY, tiles, "model=unet", "model.encoder_name=resnet18", "trainer.max_epochs=3", "hw=cpu_m5", *QUICK)
 
     def stop() -> None:
         (job,) = sagemaker.jobs
