@@ -171,7 +171,8 @@ def test_a_job_gets_the_resolved_config_alone_and_can_read_it(tmp_path: Any) -> 
     assert not {"hydra", "aws", "launch"} & set(values)
     assert "${" not in text
     assert values["tracking"] == {
-        "uri": "sqlite:///mlflow.db", "system_metrics": True, "tags": {"basin": "Tuolumne", "sweep": "a1b2c3"},
+        "uri": "sqlite:///mlflow.db", "system_metrics": True, "export_model": True,
+        "tags": {"basin": "Tuolumne", "sweep": "a1b2c3"},
     }  # fmt: skip
     (tmp_path / "config.yaml").write_text(text)
     config, about = staged(tmp_path / "config.yaml")
