@@ -56,7 +56,7 @@ class Machine:
         (run,) = client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
         return client, run
 
-    def told(self, metric: str) -> list[tuple[int, float]]:
+    def metric_history(self, metric: str) -> list[tuple[int, float]]:
         client, run = self.the_run
         return [(entry.step, entry.value) for entry in client.get_metric_history(run.info.run_id, metric)]
 
@@ -92,7 +92,7 @@ def test_a_job_goes_on_from_a_given_checkpoint_in_a_run_of_its_own_as_if_nobody_
         job.run(site, given, stop_at=(1, 0))
     assert job.history == ended.history  # its own from the first moment: it is stopped before it has learned anything
     assert job.the_run[1].info.status == "KILLED"
-    assert [step for step, _ in job.told("val_iou")] == [0]
+    assert [step for step, _ in job.metric_history("val_iou")] == [0]
 
     s3.put("ended/last.ckpt", b"of no use any more")
     job.run(site, given)
@@ -110,7 +110,7 @@ def test_a_job_goes_on_from_a_given_checkpoint_in_a_run_of_its_own_as_if_nobody_
     whole.run(site)
     assert job.history == whole.history
     for metric in ("loss", "lr", "val_iou", "train_loss", "test_iou"):
-        assert job.told(metric) == whole.told(metric), metric
+        assert job.metric_history(metric) == whole.metric_history(metric), metric
 
 
 def test_a_job_whose_store_is_lost_goes_on_from_its_checkpoint_in_a_new_run_with_all_of_its_history(
@@ -121,8 +121,8 @@ def test_a_job_whose_store_is_lost_goes_on_from_its_checkpoint_in_a_new_run_with
         shutil.copy(ended.checkpoints / name, job.checkpoints)
     with pytest.raises(Stopped):
         job.run(site, stop_at=(1, 0))
-    assert job.told("loss") == ended.told("loss")
-    assert job.told("val_iou") == ended.told("val_iou")
+    assert job.metric_history("loss") == ended.metric_history("loss")
+    assert job.metric_history("val_iou") == ended.metric_history("val_iou")
 
 
 def test_the_best_checkpoint_that_a_broken_off_start_copied_is_in_nobodys_way(

@@ -15,9 +15,9 @@ from mlflow import MlflowClient
 
 from snowcover import checkpoints, train
 from snowcover.data.tiles import Tile
+from tests import starting
 from tests.making import QUICK, snowy, sources, write_tile
 from tests.servers import Bucket
-from tests.starting import start as started
 
 SMALL = (
     "data=tiles", "hw=cpu", "tracking.system_metrics=false", "model=unet", "model.encoder_name=resnet18",
@@ -35,9 +35,9 @@ def run(folder: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command(*overrides), cwd=folder, capture_output=True, text=True, timeout=300, check=False)
 
 
-def told(folder: Path, *overrides: str) -> str:
+def error_of(folder: Path, *overrides: str) -> str:
     """The one sentence that a failing command ends in."""
-    return started(train.COMMAND, folder, *SMALL, *overrides).sentence
+    return starting.start(train.COMMAND, folder, *SMALL, *overrides).sentence
 
 
 def broken(site: Path, folder: Path, harm: Callable[[Path, Path], None]) -> str:
@@ -81,18 +81,18 @@ def value_seven(image: Path, mask: Path) -> None:
 def test_a_bad_tile_ends_in_one_sentence_that_names_it(
     site: Path, tmp_path: Path, harm: Callable[[Path, Path], None], sentence: str
 ) -> None:
-    assert sentence in told(tmp_path, broken(site, tmp_path, harm))
+    assert sentence in error_of(tmp_path, broken(site, tmp_path, harm))
 
 
 def test_no_tiles_a_wrong_name_and_too_large_a_batch_end_in_one_sentence(site: Path, tmp_path: Path) -> None:
-    assert "No mask tiles under" in told(tmp_path, sources("nowhere"))
-    assert told(tmp_path, "model=ternaus").startswith("model=ternaus: no such model (did you mean ternausv2?)")
-    assert "no such encoder" in told(tmp_path, sources(site), "model.encoder_name=resnet9")
-    assert "trainer.batch_size=90000 needs about" in told(tmp_path, sources(site), "trainer.batch_size=90000")
+    assert "No mask tiles under" in error_of(tmp_path, sources("nowhere"))
+    assert error_of(tmp_path, "model=ternaus").startswith("model=ternaus: no such model (did you mean ternausv2?)")
+    assert "no such encoder" in error_of(tmp_path, sources(site), "model.encoder_name=resnet9")
+    assert "trainer.batch_size=90000 needs about" in error_of(tmp_path, sources(site), "trainer.batch_size=90000")
 
 
 def test_a_wrong_bucket_ends_in_one_sentence(tmp_path: Path, s3: Bucket) -> None:
-    assert "no-such-bucket" in told(tmp_path, sources("s3://no-such-bucket"))
+    assert "no-such-bucket" in error_of(tmp_path, sources("s3://no-such-bucket"))
 
 
 def test_no_credentials_end_in_one_sentence(tmp_path: Path, s3: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,7 +104,7 @@ def test_no_credentials_end_in_one_sentence(tmp_path: Path, s3: Bucket, monkeypa
 
 
 def test_a_store_in_a_folder_that_is_not_there_ends_in_one_sentence(site: Path, tmp_path: Path) -> None:
-    sentence = told(tmp_path, sources(site), "tracking.uri=sqlite:////dev/null/mlflow.db")
+    sentence = error_of(tmp_path, sources(site), "tracking.uri=sqlite:////dev/null/mlflow.db")
     assert "tracking.uri=/dev/null/mlflow.db (/dev/null is no folder)" in sentence
 
 

@@ -310,7 +310,6 @@ def test_copies_of_checkpoint_and_store_from_two_moments_give_each_epoch_once(
         fit(small(site, "trainer.max_epochs=4"), here / "run", [])
     monkeypatch.undo()
     monkeypatch.chdir(here)
-    monkeypatch.setattr(Recorder, "model", lambda *_: True)
     store = "copy" if older == "mlflow.db" else "mlflow.db"
     last = here / ("run/checkpoints" if older == "mlflow.db" else "copy") / "last.ckpt"
     goes_on = ("trainer.max_epochs=4", f"checkpoint.resume={last}", f"tracking.uri=sqlite:///{here}/{store}")

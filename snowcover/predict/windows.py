@@ -18,7 +18,7 @@ from snowcover.prepare.warp import Source, warp
 
 Read = tuple[int, int, Array | None]  # row and column of a tile; raw [C, H, W], None where nothing is observed
 Opener = Callable[[], AbstractContextManager[Source]]
-TILES_AT_HAND = 9  # three rows of three
+TILES_AT_HAND = 12  # three rows of three, and what comes next: the oldest go first, used again or not
 
 
 @dataclass(frozen=True)

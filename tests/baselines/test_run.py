@@ -20,7 +20,6 @@ from snowcover.data.reading import PairReader
 from snowcover.errors import Stopped
 from snowcover.metrics import Counts, confusion, scores
 from snowcover.task import SnowTask
-from snowcover.tracking import Recorder
 from snowcover.trained_model import ModelOverrides, load_trained_model
 from snowcover.training import fit
 from tests.making import config, sources, write_site
@@ -32,7 +31,7 @@ def small(site: Path, root: Path, *overrides: str) -> Config:
     return config(
         "data=tiles", sources(site), "tracking.system_metrics=false", "hw=cpu", "model=unet",
         "model.encoder_name=resnet18", "trainer.max_epochs=2", "trainer.batch_size=8",
-        f"tracking.uri=sqlite:///{root}/mlflow.db", *overrides,
+        "tracking.export_model=false", f"tracking.uri=sqlite:///{root}/mlflow.db", *overrides,
     )  # fmt: skip
 
 
@@ -72,9 +71,7 @@ def run(site: Path, empty_database: Path, tmp_path_factory: pytest.TempPathFacto
     before = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Recorder, "model", lambda *_: False)  # then the checkpoint is kept
-        fit(chosen, root / "run", [])
+    fit(chosen, root / "run", [])
     logger.removeHandler(handler)
     logger.setLevel(before)
     yield Done(chosen, root / "run", "\n".join(lines), MlflowClient(f"sqlite:///{root}/mlflow.db"))
@@ -149,10 +146,7 @@ def test_a_run_of_mlflow_maps_with_its_forest_too(run: Done) -> None:
     assert torch.equal(by_id.mapper(tile), here.mapper(tile))
 
 
-def test_the_forest_changes_nothing_of_the_network_and_may_be_left_out(
-    run: Done, site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Recorder, "model", lambda *_: True)
+def test_the_forest_changes_nothing_of_the_network_and_may_be_left_out(run: Done, site: Path, tmp_path: Path) -> None:
     chosen = small(site, run.folder.parent, "trainer.forest=false", "trainer.max_epochs=1")
     fit(chosen, tmp_path / "run", [])
     about = checkpoints.load(str(tmp_path / "run/checkpoints/best.ckpt"))["snowcover"]
@@ -175,7 +169,6 @@ def test_a_run_that_goes_on_fits_no_second_forest_and_has_the_same_scores(
             raise Stopped("Stopped by SIGTERM.")
         return step(self, batch, index)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Recorder, "model", lambda *_: True)
     monkeypatch.setattr(SnowTask, "training_step", stopping)
     with pytest.raises(Stopped):
         fit(small(site, run.folder.parent), tmp_path / "run", [])

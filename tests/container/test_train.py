@@ -14,7 +14,6 @@ from mlflow import MlflowClient
 
 from snowcover import checkpoints
 from snowcover.config import Config
-from snowcover.tracking import Recorder
 from snowcover.training import fit
 from tests.aws.namespaces import PROGRAM, Namespaces
 from tests.container.host import Host
@@ -245,7 +244,6 @@ def test_two_hosts_train_one_run_as_one_host_does_with_twice_the_batch(
     assert the_run(first.ml / "output/data/mlflow")[1].info.status == "FINISHED"
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(Recorder, "model", lambda *_: True)
     fit(config(*equal, "trainer.batch_size=6"), tmp_path / "one", [])
     pairs = zip(history(first.ml / "checkpoints"), history(tmp_path / "one/checkpoints"), strict=True)
     for two, one in pairs:

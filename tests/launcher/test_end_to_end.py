@@ -70,7 +70,7 @@ def steps(client: MlflowClient, run: Run, metric: str) -> list[int]:
     return [entry.step for entry in client.get_metric_history(run.info.run_id, metric)]
 
 
-def test_hw_p2_trains_on_a_rented_machine_and_its_run_comes_home(launching: Launching, tiles: str) -> None:
+def test_hw_p2_trains_on_sagemaker_and_its_run_is_imported(launching: Launching, tiles: str) -> None:
     done = launching(
         *TINY, tiles, "model=ternausv2", "model.encoder_name=resnet18", "trainer.max_epochs=2", "hw=p2", *ON_CPU
     )
@@ -111,19 +111,13 @@ def test_hw_p2_trains_on_a_rented_machine_and_its_run_comes_home(launching: Laun
     assert len(runs(launching.folder)[1]) == 1
 
 
-def test_local_and_rented_jobs_of_one_sweep_are_children_of_one_parent(
+def test_local_and_sagemaker_jobs_of_one_sweep_are_children_of_one_parent(
     launching: Launching, tiles_for_all: str
 ) -> None:
     done = launching(
-        "-m",
-        *TINY,
-        tiles_for_all,
-        "model=unet",
-        "model.encoder_name=resnet18",
-        "trainer.max_epochs=1",
+        "-m", *TINY, *QUICK, tiles_for_all, "model=unet", "model.encoder_name=resnet18", "trainer.max_epochs=1",
         "hw=cpu,cpu_m5",
-        *QUICK,
-    )
+    )  # fmt: skip
     assert done.status == 0, done.out + done.err
     _client, found = runs(launching.folder)
     (parent,) = (run for run in found if "mlflow.parentRunId" not in run.data.tags)
