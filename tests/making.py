@@ -19,6 +19,7 @@ from snowcover.data.tiles import Tile, bounds, path
 BANDS = ("blue", "green", "red", "nir")
 SNOW = np.array([6400, 4700, 7000, 6800])
 BARE = np.array([1300, 1500, 1800, 2500])
+TINY_UNET = ("model=unet", "model.encoder_name=tu-test_resnet", "+model.decoder_channels=[32,16,16,8,8]")
 QUICK = ("trainer.forest=false", "tracking.export_model=false")  # of a run whose baselines and model are not looked at
 
 

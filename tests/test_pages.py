@@ -11,7 +11,7 @@ from selenium.webdriver.common.by import By
 
 from snowcover.training import fit
 from tests.browsing import mlflow_server, shows, until
-from tests.making import config, sources
+from tests.making import TINY_UNET, config, sources
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def store(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     patch = pytest.MonkeyPatch()
     patch.chdir(folder)
     patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
-    small = ("model=unet", "model.encoder_name=resnet18", "trainer.max_epochs=3", "trainer.batch_size=6", "hw=cpu")
+    small = (*TINY_UNET, "trainer.max_epochs=3", "trainer.batch_size=6", "hw=cpu")
     fit(config("data=tiles", sources(site), *small), folder / "run", ["optimizer.lr=1e-3"])
     patch.undo()
     return folder
@@ -42,7 +42,7 @@ def test_the_run_is_found_with_its_scores_curves_and_pictures(
     own = f"{pages}/#/experiments/{experiment}/runs"
 
     browser.get(own)
-    shows(browser, "unet-resnet18 optimizer.lr=1e-3", "ASO_20180528")
+    shows(browser, "unet-tu-test_resnet optimizer.lr=1e-3", "ASO_20180528")
     browser.save_screenshot(str(tmp_path / "runs.png"))
 
     browser.get(f"{own}/{run.info.run_id}")

@@ -1,6 +1,5 @@
 """`python -m snowcover.train` as a user starts, breaks and stops it."""
 
-import os
 import random
 import shutil
 import signal
@@ -16,23 +15,26 @@ from mlflow import MlflowClient
 from snowcover import checkpoints, train
 from snowcover.data.tiles import Tile
 from tests import starting
-from tests.making import QUICK, snowy, sources, write_tile
+from tests.making import QUICK, TINY_UNET, snowy, sources, write_tile
 from tests.servers import Bucket
+from tests.starting import Process, finish_process
 
 SMALL = (
-    "data=tiles", "hw=cpu", "tracking.system_metrics=false", "model=unet", "model.encoder_name=resnet18",
+    "data=tiles", "hw=cpu", "tracking.system_metrics=false", *TINY_UNET,
     "optimizer.lr=1e-3", "trainer.batch_size=6", "trainer.max_epochs=2", *QUICK,
 )  # fmt: skip
 
 
-def command(*overrides: str) -> list[str]:
+@pytest.fixture
+def here(tmp_path: Path, empty_database: Path) -> Path:
+    """A working folder with a database, which takes long to make."""
+    shutil.copy(empty_database, tmp_path)
+    return tmp_path
+
+
+def begin(folder: Path, *overrides: str) -> Process:
     flags = [override for override in overrides if override.startswith("-")]  # argparse wants them first
-    given = [override for override in overrides if override not in flags]
-    return [sys.executable, "-m", "snowcover.train", *flags, *SMALL, *given]
-
-
-def run(folder: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(*overrides), cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+    return Process("snowcover.train", folder, *flags, *SMALL, *(given for given in overrides if given not in flags))
 
 
 def error_of(folder: Path, *overrides: str) -> str:
@@ -95,32 +97,18 @@ def test_a_wrong_bucket_ends_in_one_sentence(tmp_path: Path, s3: Bucket) -> None
     assert "no-such-bucket" in error_of(tmp_path, sources("s3://no-such-bucket"))
 
 
-def test_no_credentials_end_in_one_sentence(tmp_path: Path, s3: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_credentials_end_in_one_sentence(here: Path, s3: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
-    done = run(tmp_path, sources(s3.uri))  # a process that has no client yet
-    (line,) = done.stderr.strip().splitlines()
-    assert (done.returncode, "credentials" in line.lower()) == (1, True), line
+    process = begin(here, sources(s3.uri))  # a process that has no client yet
+    status, _, errors = finish_process(process)
+    (line,) = errors.strip().splitlines()
+    assert (status, "credentials" in line.lower()) == (1, True), line
 
 
 def test_a_store_in_a_folder_that_is_not_there_ends_in_one_sentence(site: Path, tmp_path: Path) -> None:
     sentence = error_of(tmp_path, sources(site), "tracking.uri=sqlite:////dev/null/mlflow.db")
     assert "tracking.uri=/dev/null/mlflow.db (/dev/null is no folder)" in sentence
-
-
-def start(folder: Path, *overrides: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        command(*overrides), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env=os.environ | {"PYTHONUNBUFFERED": "1"},
-    )  # fmt: skip
-
-
-def wait_for(process: subprocess.Popen[str], text: str) -> None:
-    assert process.stdout is not None
-    for line in process.stdout:
-        if text in line:
-            return
-    raise AssertionError(f"ended before {text!r}: {process.stderr.read() if process.stderr else ''}")
 
 
 def runs(folder: Path) -> list:
@@ -130,11 +118,11 @@ def runs(folder: Path) -> list:
 
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_a_killed_run_goes_on_with_nothing_lost_but_its_unfinished_epoch(
-    site: Path, tmp_path: Path, sent: signal.Signals
+    site: Path, here: Path, sent: signal.Signals
 ) -> None:
     longer = (sources(site), "trainer.max_epochs=4")
-    process = start(tmp_path, *longer)
-    wait_for(process, "epoch=1/4")
+    process = begin(here, *longer)
+    process.wait_for("epoch=1/4")
     time.sleep(random.uniform(0, 1.0))
     process.send_signal(sent)
     _, errors = process.communicate(timeout=60)
@@ -143,23 +131,23 @@ def test_a_killed_run_goes_on_with_nothing_lost_but_its_unfinished_epoch(
     else:
         assert process.returncode == 128 + sent
         assert errors.strip() == f"Stopped by {sent.name}."
-        assert [found.info.status for found in runs(tmp_path)] == ["KILLED"]
-    done = run(tmp_path, *longer, "checkpoint.resume=auto")
-    assert done.returncode == 0, done.stderr
-    (found,) = runs(tmp_path)
+        assert [found.info.status for found in runs(here)] == ["KILLED"]
+    status, _, errors = finish_process(begin(here, *longer, "checkpoint.resume=auto"))
+    assert status == 0, errors
+    (found,) = runs(here)
     assert found.info.status == "FINISHED"
-    (folder,) = tmp_path.glob("outputs/*/*")  # that of the first command: the second one's log is in it, too
+    (folder,) = here.glob("outputs/*/*")  # that of the first command: the second one's log is in it, too
     (best,) = (folder / "checkpoints").iterdir()
     assert [row["epoch"] for row in checkpoints.load(str(best))["snowcover"]["history"]] == [0, 1, 2, 3]
     log = (folder / "train.log").read_text()
     assert "epoch=1/4" in log
     assert "epoch=4/4" in log
-    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    client = MlflowClient(f"sqlite:///{here}/mlflow.db")
     assert [entry.step for entry in client.get_metric_history(found.info.run_id, "val_loss")] == [0, 1, 2, 3]
 
 
 def test_two_at_once_in_one_folder_are_two_whole_runs(site: Path, tmp_path: Path) -> None:
-    both = [start(tmp_path, sources(site)) for _ in range(2)]
+    both = [begin(tmp_path, sources(site)) for _ in range(2)]
     for process in both:
         _, errors = process.communicate(timeout=300)
         assert process.returncode == 0, errors
@@ -167,23 +155,25 @@ def test_two_at_once_in_one_folder_are_two_whole_runs(site: Path, tmp_path: Path
     assert len(list(tmp_path.glob("outputs/snowcover/*/result.json"))) == 2
 
 
-def test_two_processes_train_one_network_and_record_one_run(site: Path, tmp_path: Path) -> None:
-    done = run(tmp_path, sources(site), "hw.devices=2", "trainer.batch_size=3", "trainer.max_epochs=1")
-    assert done.returncode == 0, done.stderr
-    (found,) = runs(tmp_path)
+def test_two_processes_train_one_network_and_record_one_run(site: Path, here: Path) -> None:
+    one_epoch = (sources(site), "hw.devices=2", "trainer.batch_size=3", "trainer.max_epochs=1")
+    status, output, errors = finish_process(begin(here, *one_epoch))
+    assert status == 0, errors
+    (found,) = runs(here)
     assert found.info.status == "FINISHED"
-    assert done.stdout.count("epoch=1/1") == 1
+    assert output.count("epoch=1/1") == 1
 
 
-def test_a_sweep_is_one_run_each_and_quiet(site: Path, tmp_path: Path) -> None:
-    done = run(tmp_path, "--multirun", sources(site), "optimizer.lr=1e-3,1e-4", "trainer.max_epochs=1")
-    assert done.returncode == 0, done.stderr
-    found = runs(tmp_path)
+def test_a_sweep_is_one_run_each_and_quiet(site: Path, here: Path) -> None:
+    sweep = ("--multirun", sources(site), "optimizer.lr=1e-3,1e-4", "trainer.max_epochs=1")
+    status, output, errors = finish_process(begin(here, *sweep))
+    assert status == 0, errors
+    found = runs(here)
     (parent,) = (run for run in found if "mlflow.parentRunId" not in run.data.tags)
     children = [run for run in found if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
     assert {float(run.data.tags["override.optimizer.lr"]) for run in children} == {1e-3, 1e-4}
-    assert "Traceback" not in done.stderr
-    assert "\r" not in done.stdout + done.stderr  # no progress bar where nobody watches
+    assert "Traceback" not in errors
+    assert "\r" not in output + errors  # no progress bar where nobody watches
 
 
 def test_an_installed_wheel_works_outside_the_checkout(tmp_path: Path) -> None:

@@ -21,12 +21,11 @@ from snowcover.errors import Stopped, UserError
 from snowcover.task import SnowTask
 from snowcover.tracking import Recorder
 from snowcover.training import fit
-from tests.making import QUICK, config, sources
+from tests.making import QUICK, TINY_UNET, config, sources
 from tests.servers import Bucket
 
 SMALL = (
-    "model=unet",
-    "model.encoder_name=resnet18",
+    *TINY_UNET,
     "optimizer.lr=1e-3",
     "trainer.max_epochs=3",
     "trainer.batch_size=6",
@@ -105,9 +104,9 @@ def test_a_run_leaves_everything_that_is_needed_to_compare_and_use_it(site: Path
     objective = fit(exported, here / "run", ["model=unet", "optimizer.lr=1e-3", "+x.y=1"])
     client, run = the_run()
     assert run.info.status == "FINISHED"
-    assert run.info.run_name == "unet-resnet18 optimizer.lr=1e-3 +x.y=1"
+    assert run.info.run_name == "unet-tu-test_resnet optimizer.lr=1e-3 +x.y=1"
     assert run.data.params["trainer.max_epochs"] == "3"
-    assert run.data.params["model.encoder_name"] == "resnet18"
+    assert run.data.params["model.encoder_name"] == "tu-test_resnet"
     assert run.data.tags["override.optimizer.lr"] == "1e-3"
     assert run.data.tags["override.model"] == "unet"
     assert {"device", "host", "version.torch", "git.commit", "git.dirty"} <= set(run.data.tags)

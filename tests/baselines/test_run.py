@@ -22,15 +22,15 @@ from snowcover.metrics import Counts, confusion, scores
 from snowcover.task import SnowTask
 from snowcover.trained_model import ModelOverrides, load_trained_model
 from snowcover.training import fit
-from tests.making import config, sources, write_site
+from tests.making import TINY_UNET, config, sources, write_site
 
 NOTHING = ModelOverrides()
 
 
 def small(site: Path, root: Path, *overrides: str) -> Config:
     return config(
-        "data=tiles", sources(site), "tracking.system_metrics=false", "hw=cpu", "model=unet",
-        "model.encoder_name=resnet18", "trainer.max_epochs=2", "trainer.batch_size=8",
+        "data=tiles", sources(site), "tracking.system_metrics=false", "hw=cpu", *TINY_UNET,
+        "trainer.max_epochs=2", "trainer.batch_size=8",
         "tracking.export_model=false", f"tracking.uri=sqlite:///{root}/mlflow.db", *overrides,
     )  # fmt: skip
 

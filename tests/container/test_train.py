@@ -17,12 +17,12 @@ from snowcover.config import Config
 from snowcover.training import fit
 from tests.aws.namespaces import PROGRAM, Namespaces
 from tests.container.host import Host
-from tests.making import QUICK, config, sources
+from tests.making import QUICK, TINY_UNET, config, sources
 from tests.servers import Bucket
 
 SMALL = (
-    "hw=cpu", "tracking.uri=sqlite:///mlflow.db", "tracking.system_metrics=false", "model=unet",
-    "model.encoder_name=resnet18", "optimizer.lr=1e-3", "trainer.batch_size=6", *QUICK,
+    "hw=cpu", "tracking.uri=sqlite:///mlflow.db", "tracking.system_metrics=false", *TINY_UNET,
+    "optimizer.lr=1e-3", "trainer.batch_size=6", *QUICK,
 )  # fmt: skip
 FETCHABLE = {"best.ckpt", "manifest.csv", "split.csv", "config.yaml"}
 DEMO = ("data=demo", "+data.generate.tiles_per_side=4", "+data.generate.tile_size=64")
@@ -87,7 +87,7 @@ def test_a_job_stopped_on_one_machine_and_killed_on_another_ends_on_a_third_as_o
     output = third.ml / "output/data"
     client, run = the_run(output / "mlflow")
     assert run.info.status == "FINISHED"
-    assert run.info.run_name == "unet-resnet18"
+    assert run.info.run_name == "unet-tu-test_resnet"
     assert run.data.params["trainer.max_epochs"] == "5"
     for metric in ("val_loss", "train_iou", "lr_at_end"):
         assert [entry.step for entry in client.get_metric_history(run.info.run_id, metric)] == list(range(5)), metric

@@ -13,12 +13,12 @@ from mlflow import MlflowClient
 from snowcover import __version__, checkpoints
 from tests.container.host import Host
 from tests.image.in_image import InImage
-from tests.making import QUICK, config, sources
+from tests.making import QUICK, TINY_UNET, config, sources
 from tests.servers import Bucket
 
 SMALL = (
-    "hw=cpu", "tracking.uri=sqlite:///mlflow.db", "tracking.system_metrics=false", "model=unet",
-    "model.encoder_name=resnet18", "optimizer.lr=1e-3", "trainer.batch_size=6", *QUICK,
+    "hw=cpu", "tracking.uri=sqlite:///mlflow.db", "tracking.system_metrics=false", *TINY_UNET,
+    "optimizer.lr=1e-3", "trainer.batch_size=6", *QUICK,
 )  # fmt: skip
 DEMO = ("data=demo", "+data.generate.tiles_per_side=4", "+data.generate.tile_size=64")
 SAVES_WITHIN_S = 60  # of the 120 that SageMaker gives

@@ -15,10 +15,10 @@ from mlflow.entities import Run
 from tests.image.engine import docker
 from tests.image.in_image import InImage
 from tests.launcher.launching import Launching
-from tests.making import sources
+from tests.making import TINY_UNET, sources
 
 SMALL = (
-    "data=tiles", "tracking.system_metrics=false", "model=unet", "model.encoder_name=resnet18", "optimizer.lr=1e-3",
+    "data=tiles", "tracking.system_metrics=false", *TINY_UNET, "optimizer.lr=1e-3",
     "trainer.batch_size=6", "trainer.max_epochs=1",
 )  # fmt: skip
 

@@ -11,8 +11,13 @@ from typing import Any
 import pytest
 
 from snowcover import train
+from snowcover_launch import poller, tracked_job
 from tests.sagemaker import SageMaker
 
+HURRIED = (  # the stand-in answers at once, and nobody shares its account
+    (tracked_job, "SOONEST_S", 0.1), (tracked_job, "LATEST_S", 2.0), (poller, "SOONEST_S", 0.1),
+    (poller, "LATEST_S", 2.0), (poller, "POLLS_PER_S", 50.0), (poller, "LOOP_PAUSE_S", 0.05),
+)  # fmt: skip
 SMALL = ("model=unet", "model.encoder_name=resnet18", "trainer.max_epochs=2")
 
 
@@ -135,4 +140,6 @@ def launching(
     empty_database: Path,
 ) -> Launching:  # fmt: skip
     (tmp_path / "mlflow.db").write_bytes(empty_database.read_bytes())
+    for module, name, value in HURRIED:
+        monkeypatch.setattr(module, name, value)
     return Launching(sagemaker, monkeypatch, capsys, tmp_path)

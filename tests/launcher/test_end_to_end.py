@@ -13,10 +13,10 @@ from snowcover import jobs as jobs_command
 from tests.aws.asking import client
 from tests.container.account import Stack, deployed, rights
 from tests.launcher.launching import Launching
-from tests.making import QUICK, write_site
+from tests.making import QUICK, TINY_UNET, write_site
 from tests.sagemaker import SageMaker
 
-TINY = ("data=tiles", "trainer.batch_size=6", "optimizer.lr=1e-3", "tracking.system_metrics=false")
+SMALL = ("data=tiles", "trainer.batch_size=6", "optimizer.lr=1e-3", "tracking.system_metrics=false")
 ON_CPU = ("hw.accelerator=cpu", "hw.precision=32-true", "hw.data_workers=2")
 
 
@@ -72,7 +72,7 @@ def steps(client: MlflowClient, run: Run, metric: str) -> list[int]:
 
 def test_hw_p2_trains_on_sagemaker_and_its_run_is_imported(launching: Launching, tiles: str) -> None:
     done = launching(
-        *TINY, tiles, "model=ternausv2", "model.encoder_name=resnet18", "trainer.max_epochs=2", "hw=p2", *ON_CPU
+        *SMALL, tiles, "model=ternausv2", "model.encoder_name=resnet18", "trainer.max_epochs=2", "hw=p2", *ON_CPU
     )
     assert done.status == 0, done.out + done.err
     (job,) = launching.sagemaker.jobs
@@ -115,7 +115,7 @@ def test_local_and_sagemaker_jobs_of_one_sweep_are_children_of_one_parent(
     launching: Launching, tiles_for_all: str
 ) -> None:
     done = launching(
-        "-m", *TINY, *QUICK, tiles_for_all, "model=unet", "model.encoder_name=resnet18", "trainer.max_epochs=1",
+        "-m", *SMALL, *QUICK, tiles_for_all, *TINY_UNET, "trainer.max_epochs=1",
         "hw=cpu,cpu_m5",
     )  # fmt: skip
     assert done.status == 0, done.out + done.err
@@ -141,10 +141,9 @@ def test_a_spot_interruption_goes_on_in_the_same_run_with_no_epoch_counted_twice
 
     with launching.beside(interrupt):
         done = launching(
-            *TINY,
+            *SMALL,
             tiles,
-            "model=unet",
-            "model.encoder_name=resnet18",
+            *TINY_UNET,
             "trainer.max_epochs=4",
             *QUICK,
             "hw=cpu_m5",
@@ -167,7 +166,7 @@ def test_the_same_command_goes_on_in_the_checkpoints_of_a_job_that_was_stopped(
     launching: Launching, tiles: str
 ) -> None:
     sagemaker = launching.sagemaker
-    same = (*TINY, tiles, "model=unet", "model.encoder_name=resnet18", "trainer.max_epochs=3", "hw=cpu_m5", *QUICK)
+    same = (*SMALL, tiles, *TINY_UNET, "trainer.max_epochs=3", "hw=cpu_m5", *QUICK)
 
     def stop() -> None:
         (job,) = sagemaker.jobs
@@ -198,7 +197,7 @@ def test_a_job_that_cannot_train_fails_with_its_own_sentence(launching: Launchin
     keys = bucket.keys()
     damaged = next(key for key in keys if "/ASO_20180528/" in key and key.endswith(".tif"))
     bucket.put(damaged, bucket.get(damaged)[:-200])
-    done = launching(*TINY, tiles, "model=unet", "hw=cpu_m5")
+    done = launching(*SMALL, tiles, "model=unet", "hw=cpu_m5")
     assert "ended Failed" in done.sentence
     assert f"{damaged.removeprefix('tiles/')}" in done.sentence
     assert "damaged" in done.sentence

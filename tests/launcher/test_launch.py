@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from snowcover import jobs as jobs_command
 from tests.aws import logs
 from tests.launcher.launching import SMALL, Launching, completes
 from tests.sagemaker import SageMaker
+from tests.starting import Process
 
 
 def record(folder: Path) -> dict[str, Any]:
@@ -152,12 +151,11 @@ def test_fifty_jobs_start_exactly_once_under_throttling_and_after_a_kill(
     sagemaker = launching.sagemaker
     # Our own mode, adaptive, slows down to one call in two seconds, and this test to five minutes.
     monkeypatch.setenv("AWS_RETRY_MODE", "standard")
-    sagemaker.faults.throttle(every=3)
-    command = [sys.executable, "-m", "snowcover.train", "-m", *SMALL, "hw=g5", "seed=range(0,50)"]
-    with (launching.folder / "first.log").open("w") as log:
-        first = subprocess.Popen(command, cwd=launching.folder, stdout=log, stderr=log)
+    sagemaker.faults.throttle(every=7)
+    first = Process("snowcover.train", launching.folder, "-m", *SMALL, "hw=g5", "seed=range(0,50)")
     sagemaker.faults.when("CreateTrainingJob", 20, lambda: os.kill(first.pid, signal.SIGKILL), after=True)
-    assert first.wait(240) == -signal.SIGKILL, (launching.folder / "first.log").read_text()
+    said = first.communicate()
+    assert first.returncode == -signal.SIGKILL, said
     killed_with = len(sagemaker.requests)
     assert killed_with in (20, 21)
     with launching.ending_jobs(completes()):
@@ -181,26 +179,23 @@ def test_a_lost_answer_does_not_start_a_job_twice(launching: Launching) -> None:
 def test_an_interrupt_leaves_the_jobs_and_says_how_to_attach_or_stops_them(
     launching: Launching, signal_number: signal.Signals
 ) -> None:
-    def interrupted(wanted: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "snowcover.train", *SMALL, "hw=g5", f"launch.on_interrupt={wanted}"]
-        process = subprocess.Popen(
-            [*command, f"experiment_name={wanted}"], cwd=launching.folder, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
+    def interrupted(wanted: str) -> tuple[int | None, str]:
+        given = (*SMALL, "hw=g5", f"launch.on_interrupt={wanted}", f"experiment_name={wanted}")
+        process = Process("snowcover.train", launching.folder, *given)
         before = launching.sagemaker.calls["DescribeTrainingJob"]
         launching.sagemaker.wait(lambda: launching.sagemaker.calls["DescribeTrainingJob"] > before + 1)
         process.send_signal(signal_number)
-        out, err = process.communicate(timeout=60)
-        return subprocess.CompletedProcess(command, process.returncode, out, err)
+        _, err = process.communicate(timeout=60)
+        return process.returncode, err
 
-    left = interrupted("detach")
-    assert left.returncode == 128 + signal_number, left.stderr
-    assert "running on, and costing, until they end: 1 job;" in left.stderr
-    assert "snowcover.jobs attach outputs/detach/" in left.stderr
+    status, left = interrupted("detach")
+    assert status == 128 + signal_number, left
+    assert "running on, and costing, until they end: 1 job;" in left
+    assert "snowcover.jobs attach outputs/detach/" in left
     assert [job.status for job in launching.sagemaker.jobs] == ["InProgress"]
-    stopped = interrupted("stop")
-    assert stopped.returncode == 128 + signal_number
-    assert "1 job asked to stop" in stopped.stderr
+    status, stopped = interrupted("stop")
+    assert status == 128 + signal_number
+    assert "1 job asked to stop" in stopped
     assert launching.sagemaker.jobs[1].status in ("Stopping", "Stopped")
 
 

@@ -1,8 +1,6 @@
 """What a sweep of many jobs asks of S3 and of SageMaker: counted, for it is paid for and waited for."""
 
 import json
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +8,7 @@ from typing import Any
 from snowcover import tracking
 from tests.launcher.launching import SMALL, Launching, completes
 from tests.sagemaker import SageMaker
+from tests.starting import Process
 
 
 def test_a_new_job_is_one_request_to_s3_and_one_that_is_reused_none(launching: Launching) -> None:
@@ -48,11 +47,10 @@ def test_of_two_commands_at_once_one_pays_and_both_know_the_job(launching: Launc
     for name in ("one", "two"):
         folder = launching.folder / name
         folder.mkdir()
-        words = [sys.executable, "-m", "snowcover.train", *SMALL, "-m", "hw=g5", "seed=1,2", "launch.wait=false"]
-        pipe = subprocess.PIPE
-        commands.append(subprocess.Popen(words, cwd=folder, stdout=pipe, stderr=subprocess.STDOUT, text=True))
+        words = (*SMALL, "hw=g5", "seed=1,2", "launch.wait=false")
+        commands.append(Process("snowcover.train", folder, "-m", *words))
     for command in commands:
-        said, _ = command.communicate()
+        said = command.communicate()
         assert command.returncode == 0, said
     assert len(launching.sagemaker.requests) == 2
     files = [json.loads(file.read_text())["jobs"] for file in launching.folder.glob("*/outputs/*/*/jobs.json")]

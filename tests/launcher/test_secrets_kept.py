@@ -12,13 +12,13 @@ from snowcover import train
 from tests.aws import logs
 from tests.browsing import mlflow_server
 from tests.launcher.launching import Launching
-from tests.making import sources
+from tests.making import TINY_UNET, sources
 from tests.sagemaker import SageMaker
 from tests.starting import start
 
 PASSWORD, TAG, PARAMETER, REASON, LINE, OTHER = (f"PLANT{number}x9f" for number in range(6))
 SMALL = (
-    "data=tiles", "hw=cpu", "tracking.system_metrics=false", "model=unet", "model.encoder_name=resnet18",
+    "data=tiles", "hw=cpu", "tracking.system_metrics=false", *TINY_UNET,
     "trainer.batch_size=6", "trainer.max_epochs=1",
 )  # fmt: skip
 

@@ -1,6 +1,5 @@
 """Checkpoints and scenes for the tests of predict, and the command as a user gives it."""
 
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from snowcover.data.tiles import Tile, bounds
 from tests.making import BANDS, config
 from tests.predict.networks import Brightness
 from tests.prepare.rasters import UTM_11N, write_raster
-from tests.starting import finish_process, start_process
+from tests.starting import Process, finish_process
 
 FOREST_LEVEL, BRIGHT_LEVEL = 0.6, 0.8
 TINTS = np.array([-0.06, -0.02, 0.02, 0.06])  # of the bands, beside a mean reflectance
@@ -104,9 +103,9 @@ def predict(*overrides: str) -> None:
     COMMAND.task(composed("tracking.system_metrics=false", *overrides))
 
 
-def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+def start(folder: Path, *arguments: str) -> Process:
     """The command in a process of its own, in `folder`."""
-    return start_process("snowcover.predict", folder, "tracking.system_metrics=false", *arguments)
+    return Process("snowcover.predict", folder, "tracking.system_metrics=false", *arguments)
 
 
 def finish(folder: Path, *arguments: str) -> tuple[int, str, str]:

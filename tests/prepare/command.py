@@ -1,13 +1,12 @@
 """The command as a user gives it, run in this process or in one of its own."""
 
-import subprocess
 from pathlib import Path
 
 import hydra
 from omegaconf import DictConfig
 
 from snowcover.config_root import conf_dir
-from tests.starting import finish_process, start_process
+from tests.starting import Process, finish_process
 
 
 def composed(*overrides: str) -> DictConfig:
@@ -22,9 +21,9 @@ def prepare(*overrides: str) -> None:
     COMMAND.task(composed(*overrides))
 
 
-def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+def start(folder: Path, *arguments: str) -> Process:
     """Starts the command in a process of its own, in `folder`."""
-    return start_process("snowcover.prepare", folder, *arguments)
+    return Process("snowcover.prepare", folder, *arguments)
 
 
 def finish(folder: Path, *arguments: str) -> tuple[int, str, str]:

@@ -8,7 +8,7 @@ from mlflow import MlflowClient
 from snowcover.errors import UserError
 from snowcover.tracking import CannotRecord, recorded
 from snowcover.training import fit
-from tests.making import config, sources
+from tests.making import TINY_UNET, config, sources
 
 
 def test_a_run_that_fails_at_once_is_under_its_parent(home: str) -> None:
@@ -39,7 +39,7 @@ def test_a_tag_that_mlflow_would_set_itself_gives_way(home: str) -> None:
 def test_a_training_that_fails_before_its_first_tile_has_the_tags_of_its_config(home: str, tmp_path: Path) -> None:
     composed = config(
         "data=tiles", sources("nowhere"), f"tracking.uri={home}", "tracking.system_metrics=false", "hw=cpu",
-        "model=unet", "model.encoder_name=resnet18", "+tracking.tags={job: job-1}",
+        *TINY_UNET, "+tracking.tags={job: job-1}",
     )  # fmt: skip
     with pytest.raises(UserError, match="nowhere"):
         fit(composed, tmp_path / "run", [])

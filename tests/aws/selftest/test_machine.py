@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from snowcover import __version__
 from tests.aws.asking import client, request
 from tests.aws.namespaces import Namespaces
-from tests.making import compose, sources
+from tests.making import TINY_UNET, compose, sources
 from tests.sagemaker import SageMaker
 
 NAME = "snowcover-unet-001"
@@ -237,7 +237,7 @@ def staged_config(sagemaker: SageMaker, site: Path, *overrides: str) -> dict[str
     """A config as the launcher stages it, of tiny tiles that lie in the bucket."""
     for tile in site.rglob("*.tif"):
         sagemaker.bucket.put(f"site/{tile.relative_to(site)}", tile.read_bytes())
-    tiny = ("model=unet", "model.encoder_name=resnet18", "trainer.max_epochs=1", "trainer.batch_size=6", "hw=cpu")
+    tiny = (*TINY_UNET, "trainer.max_epochs=1", "trainer.batch_size=6", "hw=cpu")
     place = (sources(f"{sagemaker.bucket.uri}/site"), "tracking.uri=sqlite:///mlflow.db", "data=tiles")
     composed = compose(*place, *tiny, "tracking.system_metrics=false", *overrides)
     config = OmegaConf.to_container(composed, resolve=True)
