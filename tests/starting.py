@@ -16,6 +16,7 @@ from pathlib import Path
 
 from snowcover.command import Command, run
 
+ROOT = Path(__file__).resolve().parents[1]
 FORKED = multiprocessing.get_context("forkserver")
 FORKED.set_forkserver_preload(["snowcover.training", "snowcover.predict.pipeline", "snowcover.prepare.story"])
 
