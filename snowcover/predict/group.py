@@ -18,6 +18,7 @@ from snowcover.predict import plan, resample, windows
 from snowcover.predict.ahead import in_order, made_ahead
 from snowcover.predict.blend import Blender
 from snowcover.predict.cells import Cells, cells
+from snowcover.predict.device_process import process_of
 from snowcover.predict.members import D4, GPU_BATCH, Conversion, Members
 from snowcover.predict.plan import Layout, Plan
 from snowcover.predict.resample import Mosaic, Part, Places
@@ -155,11 +156,18 @@ class _Run:
 
     @contextmanager
     def _mapping(self, device: torch.device) -> Iterator[Callable[[Sequence[Window]], list[Answer]]]:
-        yield self._members(device).map
+        if len(self._devices) == 1:
+            yield self._members(device).map
+        else:
+            group = self._group
+            yield partial(process_of(device).map, self._mappers, group.flips, self._plan.layout, group.conversion)
+
+    @property
+    def _mappers(self) -> list[SnowMapper]:
+        return [model.mapper for model in self._group.models]
 
     def _members(self, device: torch.device) -> Members:
-        mappers = [model.mapper for model in self._group.models]
-        return Members(mappers, self._group.flips, self._plan.layout, device, self._group.conversion)
+        return Members(self._mappers, self._group.flips, self._plan.layout, device, self._group.conversion)
 
     def _ready(
         self, answers: Iterator[list[Answer]], blocks: Cells, mosaic: Mosaic, on_window: Callable[[int], None]

@@ -89,7 +89,7 @@ def map_scene(
     between models of different grids that of their means comes to it.
 
     Args:
-        device: auto (all GPUs of this machine, else its CPU), cpu, gpu or mps.
+        device: auto (all GPUs of this machine, of several each in a process of its own; else its CPU), cpu, gpu or mps.
         on_window: told, by a thread, how many more windows are done.
 
     Raises:

@@ -1,0 +1,67 @@
+"""Several devices, each mapped on by a process of its own: here two that both are this machine's CPU."""
+
+import os
+import signal
+from collections.abc import Iterator
+
+import numpy as np
+import psutil
+import pytest
+import torch
+from torch import nn
+
+from snowcover.predict import device_process, mapping
+from snowcover.predict.device_process import LostProcess
+from tests.predict.scenes import UTM_11N, HeldScene, blurring, landscape, mapped, model, own_grid
+
+SCENE = HeldScene(UTM_11N, landscape(UTM_11N, 2))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _processes() -> Iterator[None]:
+    """Maps are made on two devices, whose processes serve all of these tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mapping, "devices", lambda wanted: [torch.device("cpu", 0), torch.device("cpu", 1)])
+        yield
+    device_process.process_of.cache_clear()
+
+
+def processes() -> list[psutil.Process]:
+    return [child for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline())]
+
+
+class Choosy(nn.Module):
+    """Refuses what has a bright pixel."""
+
+    def forward(self, tiles: torch.Tensor) -> torch.Tensor:
+        if tiles.max() > 0.79:
+            raise ValueError("too bright")
+        return tiles[:, :1]
+
+
+def test_two_processes_make_the_same_map_and_serve_the_next_scene_too() -> None:
+    networks = [model(blurring(seed, 2), bands=2) for seed in (1, 2)]
+    found = [mapped(SCENE, own_grid(SCENE), *networks, tta="d4") for _ in range(2)]
+    assert len(processes()) == 2
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mapping, "devices", lambda wanted: [torch.device("cpu")])
+        alone = mapped(SCENE, own_grid(SCENE), *networks, tta="d4")
+    for one in found:
+        for ours, theirs in zip(one, alone, strict=True):
+            np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+def test_what_goes_wrong_there_is_raised_here_and_the_next_map_is_made() -> None:
+    with pytest.raises(ValueError, match="too bright"):
+        mapped(SCENE, own_grid(SCENE), model(Choosy(), bands=2))
+    probability, _ = mapped(SCENE, own_grid(SCENE), model(blurring(1, 2), bands=2))
+    assert np.isfinite(probability).all()
+
+
+def test_a_process_that_was_killed_is_told_in_a_sentence() -> None:
+    mapped(SCENE, own_grid(SCENE), model(blurring(1, 2), bands=2))
+    for process in processes():
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    with pytest.raises(LostProcess, match=r"maps on cpu.* has ended.*goes on with what is missing"):
+        mapped(SCENE, own_grid(SCENE), model(blurring(1, 2), bands=2))
