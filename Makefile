@@ -1,11 +1,13 @@
 # demo: the main job on tiles it makes itself, then maps of a scene, and how good they are.  test: the whole suite.
-# image: what SageMaker starts, in both variants.  lint, bench: what their names say.
+# check: the tests that are quick.  image: what SageMaker starts, in both variants.  lint, bench: what their names say.
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 # Rebuilt whenever the project's dependencies change.
 READY := $(VENV)/ready-$(shell sha256sum pyproject.toml | cut -c1-16)
 
-.PHONY: demo test image lint bench
+PARALLEL := --numprocesses logical --maxprocesses 4 --dist loadscope --no-loadscope-reorder
+
+.PHONY: demo test check image lint bench
 demo: $(READY)
 	$(PYTHON) -m snowcover.train
 	for by in network forest brightness; do \
@@ -17,7 +19,10 @@ demo: $(READY)
 	  elevation=demo_scene/elevation.tif block_m=500 out=demo_report overwrite=true
 
 test: $(READY) browser engine lint
-	$(PYTHON) -m pytest --numprocesses logical --maxprocesses 4 --dist loadscope --no-loadscope-reorder
+	$(PYTHON) -m pytest $(PARALLEL)
+
+check: $(READY) lint
+	$(PYTHON) -m pytest $(PARALLEL) -m "not training and not process and not machine and not image and not browser"
 
 image: $(READY)
 	$(PYTHON) -m snowcover.image build

@@ -18,6 +18,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # several processes share the cores: a 
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # and not fewer threads, with which sums are rounded otherwise
 
 ENGINE = "tests/image/"  # whose tests use Docker
+MARKS = {"browser": "browser", "s3_server": "process", "sagemaker": "machine", "trained": "training"}  # by fixtures
 LEFT_BEHIND = ("MLFLOW_TRACKING_URI", "HYDRA_FULL_ERROR")
 
 
@@ -35,7 +36,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes longest begins first, beside all else."""
+    """Marks tests by what they use. What takes longest begins first, beside all else."""
+    for item in items:
+        used = {MARKS[name] for name in getattr(item, "fixturenames", ()) if name in MARKS}
+        for mark in used | ({"image"} if item.nodeid.startswith(ENGINE) else set()):
+            item.add_marker(mark)
     items.sort(key=lambda item: not item.nodeid.startswith(ENGINE))
 
 

@@ -18,6 +18,8 @@ from tests.read_only import run_in
 from tests.starting import everything_in, start
 from tests.test_train_command import SMALL
 
+pytestmark = pytest.mark.training
+
 NETWORK = """
 from torch import nn
 

@@ -27,6 +27,8 @@ from snowcover.trained_model import ModelOverrides, load_trained_model
 from snowcover.training import fit
 from tests.making import QUICK, TINY_UNET, config, sources
 
+pytestmark = pytest.mark.training
+
 SMALL = (*TINY_UNET, "optimizer.lr=1e-3", "trainer.max_epochs=1", "hw=cpu")
 
 

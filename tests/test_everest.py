@@ -10,6 +10,8 @@ from snowcover.training import fit
 from tests.making import config
 from tests.servers import Bucket
 
+pytestmark = pytest.mark.training
+
 RUN = ("data=tiles", "hw=cpu", "tracking.system_metrics=false", "model=unet", "model.encoder_name=resnet18",
        "trainer.max_epochs=1", "trainer.batch_size=4", "optimizer.lr=1e-3")  # fmt: skip
 

@@ -8,6 +8,8 @@ import pytest
 
 from snowcover.machine import forget_peak_memory, peak_memory_gb
 
+pytestmark = pytest.mark.process
+
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the high-water mark of memory is Linux's")
 PEAK = "from snowcover.machine import peak_memory_gb; print(peak_memory_gb())"
 

@@ -13,6 +13,8 @@ from snowcover.training import fit
 from tests.browsing import mlflow_server, shows, until
 from tests.making import TINY_UNET, config, sources
 
+pytestmark = pytest.mark.training
+
 
 @pytest.fixture(scope="module")
 def store(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:

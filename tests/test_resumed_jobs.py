@@ -16,6 +16,8 @@ from snowcover.task import SnowTask
 from tests.making import QUICK, config, sources
 from tests.servers import Bucket
 
+pytestmark = [pytest.mark.training, pytest.mark.process]
+
 TINY = (
     "data=tiles", "hw=cpu", "tracking.uri=sqlite:///mlflow.db", "tracking.system_metrics=false", "model=unet",
     "model.encoder_name=tu-mobilenetv3_small_050", "optimizer.lr=1e-3", "trainer.batch_size=6", "trainer.max_epochs=2",

@@ -12,6 +12,8 @@ from omegaconf import DictConfig
 from snowcover import train
 from tests.starting import everything_in, start
 
+pytestmark = pytest.mark.process
+
 PLANTS = ("PLANT1x9f", "PLANT2x9f", "PLANT3x9f")
 
 

@@ -8,6 +8,8 @@ import pytest
 
 from snowcover.terminal import SafeFormatter, printable, safe, without_secrets
 
+pytestmark = pytest.mark.process
+
 
 @pytest.mark.parametrize(
     ("text", "shown"),

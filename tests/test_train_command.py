@@ -19,6 +19,8 @@ from tests.making import QUICK, TINY_UNET, snowy, sources, write_tile
 from tests.servers import Bucket
 from tests.starting import Process, finish_process
 
+pytestmark = [pytest.mark.training, pytest.mark.process]
+
 SMALL = (
     "data=tiles", "hw=cpu", "tracking.system_metrics=false", *TINY_UNET,
     "optimizer.lr=1e-3", "trainer.batch_size=6", "trainer.max_epochs=2", *QUICK,

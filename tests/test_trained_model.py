@@ -25,6 +25,8 @@ from tests.evaluate.test_config import config as evaluation
 from tests.making import BANDS, config, sources
 from tests.servers import Bucket
 
+pytestmark = pytest.mark.training
+
 NOTHING = ModelOverrides()
 PINK = ModelOverrides(bands=BANDS, mean=(0.1, 0.1, 0.1, 0.2), std=(0.1, 0.1, 0.1, 0.1), zoom=15)
 

@@ -24,6 +24,8 @@ from snowcover.training import fit
 from tests.making import QUICK, TINY_UNET, config, sources
 from tests.servers import Bucket
 
+pytestmark = pytest.mark.training
+
 SMALL = (
     *TINY_UNET,
     "optimizer.lr=1e-3",

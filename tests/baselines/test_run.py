@@ -24,6 +24,8 @@ from snowcover.trained_model import ModelOverrides, load_trained_model
 from snowcover.training import fit
 from tests.making import TINY_UNET, config, sources, write_site
 
+pytestmark = pytest.mark.training
+
 NOTHING = ModelOverrides()
 
 

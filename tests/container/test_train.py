@@ -20,6 +20,8 @@ from tests.container.host import Host
 from tests.making import QUICK, TINY_UNET, config, sources
 from tests.servers import Bucket
 
+pytestmark = [pytest.mark.training, pytest.mark.process]
+
 SMALL = (
     "hw=cpu", "tracking.uri=sqlite:///mlflow.db", "tracking.system_metrics=false", *TINY_UNET,
     "optimizer.lr=1e-3", "trainer.batch_size=6", *QUICK,

@@ -7,6 +7,8 @@ import pytest
 
 from tests.aws.namespaces import PROGRAM, Namespaces
 
+pytestmark = pytest.mark.process
+
 KEEPER = """
 import os, pathlib, signal, sys
 sys.path.insert(0, {container!r})

@@ -25,6 +25,8 @@ from tests.making import compose
 from tests.prepare.rasters import write_raster
 from tests.starting import ROOT, Ended, start
 
+pytestmark = pytest.mark.process
+
 REFERENCE = f"reference=ASO_{DATE}.tif"
 NETWORK = f"maps={DATE}_181110_network_probability.tif"
 

@@ -30,6 +30,8 @@ from snowcover_launch.preflight import ConflictingKeys, refuse_conflicting_keys
 from snowcover_launch.runner import JobRunner
 from tests.launcher import fake_docker
 
+pytestmark = pytest.mark.process
+
 TRAINS = """
 import json, pathlib, shutil, signal, sys, time
 ml = pathlib.Path(sys.argv[1])

@@ -16,6 +16,8 @@ from tests.launcher.launching import Launching
 from tests.making import QUICK, TINY_UNET, write_site
 from tests.sagemaker import SageMaker
 
+pytestmark = pytest.mark.training
+
 SMALL = ("data=tiles", "trainer.batch_size=6", "optimizer.lr=1e-3", "tracking.system_metrics=false")
 ON_CPU = ("hw.accelerator=cpu", "hw.precision=32-true", "hw.data_workers=2")
 

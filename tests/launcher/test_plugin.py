@@ -11,6 +11,8 @@ from hydra.core.singleton import Singleton
 from hydra.plugins.launcher import Launcher
 from hydra.test_utils.launcher_common_tests import IntegrationTestSuite, LauncherTestSuite
 
+pytestmark = pytest.mark.process
+
 HEAVY = {"boto3", "botocore", "sagemaker", "torch", "lightning", "mlflow", "rasterio", "obstore", "optuna", "rich"}
 
 

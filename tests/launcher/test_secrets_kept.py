@@ -16,6 +16,8 @@ from tests.making import TINY_UNET, sources
 from tests.sagemaker import SageMaker
 from tests.starting import start
 
+pytestmark = pytest.mark.training
+
 PASSWORD, TAG, PARAMETER, REASON, LINE, OTHER = (f"PLANT{number}x9f" for number in range(6))
 SMALL = (
     "data=tiles", "hw=cpu", "tracking.system_metrics=false", *TINY_UNET,

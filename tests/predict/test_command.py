@@ -42,6 +42,8 @@ from tests.servers import Bucket
 from tests.starting import everything_in
 from tests.starting import start as start_here
 
+pytestmark = pytest.mark.process
+
 SCENE = "20180528_181110_1025"
 FILES = {f"{SCENE}.json", f"{SCENE}_snow.tif", f"{SCENE}_probability.tif", "preview.png"}
 

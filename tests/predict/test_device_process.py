@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import psutil
@@ -10,9 +11,11 @@ import pytest
 import torch
 from torch import nn
 
-from snowcover.predict import device_process, mapping
-from snowcover.predict.device_process import LostProcess
-from tests.predict.scenes import UTM_11N, HeldScene, blurring, landscape, mapped, model, own_grid
+from snowcover.predict import device_process, mapping, plan
+from snowcover.predict.device_process import DeviceProcess, LostProcess
+from tests.predict.scenes import TILE, UTM_11N, HeldScene, blurring, landscape, mapped, model, own_grid
+
+pytestmark = pytest.mark.process
 
 SCENE = HeldScene(UTM_11N, landscape(UTM_11N, 2))
 
@@ -39,15 +42,23 @@ class Choosy(nn.Module):
         return tiles[:, :1]
 
 
-def test_two_processes_make_the_same_map_and_serve_the_next_scene_too() -> None:
+def test_the_windows_are_shared_and_the_next_scene_by_the_same_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "LEAST_CORE_PX", TILE)  # so that there are some windows
+    asked: set[DeviceProcess] = set()
+    answer = DeviceProcess.map
+
+    def noted(self: DeviceProcess, *given: Any) -> Any:
+        asked.add(self)
+        return answer(self, *given)
+
+    monkeypatch.setattr(DeviceProcess, "map", noted)
     networks = [model(blurring(seed, 2), bands=2) for seed in (1, 2)]
-    found = [mapped(SCENE, own_grid(SCENE), *networks, tta="d4") for _ in range(2)]
-    assert len(processes()) == 2
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mapping, "devices", lambda wanted: [torch.device("cpu")])
-        alone = mapped(SCENE, own_grid(SCENE), *networks, tta="d4")
-    for one in found:
-        for ours, theirs in zip(one, alone, strict=True):
+    first, second = (mapped(SCENE, own_grid(SCENE), *networks) for _ in range(2))
+    assert (len(asked), len(processes())) == (2, 2)
+    monkeypatch.setattr(mapping, "devices", lambda wanted: [torch.device("cpu")])
+    alone = mapped(SCENE, own_grid(SCENE), *networks)
+    for maps in (first, second):
+        for ours, theirs in zip(maps, alone, strict=True):
             np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 

@@ -234,23 +234,6 @@ def test_a_scene_of_other_numbers_is_converted_to_the_models() -> None:
     assert np.abs(mapped(other, own_grid(other), model())[0] - plain).max() < 1e-3
 
 
-def test_several_devices_share_the_windows_and_keep_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    scene = HeldScene(UTM_11N, landscape(UTM_11N))
-    monkeypatch.setattr(plan, "LEAST_CORE_PX", TILE)  # so that there are some
-    one = mapped(scene, own_grid(scene), model())[0]
-    seen: set[str] = set()
-    answer = group.Members.map
-
-    def noted(self, windows):
-        seen.add(threading.current_thread().name)
-        return answer(self, windows)
-
-    monkeypatch.setattr("snowcover.predict.mapping.devices", lambda _: [torch.device("cpu")] * 3)
-    monkeypatch.setattr(group.Members, "map", noted)
-    assert np.array_equal(mapped(scene, own_grid(scene), model())[0], one, equal_nan=True)
-    assert len(seen) > 1
-
-
 class OneSize(nn.Module):
     """As a vision transformer, made for tiles of one size."""
 

@@ -27,6 +27,8 @@ from tests.prepare.rasters import depth, imagery, shared, write_raster
 from tests.servers import Bucket
 from tests.starting import ROOT
 
+pytestmark = pytest.mark.process
+
 SCENE = "20180528_181110_1025_3B_AnalyticMS_SR_clip"
 
 

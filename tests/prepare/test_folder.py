@@ -18,6 +18,8 @@ from tests.prepare.command import finish, prepare
 from tests.prepare.rasters import TUOLUMNE, depth, imagery, write_raster
 from tests.servers import Bucket
 
+pytestmark = pytest.mark.process
+
 SMALL = ("tile_size=64", "zoom=14")
 
 

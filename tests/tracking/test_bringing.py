@@ -17,6 +17,8 @@ from mlflow.entities import ViewType
 from snowcover.tracking import CannotRecord, bring_run, bringing, job_store, recorded
 from tests.tracking.conftest import DESCRIPTION, Left, everything, execute, runs
 
+pytestmark = pytest.mark.process
+
 TWICE_AT_ONCE = """
 import sys
 from pathlib import Path

@@ -17,6 +17,8 @@ from tests.browsing import mlflow_server
 from tests.servers import Bucket, Proxy
 from tests.tracking.conftest import Left, everything
 
+pytestmark = pytest.mark.process
+
 ARN = "arn:aws:sagemaker:us-west-2:123456789012:mlflow-tracking-server/snow"
 
 
