@@ -59,6 +59,8 @@ class Process:
     def __init__(self, module: str, folder: Path, *arguments: str, **environment: str) -> None:
         self._said = tempfile.TemporaryDirectory()
         self._files = [Path(self._said.name, name) for name in ("out", "err")]
+        for file in self._files:
+            file.touch()
         given = (module, arguments, str(folder), {**os.environ, **environment}, *map(str, self._files))
         self._process = FORKED.Process(target=_become, args=given)
         self._process.start()
@@ -67,13 +69,14 @@ class Process:
     @property
     def out(self) -> str:
         """What it has printed so far."""
-        return self._files[0].read_text() if self._files[0].exists() else ""
+        return self._files[0].read_text()
 
     @property
     def returncode(self) -> int | None:
         return self._process.exitcode
 
-    poll = returncode.fget
+    def poll(self) -> int | None:
+        return self.returncode
 
     def send_signal(self, number: int) -> None:
         os.kill(self.pid, number)
@@ -102,7 +105,7 @@ def _become(
 ) -> None:
     """This process as Python would have started it for the module."""
     for number, path in ((1, out), (2, err)):
-        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
+        os.dup2(os.open(path, os.O_WRONLY | os.O_APPEND), number)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     os.environ.clear()
     os.environ.update(environment)
