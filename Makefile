@@ -1,5 +1,5 @@
 # demo: the main job on tiles it makes itself, then maps of a scene, and how good they are.  test: the whole suite.
-# check: the tests that are quick.  image: what SageMaker starts, in both variants.  lint, bench: what their names say.
+# check: the tests that are quick.  image: what SageMaker starts, in both variants.  lint, docs, bench: what their names say.
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 # Rebuilt whenever the project's dependencies change.
@@ -7,7 +7,7 @@ READY := $(VENV)/ready-$(shell sha256sum pyproject.toml | cut -c1-16)
 
 PARALLEL := --numprocesses logical --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 
-.PHONY: demo test check image lint bench
+.PHONY: demo test check image lint docs bench
 demo: $(READY)
 	$(PYTHON) -m snowcover.train
 	for by in network forest brightness; do \
@@ -31,6 +31,9 @@ lint: $(READY)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+
+docs: $(READY)
+	$(VENV)/bin/mkdocs build --strict
 
 bench: $(READY)
 	for script in bench/bench_*.py; do echo "== $$script"; $(PYTHON) -m bench.$$(basename $$script .py); done

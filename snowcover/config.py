@@ -277,10 +277,14 @@ class Config(Section):
     seed: Annotated[int, Field(ge=0, lt=2**31)]
     """seed of weights, split, order and augmentation"""
     model: Component
+    """the network: a file of conf/model, with `_target_` and its arguments"""
     data: DataConfig
     loss: Component
+    """the loss: a file of conf/loss"""
     optimizer: Component
+    """the optimizer: a file of conf/optimizer"""
     scheduler: Component
+    """the learning rate's schedule: a file of conf/scheduler"""
     trainer: TrainerConfig
     hw: HwConfig
     tracking: TrackingConfig
