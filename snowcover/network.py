@@ -1,7 +1,7 @@
 """The network that a config's model node describes, and whether it can take these tiles."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 import torch
 from segmentation_models_pytorch import encoders
@@ -10,18 +10,16 @@ from torch import Tensor, nn
 from snowcover.checking import ConfigError
 from snowcover.command import nearest
 from snowcover.components import check_component, make, parameters
+from snowcover.encoder_weights import pretrained as pretrained_weights
 from snowcover.errors import UserError
 from snowcover.models.filters import load_encoder_weights
 
+OTHER_BANDS = " Weights learnt on other bands than RGB need their names: model.encoder_bands=[blue,green,red,nir]."
 GIVEN = ("in_channels", "classes", "encoder_weights")
 # Whose encoders are smp's, with filters that we lay on bands by name. Other classes do with their keys what they like.
 WITH_ENCODERS_OF_SMP = ("segmentation_models_pytorch.", "snowcover.")
 # Beside the activations: gradients, the optimizer's state, convolution workspaces, the batches read ahead.
 USABLE_SHARE = 0.8
-
-
-class NoWeights(UserError):
-    """Pretrained encoder weights cannot be had."""
 
 
 class DoesNotFit(UserError):
@@ -39,14 +37,19 @@ def build(node: Mapping[str, Any], bands: Sequence[str], pretrained: bool) -> nn
         NoWeights: the named encoder weights cannot be fetched.
     """
     check(node)
-    own = {key: value for key, value in node.items() if key != "encoder_weights"}
-    network = make(own, "model", **_given(node, bands, pretrained))
+    network = make(_own(node), "model", **_given(node, bands, pretrained))
     if not isinstance(network, nn.Module):
         raise ConfigError(f"model._target_={node['_target_']} makes a {type(network).__name__} and no torch network.")
     weights = node.get("encoder_weights")
     if weights and pretrained and not (_is_others(node) and _names(node, "encoder_weights")):
-        _lay_filters(network, node.get("encoder_name"), weights, bands)
+        _fill_encoder(network, node, bands)
     return network
+
+
+def _own(node: Mapping[str, Any]) -> dict[str, Any]:
+    """The class's own keys; the others are ours."""
+    ours = {"encoder_weights"} | ({"encoder_bands"} - {name for name in node if _names(node, name)})
+    return {key: value for key, value in node.items() if key not in ours}
 
 
 def _given(node: Mapping[str, Any], bands: Sequence[str], pretrained: bool) -> dict[str, Any]:
@@ -65,17 +68,19 @@ def _given(node: Mapping[str, Any], bands: Sequence[str], pretrained: bool) -> d
     return found
 
 
-def _lay_filters(network: nn.Module, name: str | None, weights: str, bands: Sequence[str]) -> None:
-    encoder = getattr(network, "encoder", None)
-    if name is None or not isinstance(encoder, nn.Module):
+def _fill_encoder(network: nn.Module, node: Mapping[str, Any], bands: Sequence[str]) -> None:
+    encoder, weights = getattr(network, "encoder", None), node["encoder_weights"]
+    if node.get("encoder_name") is None or not isinstance(encoder, nn.Module):
         raise ConfigError(
             f"model.encoder_weights={weights}: {type(network).__name__} has no encoder_name and encoder of smp to lay "
             "them on: leave it out."
         )
+    state, learnt_on = pretrained_weights(node)
     try:
-        load_encoder_weights(cast(Any, encoder), _pretrained(name, weights), bands)
+        load_encoder_weights(encoder, state, bands, learnt_on)
     except ValueError as error:
-        raise ConfigError(f"model.encoder_weights={weights}: {error}") from error
+        hint = "" if node.get("encoder_bands") else OTHER_BANDS
+        raise ConfigError(f"model.encoder_weights={weights}: {error}{hint}") from error
 
 
 def check(node: Mapping[str, Any]) -> None:
@@ -84,7 +89,9 @@ def check(node: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: a key, a value or an encoder that there is not.
     """
-    check_component({key: value for key, value in node.items() if key != "encoder_weights"}, "model", GIVEN)
+    check_component(_own(node), "model", GIVEN)
+    if node.get("encoder_bands") and not node.get("encoder_weights"):
+        raise ConfigError("model.encoder_bands are those of model.encoder_weights=PATH, which is null: give both.")
     if node.get("encoder_name") is not None and not _is_others(node):
         _check_encoder(node["encoder_name"])
 
@@ -110,19 +117,6 @@ def _check_encoder(name: str) -> None:
             f"model.encoder_name={name}: no such encoder{nearest(name, known)}; smp lists them all, "
             "and tu-NAME takes any of timm's."
         )
-
-
-def _pretrained(name: str, weights: str) -> Mapping[str, Tensor]:
-    try:
-        state: Mapping[str, Tensor] = encoders.get_encoder(name, in_channels=3, weights=weights).state_dict()
-    except (KeyError, ValueError) as error:
-        raise ConfigError(f"model.encoder_weights={weights}: {' '.join(str(error.args[0]).split())}") from error
-    except Exception as error:  # the hub's client has many ways to say that it cannot fetch
-        raise NoWeights(
-            f"The {weights} weights of {name} could not be fetched ({type(error).__name__}): give this machine a "
-            "way to the hub once, or start from random weights with model.encoder_weights=null."
-        ) from error
-    return state
 
 
 def tile_memory_bytes(network: nn.Module, shape: tuple[int, int, int]) -> int:

@@ -3,7 +3,8 @@ that a relative path means the same to the user, to us and to whom we tell it.""
 
 import os
 import re
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, PlainSerializer
 
@@ -11,6 +12,7 @@ from snowcover.addresses import StoreAddress, real
 from snowcover.secrets import secrets_in_userinfo
 
 NAME_BYTES = 255  # of a file or folder, on every file system that we know of
+WEIGHTS = re.compile(r"\.(pt|pth|ckpt|bin|safetensors)$")
 STORE = re.compile(r"(sqlite:///|file://|file:)(~.*)")
 
 
@@ -36,6 +38,12 @@ def expanded(path: str) -> str:
             f"there is no user {path[1:].partition('/')[0]} here: write ./{path} for a folder of that name"
         )
     return whole
+
+
+def weights_file(model: Mapping[str, Any]) -> str | None:
+    """The file that a model's encoder_weights names, a path or s3://...; None where that is a name of a hub's."""
+    weights = model.get("encoder_weights")
+    return weights if isinstance(weights, str) and ("/" in weights or WEIGHTS.search(weights)) else None
 
 
 def store_expanded(uri: str) -> str:

@@ -191,10 +191,12 @@ def test_a_container_that_is_gone_and_an_engine_that_is_away_are_told_apart(
 
 def test_a_given_checkpoint_is_read_from_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    values = planned(tmp_path, "checkpoint.resume=old/last.ckpt").planned_config
+    weights = ("model=unet", "model.encoder_weights=s2/best.pth")
+    values = planned(tmp_path, "checkpoint.resume=old/last.ckpt", *weights).planned_config
     staged, places = at_absolute_paths(values.model_dump())
     assert staged["checkpoint"]["resume"] == f"{tmp_path}/old/last.ckpt"
-    assert places == {tmp_path / "old"}
+    assert staged["model"]["encoder_weights"] == f"{tmp_path}/s2/best.pth"
+    assert places == {tmp_path / "old", tmp_path / "s2"}
 
 
 @pytest.mark.parametrize("wrong", ["checkpoint.resume=auto", "checkpoint.dir=kept"])

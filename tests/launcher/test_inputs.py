@@ -123,6 +123,17 @@ def test_weights_to_start_from_stand_for_their_content(s3: Bucket, account: Acco
         assert InputDigests(account).of(config) not in (first, None)
 
 
+def test_weights_of_an_encoder_stand_for_their_content(s3: Bucket, account: Account, demo: JobConfig) -> None:
+    config = demo.model_copy(update={"model": {**demo.model, "encoder_weights": f"{s3.uri}/s2.pth"}})
+    with pytest.raises(MissingInput, match=r"model\.encoder_weights names .*/s2\.pth, which is not there"):
+        InputDigests(account).of(config)
+    digests = set()
+    for content in (b"one", b"two"):
+        s3.put("s2.pth", content)
+        digests.add(InputDigests(account).of(config))
+    assert len(digests - {None}) == 2
+
+
 def test_a_job_without_tiles_is_refused_before_it_is_paid_for(s3: Bucket, account: Account, demo: JobConfig) -> None:
     config = tiles(demo, s3, scenes="imagery/2019*")
     with pytest.raises(MissingInput, match=r"data\.sources names .*/imagery/2019\*, where there are no tiles"):

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from snowcover.paths import weights_file
 from snowcover_launch.results import BEST, LAST, STORE, parse_result
 
 
@@ -45,6 +46,8 @@ def at_absolute_paths(values: dict[str, Any]) -> tuple[dict[str, Any], set[Path]
     data["manifest"] = absolute(data["manifest"])
     for key in ("init_from", "resume"):
         checkpoint[key] = absolute(checkpoint[key])
+    if weights_file(values["model"]):
+        values["model"]["encoder_weights"] = absolute(values["model"]["encoder_weights"])
     if not data["generate"]:  # generated tiles are made in the container
         for source in data["sources"]:
             scenes = [source["scenes"]] if isinstance(source["scenes"], str) else source["scenes"]

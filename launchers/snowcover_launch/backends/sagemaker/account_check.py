@@ -2,6 +2,7 @@
 
 from snowcover.addresses import only_here
 from snowcover.errors import UserError
+from snowcover.paths import weights_file
 from snowcover_launch.aws.session import region_of_profile
 from snowcover_launch.config import AwsConfig, JobConfig
 from snowcover_launch.errors import MissingAccount
@@ -20,6 +21,7 @@ def refuse_local_only(config: JobConfig) -> None:
         named["data.sources"] = [place for source in data.sources for place in (*source.patterns, source.collect)]
     named["checkpoint.init_from"] = [checkpoint.init_from] if checkpoint.init_from else []
     named["checkpoint.resume"] = [checkpoint.resume] if checkpoint.resume else []
+    named["model.encoder_weights"] = [weights] if (weights := weights_file(config.model)) else []
     if checkpoint.resume == "auto":
         raise NotReachable(
             "checkpoint.resume=auto looks on this machine. A job resumes by itself where an equal one stopped: leave "

@@ -16,6 +16,7 @@ from typing import Literal
 
 from snowcover.config import DataConfig
 from snowcover.errors import UserError
+from snowcover.paths import weights_file
 from snowcover_launch.aws import bucket
 from snowcover_launch.aws.bucket import StoredObject
 from snowcover_launch.aws.errors import AccessDenied, NotFound
@@ -39,7 +40,7 @@ class Input:
     key: str
     """of the config"""
     uri: str
-    kind: Literal["tiles", "manifest", "checkpoint"]
+    kind: Literal["tiles", "manifest", "checkpoint", "weights"]
     """tiles: of a collect, or of all scenes that a pattern matches"""
 
 
@@ -84,7 +85,9 @@ class InputDigests:
             raise MissingInput(f"{wanted.key} names {wanted.uri}, which is not there ({error})") from error
 
     def _lines(self, wanted: Input) -> Iterator[str]:
-        look = {"tiles": self._tiles, "manifest": self._manifest, "checkpoint": self._checkpoint}[wanted.kind]
+        look = {
+            "tiles": self._tiles, "manifest": self._manifest, "checkpoint": self._checkpoint, "weights": self._weights,
+        }[wanted.kind]  # fmt: skip
         yield from (f"{each.uri} {each.size} {each.etag}" for each in look(wanted))
 
     def _tiles(self, wanted: Input) -> Iterator[StoredObject]:
@@ -116,6 +119,9 @@ class InputDigests:
         except MissingInput:  # a run that is complete keeps the best one alone, which training takes then
             yield from self._file(f"{wanted.uri.rpartition('/')[0]}/{BEST}", wanted)
 
+    def _weights(self, wanted: Input) -> Iterator[StoredObject]:
+        yield from self._file(wanted.uri, wanted)
+
     def _file(self, uri: str, wanted: Input) -> list[StoredObject]:
         found = [each for each in bucket.objects_beginning(self._account, uri) if each.uri == uri]
         if not found:
@@ -128,7 +134,8 @@ def inputs(config: JobConfig) -> list[Input]:
     checkpoint = config.checkpoint
     named = {"checkpoint.init_from": checkpoint.init_from, "checkpoint.resume": checkpoint.resume}
     checkpoints = [Input(key, uri, "checkpoint") for key, uri in named.items() if uri]
-    return [*_data(config.data), *checkpoints]
+    weights = [Input("model.encoder_weights", uri, "weights")] if (uri := weights_file(config.model)) else []
+    return [*_data(config.data), *checkpoints, *weights]
 
 
 def _data(data: DataConfig) -> list[Input]:
