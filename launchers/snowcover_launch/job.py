@@ -57,6 +57,8 @@ class Report(BaseModel):
     """why it failed, in the backend's words"""
     objective: float | None = None
     """of a job that has completed"""
+    test_iou: float | None = None
+    """of a job that has completed: for the one who compares, and for no sweeper to choose by"""
     works: bool = False
     """whether its machine runs our code now, so that it should print something now and then"""
     no_capacity: bool = False
@@ -123,6 +125,7 @@ class Job(BaseModel):
     reason: str | None = None
     id: str = ""
     objective: float | None = None
+    test_iou: float | None = None
     run_id: str | None = None
     """of its run in the user's MLflow store, once it is there"""
 
@@ -188,6 +191,7 @@ class Job(BaseModel):
             self.id = report.id or self.id
             self.cost_usd = report.metrics.get("job_cost_usd", self.cost_usd)
             self.objective = self.objective if report.objective is None else report.objective
+            self.test_iou = self.test_iou if report.test_iou is None else report.test_iou
 
     def folder_below(self, sweep: Path) -> Path:
         """Where this machine keeps what belongs to it; `sweep` is the folder of jobs.json."""

@@ -72,7 +72,9 @@ def _of_seeds(jobs: Sequence[Job]) -> dict[str, float]:
     groups = ranking.over_seeds(jobs)
     if len(groups) != 1 or groups[0].seeds != sum(job.result is not None for job in jobs):
         return {}
-    return {"mean_val_iou": groups[0].mean, "sd_val_iou": groups[0].sd}
+    scores = {"val_iou": groups[0].val, "test_iou": groups[0].test}
+    known = {name: spread for name, spread in scores.items() if spread is not None}
+    return {f"{what}_{name}": getattr(spread, what) for name, spread in known.items() for what in ("mean", "sd")}
 
 
 def _place(job: Job) -> tuple[str, str]:

@@ -213,7 +213,7 @@ class JobPoller:
         for twin in self._tracked:
             if twin.job.twin_of == one.job.number and twin.job.state is State.PLANNED:
                 twin.report = one.report
-                twin.job.name, twin.job.objective = one.job.name, one.job.objective
+                twin.job.name, twin.job.objective, twin.job.test_iou = one.job.name, one.job.objective, one.job.test_iou
                 self._file.move(twin.job, one.job.state, one.report, one.job.reason)
                 on_end(twin)
 

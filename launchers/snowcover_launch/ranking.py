@@ -16,10 +16,27 @@ class OverSeeds:
     """Jobs that differ in their seed alone."""
 
     title: str
-    seeds: int
+    val: "Spread"
+    """of val_iou, by which settings are chosen"""
+    test: "Spread | None"
+    """of test_iou, which is only told; None where fewer than two have one"""
+
+    @property
+    def seeds(self) -> int:
+        return self.val.count
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How a score differs between seeds."""
+
     mean: float
     sd: float
-    """standard deviation between seeds, with n - 1"""
+    """standard deviation, with n - 1"""
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.mean:.4f} ± {self.sd:.4f}"
 
 
 def ranked(jobs: Iterable[Job]) -> list[Job]:
@@ -29,39 +46,49 @@ def ranked(jobs: Iterable[Job]) -> list[Job]:
 
 def over_seeds(jobs: Iterable[Job]) -> list[OverSeeds]:
     """Those of which at least two seeds have a result, the best mean first."""
-    groups: dict[str, list[float]] = {}
+    groups: dict[str, list[Job]] = {}
     for job in jobs:
         if job.result is not None and _SEED.search(job.title):
-            groups.setdefault(_SEED.sub("", job.title).strip() or ALL, []).append(job.result)
+            groups.setdefault(_SEED.sub("", job.title).strip() or ALL, []).append(job)
     found = [
-        OverSeeds(title, len(values), statistics.fmean(values), statistics.stdev(values))
-        for title, values in groups.items()
-        if len(values) > 1
+        OverSeeds(title, val, _spread(job.test_iou for job in alike))
+        for title, alike in groups.items()
+        if (val := _spread(job.result for job in alike)) is not None
     ]
-    return sorted(found, key=lambda one: -one.mean)
+    return sorted(found, key=lambda one: -one.val.mean)
+
+
+def _spread(scores: Iterable[float | None]) -> Spread | None:
+    known = [score for score in scores if score is not None]
+    return Spread(statistics.fmean(known), statistics.stdev(known), len(known)) if len(known) > 1 else None
 
 
 def text(jobs: Sequence[Job]) -> str:
     """For a terminal."""
-    lines = ["  val_iou  job", *(f"  {_result(job):<7}  {job.number}  {job.title}" for job in ranked(jobs))]
+    lines = ["  val_iou  test_iou  job"]
+    lines += [
+        f"  {_score(job.result):<7}  {_score(job.test_iou):<8}  {job.number}  {job.title}" for job in ranked(jobs)
+    ]
     if groups := over_seeds(jobs):
-        lines += ["  mean     sd      seeds"]
-        lines += [f"  {one.mean:.4f}   {one.sd:.4f}  {one.seeds:<5}  {one.title}" for one in groups]
+        lines += [f"  {'val_iou':<15}  {'test_iou':<15}  seeds"]
+        lines += [f"  {one.val!s:<15}  {one.test or '-'!s:<15}  {one.seeds:<5}  {one.title}" for one in groups]
     return "\n".join(lines)
 
 
 def markdown(jobs: Sequence[Job]) -> str:
     """For the description of the parent run in MLflow."""
-    lines = ["| val_iou | job | |", "| --- | --- | --- |"]
-    lines += [f"| {_result(job)} | {job.number} | {_cell(job.title)} |" for job in ranked(jobs)]
+    lines = ["| val_iou | test_iou | job | |", "| --- | --- | --- | --- |"]
+    lines += [
+        f"| {_score(job.result)} | {_score(job.test_iou)} | {job.number} | {_cell(job.title)} |" for job in ranked(jobs)
+    ]
     if groups := over_seeds(jobs):
-        lines += ["", "| mean val_iou | sd | seeds | |", "| --- | --- | --- | --- |"]
-        lines += [f"| {one.mean:.4f} | {one.sd:.4f} | {one.seeds} | {_cell(one.title)} |" for one in groups]
+        lines += ["", "| mean val_iou ± sd | mean test_iou ± sd | seeds | |", "| --- | --- | --- | --- |"]
+        lines += [f"| {one.val} | {one.test or '-'} | {one.seeds} | {_cell(one.title)} |" for one in groups]
     return "\n".join(lines)
 
 
-def _result(job: Job) -> str:
-    return "-" if job.result is None else f"{job.result:.4f}"
+def _score(score: float | None) -> str:
+    return "-" if score is None else f"{score:.4f}"
 
 
 def _cell(title: str) -> str:

@@ -1,6 +1,7 @@
 """What every job leaves, wherever it ran: its result, its model and output, an MLflow store of its own."""
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 from snowcover.staged import BEST, LAST
 from snowcover_launch.job import Job, Report, State
 
-__all__ = ["BEST", "KINDS", "LAST", "STORE", "import_store", "parse_result"]
+__all__ = ["BEST", "KINDS", "LAST", "STORE", "import_store", "parse_result", "test_iou"]
 
 KINDS = ("model", "output")
 STORE = "mlflow"  # in a job's output: its own MLflow store
@@ -21,6 +22,15 @@ def parse_result(content: bytes | None) -> Mapping[str, Any] | None:
         return {**result, "objective": float(result["objective"])}
     except (ValueError, TypeError, KeyError):
         return None
+
+
+def test_iou(result: Mapping[str, Any] | None) -> float | None:
+    """The network's IoU on its test tiles, which result.json holds beside the objective; None where there is none."""
+    try:
+        found = float((result or {})["test"]["iou"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    return found if math.isfinite(found) else None
 
 
 def import_store(job: Job, report: Report, store: Path, uri: str) -> str | None:

@@ -13,6 +13,7 @@ from snowcover.secrets import masked_values
 from snowcover_launch.backends.base import Found
 from snowcover_launch.errors import NotFound
 from snowcover_launch.job import Job, Report, State
+from snowcover_launch.results import parse_result, test_iou
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +53,8 @@ class LocalBackend:
             job.composed.tracking.tags = {**job.planned_config.tracking.tags, **job.tags}
         done = self._run_here(job.composed)
         if done.status is JobStatus.COMPLETED:
-            return Report(state=State.COMPLETED, objective=done.return_value)
+            folder = job.folder_below(Path(job.composed.hydra.sweep.dir))
+            return Report(state=State.COMPLETED, objective=done.return_value, test_iou=_test_iou(folder))
         error: Exception = done._return_value
         raise error
 
@@ -75,3 +77,9 @@ class LocalBackend:
     def fetch(self, job: Job) -> list[Path]:
         """Its files are in its folder already."""
         return []
+
+
+def _test_iou(folder: Path) -> float | None:
+    """Of a run that has ended; None of one that went on in the folder of an earlier one."""
+    path = folder / "result.json"
+    return test_iou(parse_result(path.read_bytes())) if path.is_file() else None

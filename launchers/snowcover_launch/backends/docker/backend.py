@@ -20,7 +20,7 @@ from snowcover_launch.images.engine import DockerFailed, NoDocker, asked, refuse
 from snowcover_launch.images.labels import refuse_unfit
 from snowcover_launch.job import Job, Report, State
 from snowcover_launch.job_files import new_files, put_files
-from snowcover_launch.results import KINDS, STORE, import_store
+from snowcover_launch.results import KINDS, STORE, import_store, test_iou
 
 log = logging.getLogger(__name__)
 
@@ -94,8 +94,9 @@ class DockerBackend:
             if not job.state.has_ended:
                 raise
             return Report(
-                state=job.state, status=job.status, reason=job.reason, objective=job.objective, id=job.id, tags=job.tags
-            )
+                state=job.state, status=job.status, reason=job.reason, objective=job.objective, test_iou=job.test_iou,
+                id=job.id, tags=job.tags,
+            )  # fmt: skip
         return _report(job, found, self._ml(job))
 
     def logs(self, job: Job) -> list[str]:
@@ -141,16 +142,17 @@ class DockerBackend:
 
 def _report(job: Job, found: ContainerState, ml: Path) -> Report:
     state, reason = State.RUNNING, None
-    objective = tree.objective(ml) if found.has_ended and found.exit_code == 0 else None
-    if objective is not None:
+    result = tree.result(ml) if found.has_ended and found.exit_code == 0 else None
+    if result is not None:
         state = State.COMPLETED
     elif found.has_ended and found.exit_code == 0:
         state = State.STOPPED
     elif found.has_ended:
         state, reason = State.FAILED, tree.failure(ml) or _died(found)
     return Report(
-        state=state, status=found.status, reason=reason, objective=objective, id=found.id, tags=dict(job.tags),
-        works=state is State.RUNNING, facts={"started": found.started, "image": job.tags.get("job.image")},
+        state=state, status=found.status, reason=reason, objective=result and float(result["objective"]),
+        test_iou=test_iou(result), id=found.id, tags=dict(job.tags), works=state is State.RUNNING,
+        facts={"started": found.started, "image": job.tags.get("job.image")},
     )  # fmt: skip
 
 

@@ -55,13 +55,12 @@ def at_absolute_paths(values: dict[str, Any]) -> tuple[dict[str, Any], set[Path]
     return values, places
 
 
-def objective(ml: Path) -> float | None:
+def result(ml: Path) -> Mapping[str, Any] | None:
     """Of a job that has completed; None of any other."""
     try:
-        result = parse_result((ml / "output/data/result.json").read_bytes())
+        return parse_result((ml / "output/data/result.json").read_bytes())
     except OSError:
         return None
-    return None if result is None else float(result["objective"])
 
 
 def failure(ml: Path) -> str | None:

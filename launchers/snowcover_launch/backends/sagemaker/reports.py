@@ -6,6 +6,7 @@ from snowcover_launch.aws.training_jobs import JobState
 from snowcover_launch.backends.sagemaker import request, results
 from snowcover_launch.cost import Cost, Prices
 from snowcover_launch.job import Job, Report, State
+from snowcover_launch.results import test_iou
 
 STATES = {
     "InProgress": State.RUNNING, "Stopping": State.RUNNING, "Completed": State.COMPLETED, "Failed": State.FAILED,
@@ -22,15 +23,15 @@ def report(account: Account, job: Job, state: JobState, prefix: str, prices: Pri
     Raises:
         AwsError
     """
-    ended, reason, objective = STATES[state.status], state.reason, None
+    ended, reason, result = STATES[state.status], state.reason, None
     if ended is State.COMPLETED:
         result = results.read_result(account, request.result_uri(prefix))
-        objective = None if result is None else float(result["objective"])
-    if ended is State.COMPLETED and objective is None:
+    if ended is State.COMPLETED and result is None:
         ended, reason = State.FAILED, f"it left no result that can be read in {request.result_uri(prefix)}"
     tags = _tags(job, state, account.region)
     return Report(
-        state=ended, status=state.status, detail=state.secondary, reason=reason, objective=objective, id=state.arn,
+        state=ended, status=state.status, detail=state.secondary, reason=reason,
+        objective=result and float(result["objective"]), test_iou=test_iou(result), id=state.arn,
         works=state.secondary == "Training", no_capacity=is_capacity_error(state.reason), tags=tags,
         metrics=metrics_of(job, state, _usd_per_hour(job, state, account.region, prices)),
         facts={"started": state.started, "ended": state.ended, "console": tags["job.console"]},

@@ -49,5 +49,8 @@ class EarlierJobs:
         if job is None:
             return None
         metrics = {} if job.cost_usd is None else {"job_cost_usd": job.cost_usd}
-        report = Report(state=job.state, status=job.status, objective=job.objective, id=job.id, metrics=metrics)
+        report = Report(
+            state=job.state, status=job.status, objective=job.objective, test_iou=job.test_iou, id=job.id,
+            metrics=metrics,
+        )  # fmt: skip
         return Found(job.name, report, {name: getattr(job, name) for name in FACTS})
