@@ -1,5 +1,5 @@
 # demo: the main job on tiles it makes itself, then maps of a scene, and how good they are.  test: the whole suite.
-# check: the tests that are quick.  image: what SageMaker starts, in both variants.  lint, docs, bench: what their names say.
+# check: the tests that are quick.  image: what SageMaker starts, in both variants.  lint, docs, bench, gpu: what their names say.
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 # Rebuilt whenever the project's dependencies change.
@@ -7,7 +7,7 @@ READY := $(VENV)/ready-$(shell sha256sum pyproject.toml | cut -c1-16)
 
 PARALLEL := --numprocesses logical --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 
-.PHONY: demo test check image lint docs bench
+.PHONY: demo test check image lint docs bench gpu
 demo: $(READY)
 	$(PYTHON) -m snowcover.train
 	for by in network forest brightness; do \
@@ -37,6 +37,10 @@ docs: $(READY)
 
 bench: $(READY)
 	for script in bench/bench_*.py; do echo "== $$script"; $(PYTHON) -m bench.$$(basename $$script .py); done
+
+# Trains and maps on this machine's GPUs, and holds them against the CPU.
+gpu: $(READY)
+	$(PYTHON) -m bench.gpu
 
 $(READY): pyproject.toml
 	rm -rf $(VENV)
