@@ -22,6 +22,7 @@ import torch
 
 from snowcover import checkpoints, network
 from snowcover.checking import check
+from snowcover.command import without_nodes
 from snowcover.config import Config
 from snowcover.config_root import conf_dir
 from snowcover.parts import make_loss
@@ -71,8 +72,7 @@ def bare_step_s(overrides: Sequence[str], precision: str, batch: int, size: int,
     """Median seconds of a step of the network alone, on a batch that lies on the device."""
     with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
         composed = hydra.compose("config", [*overrides])
-    del composed["aws"], composed["launch"]
-    config = check(Config, composed)
+    config = check(Config, without_nodes(composed, "aws", "launch"))
     model = network.build(config.model, config.data.bands, pretrained=False).to(device).train()
     loss, optimizer = make_loss(config.loss).to(device), torch.optim.AdamW(model.parameters())
     scaler = torch.amp.GradScaler(device.type, enabled=precision == "16-mixed" and device.type == "cuda")
