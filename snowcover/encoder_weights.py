@@ -61,7 +61,7 @@ def _bands(file: str, bands: Any) -> Sequence[str]:
 
 def _of_file(uri: str) -> dict[str, Tensor]:
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(expanded(uri))
+        path = _path(uri)
         if storage.is_remote(uri):
             path = Path(folder) / "weights"
             storage.download(uri, str(path))
@@ -80,6 +80,13 @@ def _of_file(uri: str) -> dict[str, Tensor]:
     if broken := not_finite(state):
         raise NoWeights(f"{KEY}={uri} holds weights that are not finite ({broken[0]}, ...).")
     return state
+
+
+def _path(uri: str) -> Path:
+    try:
+        return Path(expanded(uri))
+    except ValueError as error:
+        raise ConfigError(f"{KEY}={uri}: {error}.") from error
 
 
 def _read(path: Path, uri: str) -> Any:

@@ -124,6 +124,8 @@ def test_a_file_that_is_damaged_or_absent_is_told(tmp_path: Path) -> None:
 def test_bands_are_for_a_file_and_named_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"imagenet was learnt on red, green, blue; leave it out"):
         unet("imagenet", PLANET)
+    with pytest.raises(ConfigError, match=r"model\.encoder_weights=~nobody-here/w\.pth: there is no user"):
+        unet("~nobody-here/w.pth")
     torch.save({"w": torch.zeros(1)}, tmp_path / "weights.pth")
     with pytest.raises(ConfigError, match=r"names a band twice"):
         unet(tmp_path / "weights.pth", ["red", "red"])
