@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 
+from snowcover.command import dotted_keys
 from snowcover.config_root import config_root
 from tests.starting import ROOT
 
@@ -73,7 +74,7 @@ def _known_keys() -> set[str]:
     for name in CONFIGS.values():
         with hydra.initialize_config_dir(str(config_root(name)), version_base="1.3"):
             composed = OmegaConf.to_container(hydra.compose(name), resolve=False)
-        known |= set(_dotted(composed))
+        known |= set(dotted_keys(composed))
     return known | {key for key, _, _ in _reference()}
 
 
@@ -81,13 +82,6 @@ def _reference() -> list[tuple[str, str, str]]:
     """Key, default and meaning of each row."""
     text = HOOK["on_page_markdown"](HOOK["MARK"])
     return re.findall(r"^\| `([^`]+)` \| (.*?) \| (.*) \|$", text, flags=re.MULTILINE)
-
-
-def _dotted(node: object, prefix: str = "") -> Iterator[str]:
-    if isinstance(node, dict):
-        for key, child in node.items():
-            yield f"{prefix}{key}"
-            yield from _dotted(child, f"{prefix}{key}.")
 
 
 def test_each_key_that_the_docs_name_is_there() -> None:
