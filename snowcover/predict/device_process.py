@@ -66,9 +66,8 @@ class DeviceProcess:
 
     def _number(self, mapper: SnowMapper) -> int:
         if mapper not in self._sent:
-            self._connection.send(
-                pickle.dumps(mapper)
-            )  # not its tensors in shared memory, of which a container has few
+            # As bytes: sent as it is, its tensors would lie in shared memory, of which a container has little.
+            self._connection.send(pickle.dumps(mapper))
             self._sent[mapper] = len(self._sent)
         return self._sent[mapper]
 
