@@ -20,12 +20,14 @@ class Keeper:
         self._seen = self._mark()
 
     def keep_if_changed(self) -> None:
+        """Copy the store if the checkpoint was replaced since the last copy."""
         mark = self._mark()
         if mark is not None and mark != self._seen:  # removed, the run is complete, and is handed over whole
             self._seen = mark
             self.keep()
 
     def keep(self) -> None:
+        """Copy the store now. A failure is printed, not raised: it must not end the training."""
         try:
             copy_store(self._work, self._kept)
         except (OSError, sqlite3.Error) as error:  # the training goes on, and the next copy may succeed

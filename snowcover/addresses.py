@@ -22,6 +22,7 @@ class StoreAddress(str):
     _real: str
 
     def __new__(cls, real: str) -> "StoreAddress":
+        """The text is `real` without its secrets."""
         made = super().__new__(cls, masked_uri(real))
         made._real = real
         return made

@@ -4,6 +4,7 @@ from snowcover.command import ending_in_a_sentence
 
 
 def main() -> None:
+    """`python -m snowcover.algorithm`: hands over to the launcher's command."""
     with ending_in_a_sentence("config"):
         from snowcover_launch.cli import algorithm
 

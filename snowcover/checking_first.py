@@ -24,6 +24,11 @@ class CheckFirst(Callback):
         self._command: Command = import_module(command).COMMAND
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
+        """Check the config of a single run.
+
+        Raises:
+            PassedThrough: around the error that the check found.
+        """
         with _passing_through():
             expand_tilde(config, "run")
             with known_to_hydra(config, config.hydra.run.dir):

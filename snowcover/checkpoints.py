@@ -40,9 +40,19 @@ class WholeFileIO(TorchCheckpointIO):
     """Lightning's reading and writing of checkpoints, whole or not at all, and as data only."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Save so that the file appears whole or not at all.
+
+        Raises:
+            CannotSave: the disk is full, or the folder cannot be written to.
+        """
         save(checkpoint, Path(path))
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
+        """Load onto the CPU, as data only: nothing in the file can run.
+
+        Raises:
+            BadCheckpoint
+        """
         return load(str(path))
 
 

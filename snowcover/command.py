@@ -132,6 +132,7 @@ class Job:
         self.failure: Exception | None = None
 
     def __call__(self, config: DictConfig) -> Any:
+        """Run the command's task in the folder that the user started in; called by Hydra with the composed config."""
         # hydra.job.chdir=true has brought us into the run's folder, where no path of the user's means what it says.
         os.chdir(HydraConfig.get().runtime.cwd)
         try:

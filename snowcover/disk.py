@@ -68,6 +68,7 @@ def _refuse_full(needs: Mapping[Path, int]) -> None:
 
 
 def free_bytes(place: Path) -> int:
+    """Free space where `place` is or would be made."""
     return shutil.disk_usage(_existing(place)).free
 
 

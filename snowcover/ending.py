@@ -140,6 +140,7 @@ def _example(tiles: Tiles) -> np.ndarray[Any, Any]:
 
 
 def objective(task: SnowTask) -> float:
+    """The best epoch's val_iou, which a sweeper raises; NaN if no epoch has one."""
     history = task.about["history"]
     best = best_epoch(history)
     return math.nan if best is None else float(history[best]["val_iou"])

@@ -27,8 +27,11 @@ CHECKED_STEPS = 50  # at a time for being finite: to look at each would make the
 class Store(Protocol):
     """What holds a run's metrics."""
 
-    def metrics(self, rows: Sequence[tuple[int, Mapping[str, float]]], /) -> None: ...
-    def last_step(self, metric: str, /) -> int: ...
+    def metrics(self, rows: Sequence[tuple[int, Mapping[str, float]]], /) -> None:
+        """Add rows of (step, values) to the run."""
+
+    def last_step(self, metric: str, /) -> int:
+        """The highest step that a metric has in the store, -1 for none."""
 
 
 class Telling:
@@ -81,6 +84,7 @@ class Epochs(lightning.Callback):
         self._away = False  # MLflow, which is told once an outage and not once an epoch
 
     def on_train_start(self, trainer: lightning.Trainer, task: SnowTask) -> None:  # type: ignore[override]
+        """Save `last` before anything is learned; a resumed run tells again what it knows."""
         retake_signals()
         if not task.about["history"]:
             with uninterrupted():
@@ -89,22 +93,39 @@ class Epochs(lightning.Callback):
             self.record(task)  # what is known of it so far, for a store that has lost it, or never had it
 
     def on_test_start(self, trainer: lightning.Trainer, task: SnowTask) -> None:  # type: ignore[override]
+        """Signals stop the test, too."""
         retake_signals()
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, task: SnowTask) -> None:  # type: ignore[override]
+        """The clock of `tiles_per_second` starts."""
         self._started = time.perf_counter()
 
     def on_train_batch_end(  # type: ignore[override]
         self, trainer: lightning.Trainer, task: SnowTask, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
+        """Every CHECKED_STEPS batches, losses are checked.
+
+        Raises:
+            NotFinite
+        """
         if (batch_idx + 1) % CHECKED_STEPS == 0:
             _check_steps(trainer, task)
 
     def on_validation_start(self, trainer: lightning.Trainer, task: SnowTask) -> None:  # type: ignore[override]
+        """The rest of the epoch's losses is checked, and the clock stops.
+
+        Raises:
+            NotFinite
+        """
         _check_steps(trainer, task)
         self._trained = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, task: SnowTask) -> None:  # type: ignore[override]
+        """Check the weights, extend the history, save `last` and perhaps `best`, record; stop if patience is over.
+
+        Raises:
+            NotFinite
+        """
         _check_epoch(trainer, task)
         task.step_plateau()
         row = self._row(trainer, task)

@@ -40,4 +40,5 @@ def not_finite(weights: Mapping[str, Any]) -> list[str]:
 
 
 def some_of(names: Sequence[str]) -> str:
+    """The first NAMED names, and how many more there are."""
     return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")

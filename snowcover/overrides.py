@@ -214,6 +214,7 @@ def is_text_map(annotation: Any) -> bool:
 
 
 def is_component(annotation: Any) -> bool:
+    """Whether it is a mapping that holds anything, as the config of a `_target_` does."""
     return any(
         typing.get_origin(option) is dict and typing.get_args(option)[1] is Any for option in options(annotation)
     )

@@ -24,6 +24,11 @@ class Record:
 
 
 def write(folder: Path, record: Record) -> None:
+    """Write run.json, whole or not at all.
+
+    Raises:
+        StorageError: the folder cannot be written to.
+    """
     storage.write(str(folder / RECORD), json.dumps(asdict(record), indent=2).encode())
 
 
@@ -36,6 +41,7 @@ def read(folder: Path) -> Record | None:
 
 
 def mark_recorded(folder: Path) -> None:
+    """Note that MLflow has all of a run; its run.json is there."""
     record = read(folder)
     assert record is not None
     write(folder, replace(record, recorded=True))

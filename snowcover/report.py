@@ -90,11 +90,13 @@ def outcome(result: Mapping[str, Any], uri: str, experiment_id: str, folder: Pat
 
 
 def table(rows: Sequence[tuple[str, str]]) -> str:
+    """Names and values in two columns for a terminal."""
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"  {name:<{width}}  {value}" for name, value in rows)
 
 
 def draw_split(folder: Path, found: Tiles) -> None:
+    """Draw which tile is of which side into split.png."""
     pictures.split_map(
         folder / "split.png",
         [(*pair.tile, side) for pair, side in zip(found.manifest.pairs, found.sides, strict=True)],

@@ -120,6 +120,7 @@ def keep_last(start: Beginning, run_id: str) -> None:
 
 
 def write_record(start: Beginning, config: Config, run_id: str) -> None:
+    """Write run.json as a run begins or goes on, so that it is found again."""
     now, uri = datetime.now(UTC).isoformat(), str(config.tracking.uri)
     records.write(start.folder, Record(run_digest(config.model_dump()), run_id, uri, now))
 

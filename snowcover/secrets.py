@@ -127,6 +127,7 @@ def secrets_in_userinfo(uri: str) -> list[str]:
 
 
 def holds_secret(text: str) -> bool:
+    """Whether a text holds anything that `masked` would hide."""
     return masked(text) != text
 
 
@@ -170,6 +171,7 @@ def _groups(found: re.Match[str]) -> Iterator[tuple[int, int]]:
 
 
 def joined(found: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Spans in order, those that overlap as one."""
     joined: list[tuple[int, int]] = []
     for begin, end in sorted(found):
         if joined and begin < joined[-1][1]:

@@ -134,6 +134,7 @@ COMMANDS = {"train": StagedCommand(Config, _train)}
 
 
 def main() -> None:
+    """What container/train starts: arguments are the config file, folder, checkpoint folder and failure file."""
     if len(sys.argv) != 5:
         sys.exit(USAGE)
     config_file, folder, checkpoint_dir, failure_file = map(Path, sys.argv[1:])

@@ -42,6 +42,7 @@ class SafeFormatter(logging.Formatter):
     """Lines of a log, for the terminal and for files."""
 
     def format(self, record: logging.LogRecord) -> str:
+        """The line, without control characters and secrets."""
         return safe(super().format(record))
 
 

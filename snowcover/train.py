@@ -69,6 +69,7 @@ COMMAND = Command("config", schema, check, places, train)
 
 
 def main() -> None:
+    """`python -m snowcover.train` and `snowcover-train`."""
     run(COMMAND)
 
 

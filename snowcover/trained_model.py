@@ -44,6 +44,7 @@ class ModelOverrides:
     threshold: float | None = None
 
     def given(self) -> dict[str, Any]:
+        """What the user said, by key; what was left to the checkpoint is not in it."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: value for name, value in values.items() if value is not None}
 

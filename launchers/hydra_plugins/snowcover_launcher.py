@@ -58,6 +58,7 @@ class SnowcoverLauncher(Launcher):
         self._folders: set[Path] = set()  # of the jobs of all batches
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Called by Hydra once, before the first batch of jobs; remembers which folders the sweep itself makes."""
         if not isinstance(hydra_context.config_loader, RememberingLoader):
             hydra_context.config_loader = RememberingLoader(hydra_context.config_loader)  # type: ignore[assignment]
         self.hydra_context = hydra_context

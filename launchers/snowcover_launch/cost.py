@@ -76,6 +76,7 @@ class Cost:
 
 
 def cost(hw: HwConfig, prices: Prices, region: str | None) -> Cost:
+    """What a job on `hw` can cost at most, in USD; unknown where there is no price for its machine in the region."""
     keep_alive_hours = (hw.keep_alive_minutes or 0) / 60
     return Cost(prices.of(region, hw.instance_type), hw.instance_count, hw.max_hours, keep_alive_hours)
 

@@ -63,6 +63,7 @@ class JobsFile(BaseModel):
             part.unlink(missing_ok=True)
 
     def folder_of(self, job: Job) -> Path:
+        """The folder on this machine that gets a job's results."""
         return job.folder_below(self.folder)
 
     def add(self, jobs: Sequence[Job]) -> None:

@@ -26,10 +26,17 @@ class PollingTimeout(UserError):
 class Watcher(Protocol):
     """Who is told what happens to jobs."""
 
-    def changed(self, tracked: TrackedJob) -> None: ...
-    def printed(self, tracked: TrackedJob, lines: Sequence[str]) -> None: ...
-    def trouble(self, sentence: str | None) -> None: ...
-    def tell(self, sentence: str) -> None: ...
+    def changed(self, tracked: TrackedJob) -> None:
+        """A job's state, or what is said of it, is new."""
+
+    def printed(self, tracked: TrackedJob, lines: Sequence[str]) -> None:
+        """A job has printed these lines since the last call."""
+
+    def trouble(self, sentence: str | None) -> None:
+        """Why polling fails at the moment; None once it works again."""
+
+    def tell(self, sentence: str) -> None:
+        """A sentence for the user about the whole batch."""
 
 
 class JobPoller:

@@ -52,6 +52,7 @@ class Forest:
         return steps
 
     def arrays(self) -> dict[str, Array]:
+        """All that there is of it, by field: what a checkpoint and baselines.npz hold."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 

@@ -28,6 +28,7 @@ class BadBaseline(UserError):
 
 
 def tensors(forest: Forest) -> dict[str, torch.Tensor]:
+    """The forest's arrays for a checkpoint; they share their memory."""
     return {name: torch.from_numpy(array) for name, array in forest.arrays().items()}
 
 

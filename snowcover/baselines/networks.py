@@ -24,6 +24,7 @@ class ForestNetwork(nn.Module):
             self.register_buffer(name, array if array.is_floating_point() else array.long())  # as `take` wants them
 
     def forward(self, reflectance: Tensor) -> Tensor:
+        """Reflectance [B, C, H, W] -> logits [B, 1, H, W] of the trees' mean probability."""
         batch, bands, height, width = reflectance.shape
         values = reflectance.movedim(1, -1).reshape(-1, bands)  # [P, C]
         parts = torch.split(values, PIXELS_AT_ONCE.get(values.device.type, 1 << 14))
@@ -60,6 +61,7 @@ class ThresholdNetwork(nn.Module):
         self._threshold = threshold
 
     def forward(self, reflectance: Tensor) -> Tensor:
+        """Reflectance [B, C, H, W] -> logits [B, 1, H, W], which are those of certainty: there are only two values."""
         snow = reflectance.mean(dim=1, keepdim=True) >= self._threshold
         return torch.where(snow, 1 - SUREST, SUREST).logit()
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 
 def schema() -> "type[Config]":
+    """The class whose fields are the command's keys."""
     from snowcover.evaluate.config import Config
 
     return Config
@@ -36,6 +37,7 @@ COMMAND = out_command("evaluate", schema, evaluate)
 
 
 def main() -> None:
+    """`python -m snowcover.evaluate` and `snowcover-evaluate`."""
     run(COMMAND)
 
 

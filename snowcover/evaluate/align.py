@@ -173,6 +173,7 @@ def _halves(window: Window, across: bool) -> tuple[Window, Window]:
 
 
 def nothing(layers: int, height: int, width: int) -> Array:
+    """[layers, height, width] float32 of NaN: nothing observed."""
     return np.full((layers, height, width), np.nan, np.float32)
 
 

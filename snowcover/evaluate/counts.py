@@ -157,6 +157,7 @@ class Selected:
 
     @classmethod
     def of(cls, mask: Bools) -> "Selected":
+        """Those where `mask` [H, W] is true."""
         return cls(mask, np.flatnonzero(mask))
 
     @property

@@ -38,6 +38,11 @@ class Exclusion:
 
     @contextmanager
     def opened(self) -> Iterator["OpenedExclusion"]:
+        """Opens the rasters for one thread, for as long as the block lasts.
+
+        Raises:
+            BrokenRaster
+        """
         with ExitStack() as stack:
             reads = [
                 (_reader(stack, file), Alignment(file.grid, self.reference)) for file in self.rasters

@@ -95,6 +95,7 @@ class NumberedCells:
         return float(f"{(pixel_m[0] * pixel_m[1] / self.alignment.source_px) ** 0.5:.2g}")
 
     def add(self, chunk: Chunk, name: str, counted: NDArray[np.bool_]) -> None:
+        """Add a chunk's pixels to the cells of the product `name`; `counted` [H, W] says which are scored."""
         share = chunk.share[name]
         self.cells.add(self._numbers(chunk), chunk, share, counted)
 

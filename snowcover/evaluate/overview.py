@@ -25,6 +25,7 @@ class OverviewSums:
         self._counted = np.zeros(size, np.float32)
 
     def add(self, chunk: Chunk, counted: NDArray[np.bool_]) -> None:
+        """Add a chunk; `counted` [H, W] says which of its pixels are scored."""
         reference = np.where(chunk.snow == UNOBSERVED, np.float32(np.nan), chunk.snow.astype(np.float32))
         for name, share in {REFERENCE: reference, **chunk.share}.items():
             known = np.isfinite(share)

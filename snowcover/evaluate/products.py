@@ -51,6 +51,7 @@ class MapFile:
         return Alignment(self.alignment.target, self.file.grid).reach()
 
     def touches(self, window: Window) -> bool:
+        """Whether it may have pixels in a window of the reference."""
         reach = self.reach
         return reach is not None and (
             reach.col_off < window.col_off + window.width and window.col_off < reach.col_off + reach.width
@@ -82,6 +83,7 @@ class Product:
 
     @contextmanager
     def opened(self) -> Iterator["OpenProduct"]:
+        """The product for one thread; what was opened is closed at the end of the block."""
         with ExitStack() as stack:
             yield OpenProduct(self, stack)
 

@@ -116,6 +116,11 @@ class Metres:
 
     @contextmanager
     def opened(self) -> Iterator[Read]:
+        """A function that reads a window as metres [1, H, W] float32 and what is known [H, W] bool, for one thread.
+
+        Raises:
+            BrokenRaster
+        """
         with self.file.opened() as file:
 
             def read(window: Window) -> tuple[Array, Array]:

@@ -28,6 +28,7 @@ class RowMaker:
     """of whole maps, by product"""
 
     def rows(self) -> Iterator[Row]:
+        """Every number of the evaluation, in the order of evaluation.csv."""
         yield from self.scores.rows()
         yield from self._fractions()
         yield from self._snow_lines()

@@ -35,6 +35,7 @@ class ScoreRows:
     """the bootstrap that was used last, by the blocks that were filled"""
 
     def rows(self) -> Iterator[Row]:
+        """Scores of each product, differences of pairs, probabilities, then all of it by stratum."""
         yield from self._scores()
         yield from self._differences()
         yield from self._probabilities()
@@ -70,6 +71,12 @@ class ScoreRows:
         return self._last[key]
 
     def row(self, product: str, quantity: str, estimate: Estimate, place: tuple[int, ...] = (), **said: object) -> Row:
+        """One number with its interval.
+
+        Args:
+            place: index of the number in the estimate's arrays.
+            said: other fields of the row, which go before those that are usual.
+        """
         value, low, high = (_number(one[place]) for one in (estimate.value, estimate.low, estimate.high))
         thresholds = self.counter.thresholds_m
         told = {"ground": self.ground, "depth_threshold_m": thresholds[0] if thresholds else None, **said}
@@ -132,6 +139,7 @@ class ScoreRows:
 
 
 def bin_of(stratum: Stratum, number: int) -> dict[str, object]:
+    """A stratum's bin as fields of a row; an edge that is infinite is None."""
     low, high = stratum.edges[number], stratum.edges[number + 1]
     return {
         "stratum": stratum.name, "bin": stratum.labels[number],

@@ -28,6 +28,7 @@ class Selection:
                 yield row
 
     def row(self, quantity: str, product: str, **where: Any) -> Row | None:
+        """The first such row of a product; None where there is none."""
         return next((row for row in self.rows(quantity, **where) if row.product == product), None)
 
     def recall_by_depth(self) -> list[Row]:

@@ -73,6 +73,7 @@ def quantity(name: str) -> Quantity:
 
 
 def stratum(name: str) -> str:
+    """A stratum's name as a heading."""
     return STRATA.get(name, name.replace("_", " ").capitalize())
 
 

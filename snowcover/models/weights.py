@@ -30,6 +30,7 @@ class Inert:
         self.args = args
 
     def __call__(self, *args: Any, **kwargs: Any) -> "Inert":
+        """Another one: what a pickle calls is as inert as what it names."""
         return Inert(*args, **kwargs)
 
     def __setstate__(self, state: Any) -> None:

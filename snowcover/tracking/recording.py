@@ -59,11 +59,13 @@ class Recorder:
         return artifacts.local_folder(self._run.info.artifact_uri)
 
     def params(self, values: Mapping[str, Any]) -> None:
+        """Log parameters, in batches that MLflow takes; secrets in values are masked."""
         entries = [Param(key, value) for key, value in shown_values(values).items()]
         for start in range(0, len(entries), PARAMS):
             self._batch(params=entries[start : start + PARAMS])
 
     def tags(self, values: Mapping[str, Any]) -> None:
+        """Set tags; secrets in values are masked."""
         self._batch(tags=run_tags(values))
 
     def describe(self, text: Callable[[str], str]) -> None:

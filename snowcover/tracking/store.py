@@ -171,6 +171,7 @@ def refuse_wrong_tags(tags: Iterable[str]) -> None:
 
 
 def run_tags(values: Mapping[str, Any]) -> list[RunTag]:
+    """Tags as MLflow takes them, secrets in values masked."""
     return [RunTag(key, value) for key, value in shown_values(values).items()]
 
 

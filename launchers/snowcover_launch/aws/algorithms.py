@@ -29,6 +29,7 @@ class AlgorithmState:
 
 
 def create(account: Account, request: Mapping[str, Any]) -> None:
+    """Register an algorithm with SageMaker; `request` is that of CreateAlgorithm, with AWS's own names."""
     with named(f"register the algorithm {request['AlgorithmName']}"):
         arguments = transform(dict(request), "CreateAlgorithmInput")
         Algorithm.create(**arguments, session=account.session, region=account.region)

@@ -24,7 +24,8 @@ ALLOWED_SKEW = timedelta(minutes=4)  # AWS takes 5 of most requests, 15 of S3's
 class HasClients(Protocol):
     """Gives boto3's client of a service."""
 
-    def client(self, service: str) -> Any: ...
+    def client(self, service: str) -> Any:
+        """A boto3 client of a service, by its name such as "sts"."""
 
 
 def with_reason(error: ClientError, account: HasClients) -> ClientError:

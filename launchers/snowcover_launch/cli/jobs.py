@@ -33,6 +33,7 @@ class Chosen:
         self.backends = Backends(context, account=(self.file.region, self.file.profile))
 
     def backend(self, job: Job) -> Backend:
+        """The backend that runs a job, by the name that jobs.json has for it."""
         return self.backends[job.backend]
 
 
@@ -44,6 +45,7 @@ class Skipped:
 
     @contextmanager
     def job(self, job: Job) -> Iterator[None]:
+        """A block about one job: a UserError in it is printed, `refuse` counts it, and the next job has its turn."""
         try:
             yield
         except UserError as error:

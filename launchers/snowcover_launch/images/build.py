@@ -39,6 +39,7 @@ class Source:
         return self.sha + self.mark
 
     def tag(self, variant: str) -> str:
+        """Tag of the image of a variant: version, commit (marked if files were changed), variant."""
         return f"{__version__}-{self.sha[:COMMIT_LENGTH]}{self.mark}-{variant}"
 
     def image(self, variant: str) -> str:
@@ -52,6 +53,11 @@ class Source:
 
 
 def read_source() -> Source:
+    """The checkout that images are made from, as it is now.
+
+    Raises:
+        NoCheckout: the package is not in a git checkout.
+    """
     found, contents, code = commit(), code_digest(SOURCES), code_digest()
     if found is None or contents is None or code is None or not (CHECKOUT / "container" / "Dockerfile").is_file():
         raise NoCheckout("Images are made from a git checkout of snowcover, and this is none: clone it.")
@@ -61,6 +67,7 @@ def read_source() -> Source:
 
 
 def build_command(source: Source, variant: str) -> list[str]:
+    """Arguments of `docker` that build and tag the image of a variant, for x86-64 whatever this machine is."""
     arguments = {
         "VARIANT": variant,
         "VERSION": __version__,

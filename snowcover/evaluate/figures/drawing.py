@@ -63,6 +63,7 @@ class Style:
 
     @classmethod
     def of(cls, products: Sequence[str]) -> "Style":
+        """A colour and a marker for each product, in the order given; colours repeat with other markers."""
         many = range(len(products))
         colours = {name: PRODUCT_COLOURS[n % len(PRODUCT_COLOURS)] for n, name in zip(many, products, strict=True)}
         markers = {
@@ -73,6 +74,7 @@ class Style:
 
 
 def one_panel(height_in: float, width_in: float = WIDE_IN) -> tuple[Figure, Axes]:
+    """A figure of one panel; sides in inches of the page, drawn SHARPNESS times finer."""
     figure = Figure(figsize=(width_in, height_in), dpi=PX_PER_IN * SHARPNESS, layout="constrained", facecolor="white")
     axes = figure.add_subplot()
     dress(axes)
@@ -80,6 +82,7 @@ def one_panel(height_in: float, width_in: float = WIDE_IN) -> tuple[Figure, Axes
 
 
 def dress(axes: Axes) -> None:
+    """Give axes the look of all figures: no frame at the top and right, grey ticks, grid behind the data."""
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     for side in ("left", "bottom"):
@@ -89,6 +92,7 @@ def dress(axes: Axes) -> None:
 
 
 def name_axes(axes: Axes, x: str = "", y: str = "") -> None:
+    """Label axes as plain text, for names may hold `$`."""
     axes.set_xlabel(x, fontsize=FONT["label"], parse_math=False)
     axes.set_ylabel(y, fontsize=FONT["label"], parse_math=False)
 
@@ -107,6 +111,7 @@ def add_legend(figure: Figure, axes: Axes) -> None:
 
 
 def shortened(text: str, longest: int = 40) -> str:
+    """At most `longest` characters, the last of them an ellipsis if something was cut."""
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
@@ -138,6 +143,7 @@ def png(figure: Figure) -> bytes:
 
 
 def picture(figure: Figure, name: str, section: Section, title: str, caption: str) -> Picture:
+    """A drawn figure as PNG, with its size on the page in pixels."""
     width_in, height_in = figure.get_size_inches()
     return Picture(
         name, section, title, caption, png(figure), round(width_in * PX_PER_IN), round(height_in * PX_PER_IN)

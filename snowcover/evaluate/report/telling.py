@@ -31,6 +31,7 @@ ADJUSTED = (
 
 
 def title(selection: Selection) -> str:
+    """The page's title: it names all products."""
     return f"Snow map evaluation: {listed(list(selection.evaluation.products))}"
 
 

@@ -90,4 +90,5 @@ def _spot(job: Job, state: JobState) -> bool:
 
 
 def console_link(name: str, region: str) -> str:
+    """Address of a training job's page in the AWS console."""
     return f"https://{region}.console.aws.amazon.com/sagemaker/home?region={region}#/jobs/{name}"

@@ -70,6 +70,7 @@ def archive_uri(prefix: str, name: str, kind: str) -> str:
 
 
 def experiment_prefix(config: JobConfig) -> str:
+    """S3 prefix below which all jobs of the config's experiment write, without a slash at its end."""
     return f"s3://{config.aws.bucket}/{config.aws.prefix}/{config.experiment_name}"
 
 
