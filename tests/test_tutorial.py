@@ -56,7 +56,8 @@ def blocks(kind: str) -> Iterator[str]:
 
 
 def _blocks() -> list[tuple[str, str]]:
-    return re.findall(r"^```(\w+)\n(.*?)^```", TEXT, flags=re.MULTILINE | re.DOTALL)
+    text = TEXT.replace(" \\\n", " ")  # a command on several lines
+    return re.findall(r"^```(\w+)\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
 
 
 def _commands() -> Iterator[tuple[str, str]]:
