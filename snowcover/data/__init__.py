@@ -1,0 +1,1 @@
+"""Tiles: listed, paired, split, checked, read and fed to the training."""

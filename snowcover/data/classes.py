@@ -23,6 +23,7 @@ class CollectFacts:
     has_untagged_255: bool = False
 
     def add(self, has_snow: bool, has_untagged_255: bool) -> None:
+        """Add what one mask tile holds."""
         self.has_snow |= has_snow
         self.has_untagged_255 |= has_untagged_255
 

@@ -29,6 +29,7 @@ class Tiles:
     """what to tell the user before training, although nothing is refused"""
 
     def of(self, side: str) -> list[Pair]:
+        """The pairs of one side, in the manifest's order: train, val or test."""
         return [pair for pair, its in zip(self.manifest.pairs, self.sides, strict=True) if its == side]
 
     def split_csv(self) -> str:

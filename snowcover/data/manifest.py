@@ -77,6 +77,7 @@ class Manifest:
         return zooms.pop() if len(zooms) == 1 else None
 
     def to_csv(self) -> str:
+        """The text of manifest.csv: a heading, then a line per pair; `from_csv` reads it."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(field.name for field in fields(Pair))
@@ -137,6 +138,11 @@ def some(names: Sequence[str], noun: str = "image") -> str:
 
 
 def read(uri: str) -> Manifest:
+    """The manifest of an earlier run, at a path or s3:// uri.
+
+    Raises:
+        BadManifest, StorageError
+    """
     try:
         return from_csv(storage.read(uri).decode(), uri)
     except UnicodeDecodeError as error:

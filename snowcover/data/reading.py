@@ -64,6 +64,7 @@ class PairReader:
 
     @classmethod
     def of(cls, data: DataConfig) -> "PairReader":
+        """One that reads as the config's bands, nodata and cache say."""
         return cls(data.bands, data.nodata, Cache(data.cache) if data.cache else None)
 
     def __call__(self, pair: Pair) -> RawPair:

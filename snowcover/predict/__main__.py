@@ -13,6 +13,7 @@ PACKAGES = ("cv2", "pystac")  # of pyproject.toml's extra `predict`
 
 
 def schema() -> "type[Config]":
+    """The class whose fields are the command's keys."""
     from snowcover.predict.config import Config
 
     return Config
@@ -39,6 +40,7 @@ COMMAND = out_command("predict", schema, predict)
 
 
 def main() -> None:
+    """`python -m snowcover.predict` and `snowcover-predict`."""
     run(COMMAND)
 
 

@@ -66,6 +66,7 @@ class Cells:
                 (self._folder / str(old)).unlink(missing_ok=True)
 
     def close(self) -> None:
+        """Close all files and forget what was put; the folder is the caller's to remove."""
         with self._lock:
             for file, _ in self._rows.values():
                 os.close(file)

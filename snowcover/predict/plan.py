@@ -105,6 +105,7 @@ class Plan:
                 yield row, column
 
     def tile(self, row: int, column: int) -> Tile:
+        """The tile of a place in the grid; columns beyond the 180th meridian begin anew."""
         return Tile(self.zoom, column % (1 << self.zoom), row)
 
 

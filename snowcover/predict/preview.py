@@ -46,6 +46,7 @@ class PictureGrid:
 
 
 def picture_grid(grid: OutputGrid) -> PictureGrid:
+    """The map's grid with as few pixels as its preview has."""
     width, height = size_px(grid.width, grid.height)
     across, down = grid.width / width, grid.height / height
     pixel_width_m, pixel_height_m = pixel_size_m(grid)

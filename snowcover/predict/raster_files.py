@@ -66,6 +66,7 @@ class RasterWriter:
         self._area = GroundArea(self.grid)
 
     def add(self, rows: "Rows") -> None:
+        """Count and encode rows of the map, which come from top to bottom; whole strips are written."""
         for start in range(0, len(rows.probability), STRIP_ROWS):  # what is computed on the way is as small
             part = np.s_[start : start + STRIP_ROWS]
             spread = None if rows.spread is None else rows.spread[part]

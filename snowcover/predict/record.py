@@ -28,6 +28,7 @@ class MapRecord:
         self.recorder: Recorder | None = None
 
     def params(self, values: Mapping[str, Any]) -> None:
+        """Tell the command's parameters."""
         self._tell(lambda recorder: recorder.params(values))
 
     def map_made(self, number: int, made: Made, preview: Path) -> None:
@@ -39,6 +40,7 @@ class MapRecord:
         self._tell(lambda recorder: recorder.artifact(preview, "previews"))
 
     def all_made(self, made: Sequence[Made], scratch: Path) -> None:
+        """Tell of all maps together: their table, as an artifact. It is written to `scratch` first."""
         path = scratch / TABLE
         storage.write(str(path), table.as_csv(made).encode())
         self._tell(lambda recorder: recorder.artifact(path))

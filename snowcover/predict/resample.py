@@ -158,6 +158,7 @@ def band_rows(grid: Grid, span: tuple[float, ...]) -> int:
 
 
 def parts(grid: Grid, rows: range) -> Iterator[Part]:
+    """Rows of the map in parts of at most PART_COLUMNS columns, from left to right."""
     for start in range(0, grid.width, PART_COLUMNS):
         yield Part(range(start, min(start + PART_COLUMNS, grid.width)), rows)
 

@@ -161,6 +161,7 @@ class TileMosaic:
         return self._scene.dtype
 
     def read(self, window: Window) -> tuple[Array, Array]:
+        """Stored numbers [H, W, C] and what is observed [H, W] uint8; where no tile lies both are 0."""
         values = np.zeros((window.height, window.width, self.bands), self.dtype)
         valid = np.zeros((window.height, window.width), np.uint8)
         side_px = self._scene.size_px

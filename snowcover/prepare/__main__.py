@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 
 def schema() -> "type[Config]":
+    """The class whose fields are the command's keys."""
     from snowcover.prepare.config import Config
 
     return Config
@@ -34,6 +35,7 @@ COMMAND = out_command("prepare", schema, prepare)
 
 
 def main() -> None:
+    """`python -m snowcover.prepare` and `snowcover-prepare`."""
     run(COMMAND)
 
 

@@ -49,6 +49,7 @@ class Depths:
     """stored numbers beyond plus and minus the highest depth"""
 
     def add(self, stored: Array, known: Array, rule: Rule) -> None:
+        """Count a window's stored numbers [H, W]; `known` [H, W] bool says which are observed."""
         self.observed_px += int(np.count_nonzero(known))
         self.zero_px += _zeros(stored, rule)
         odd = stored[known & _beyond(stored, rule)]

@@ -78,6 +78,7 @@ class Mosaic:
         self._values: Array | None = None  # [H, W, 1 or 3], in the tiles' own type
 
     def place(self, tile: Tile, thumb: Array) -> None:
+        """Put a tile's thumbnail into its cell of the preview."""
         cell, side_px = self.layout.cell(tile), self.layout.side_px
         if self._values is None:
             rows, columns = self.layout.shape

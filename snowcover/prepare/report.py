@@ -46,6 +46,7 @@ def nodata_share(index: Index) -> str:
 
 
 def share(part: float, whole: float) -> str:
+    """A share in per cent; a dash where there is no whole."""
     return f"{part / whole:.1%}" if whole else "-"
 
 

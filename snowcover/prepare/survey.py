@@ -27,6 +27,7 @@ class Survey:
     absurd_px: int = 0
 
     def add(self, mask: Array, absurd_px: int) -> None:
+        """Count the pixels of a strip of the mask, [H, W] of 1, 0 and 255."""
         snow_px, unobserved_px = (int(np.count_nonzero(mask == value)) for value in (SNOW, UNOBSERVED))
         self.snow_px += snow_px
         self.unobserved_px += unobserved_px
