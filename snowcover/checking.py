@@ -75,6 +75,9 @@ def checked(schema: type[S], values: Any) -> S:
         raise ConfigError("; ".join(_problem(schema, problem) for problem in error.errors()) + ".") from error
 
 
+_NO_KEY = object()
+
+
 def check_given(schema: type[S], config: DictConfig, given: Iterable[str]) -> None:
     """Refuse values of some keys that are wrong whatever the others are; of a sweep, whose other keys are not known.
 
@@ -85,7 +88,10 @@ def check_given(schema: type[S], config: DictConfig, given: Iterable[str]) -> No
     known = set()
     for key in given:
         with suppress(OmegaConfBaseException):  # what refers to a swept key, or to the job that it is of
-            _put(values, key.split("."), OmegaConf.select(config, key))
+            value = OmegaConf.select(config, key, default=_NO_KEY)
+            if value is _NO_KEY:  # the name of a group whose files set keys elsewhere, such as +sweep=recipe
+                continue
+            _put(values, key.split("."), value)
             known.add(key)
     try:
         schema.model_validate(values)

@@ -27,7 +27,17 @@ from snowcover.versions import raw_tensor
 PACKAGES = ("snowcover", "torch", "lightning", "segmentation-models-pytorch", "mlflow", "rasterio", "numpy")
 PICTURED_TILES = 4
 PROBABILITY_BINS = 256  # of the curve of precision against recall
-NOT_IN_A_NAME = ("model=", "model.encoder_name=", "data", "checkpoint", "tracking", "run_name", "experiment", "hw")
+NOT_IN_A_NAME = (
+    "model=",
+    "model.encoder_name=",
+    "data",
+    "checkpoint",
+    "tracking",
+    "run_name",
+    "experiment",
+    "sweep",
+    "hw",
+)
 
 
 def run_name(config: Config, overrides: Sequence[str]) -> str:

@@ -3,14 +3,16 @@
 Every other module is written so that it does the same on both sets.
 """
 
+import inspect
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
-__all__ = ["DistError", "Image", "Mask", "check_export", "drop_methods", "raw_tensor", "v2"]
+__all__ = ["CHECKPOINT_HAS_CONTEXTS", "DistError", "Image", "Mask", "check_export", "drop_methods", "raw_tensor", "v2"]
 
 try:
     from torch.distributed import DistError
@@ -26,6 +28,10 @@ except ImportError:  # torchvision before 0.16 has them under another name, and 
     from torchvision.datapoints import Image, Mask
 
 from torchvision.transforms import v2  # after its warning is off
+
+
+# torch before 2.1 has no way to tell a block that it is run again for the backward pass.
+CHECKPOINT_HAS_CONTEXTS = "context_fn" in inspect.signature(checkpoint).parameters
 
 
 def raw_tensor(array: np.ndarray[Any, Any]) -> Tensor:

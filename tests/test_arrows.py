@@ -50,7 +50,7 @@ LIGHT = ["config", "train", "staged", "prepare.__main__", "prepare.config", "pre
 ROOMS: dict[str, set[str]] = {  # what of snowcover a room may import, in functions too, beside errors
     "errors": set(),
     "storage": set(),
-    "models": set(),
+    "models": {"versions"},
     "losses": set(),
     "metrics": set(),
     "calibration": {"metrics"},

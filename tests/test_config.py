@@ -47,18 +47,30 @@ def test_the_choices_that_users_are_promised_are_there() -> None:
     promised |= {f"optimizer={name}" for name in ("adam", "adamw", "sgd")}
     promised |= {f"scheduler={name}" for name in ("none", "cosine", "onecycle", "plateau")}
     promised |= {f"hw={name}" for name in ("local", "cpu", "gpu")}
-    promised |= {"experiment=recipe"} | {f"experiment=aso_tuolumne_step{step}" for step in (1, 2, 3)}
+    promised |= {"experiment=published"} | {f"experiment=aso_tuolumne_step{step}" for step in (1, 2, 3)}
     assert promised <= set(CHOICES)
 
 
 def test_the_defaults_are_the_documented_ones() -> None:
     chosen = config()
+    assert chosen.model["_target_"].endswith("PixelUnet")
+    assert chosen.optimizer == {"_target_": "torch.optim.AdamW", "lr": 1e-3, "weight_decay": 0.01}
+    assert chosen.scheduler["_target_"].endswith("OneCycleLR")
+    assert chosen.loss["_target_"].endswith("BCEWithLogitsLoss")
+    assert chosen.data.bands == list(BANDS)
+    assert chosen.data.scale == 1e-4
+
+
+@pytest.mark.parametrize("choice", [c for c in of("experiment") if c.startswith(("published", "aso"))])
+def test_the_published_runs_stay_as_they_were_published(choice: str) -> None:
+    chosen = config(f"experiment={choice}", *GIVE.get(f"experiment={choice}", []))
     assert chosen.model["_target_"].endswith("TernausV2")
     assert chosen.model["encoder_name"] == "resnet50"
     assert chosen.optimizer == {"_target_": "torch.optim.Adam", "lr": 2.5e-5, "weight_decay": 0.0}
+    assert chosen.scheduler == {}
     assert chosen.loss["_target_"].endswith("LovaszHinge")
-    assert chosen.data.bands == list(BANDS)
-    assert chosen.data.scale == 1e-4
+    assert (chosen.trainer.max_epochs, chosen.trainer.batch_size) == (50, 7)
+    assert chosen.data.augment.brightness == 0
 
 
 @pytest.mark.parametrize("choice", MODELS)

@@ -141,7 +141,8 @@ def _model(table: Mapping[str, Any], made: Experiment) -> None:
         made.choices["loss"] = known
     else:
         made.notes.append(f"model.loss={loss} is no loss of ours: choose one with loss=...")
-    made.choices["optimizer"] = "adam"
+    made.choices |= {"optimizer": "adam", "scheduler": "none"}
+    _set(made.values, "data.augment.brightness", 0.0)
     for key, (place, kind) in _OF_MODEL.items():
         if key in table:
             _set(made.values, place, kind(table[key]))

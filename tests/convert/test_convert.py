@@ -78,6 +78,8 @@ def test_the_published_config_becomes_what_it_meant(tmp_path: Path) -> None:
     assert made.data.bands == ["blue", "green", "red", "nir"]
     assert made.data.mean is None
     assert made.data.augment.flips_and_rotations
+    assert made.data.augment.brightness == 0
+    assert made.scheduler == {}
     assert made.model["_target_"].endswith("TernausV2")
     assert (made.model["encoder_name"], made.model["encoder_weights"]) == ("resnet50", "imagenet")
     assert made.loss["_target_"].endswith("LovaszHinge")

@@ -8,7 +8,7 @@ from snowcover import network
 from snowcover.models.pixel_unet import PixelUnet
 from tests.making import BANDS
 
-NODE = {"_target_": "snowcover.models.pixel_unet.PixelUnet", "encoder_name": "resnet18", "pixel_channels": 8}
+NODE = {"_target_": "snowcover.models.pixel_unet.PixelUnet", "widths": [8, 16, 16], "pixel_channels": 8}
 
 
 def test_a_logit_for_every_pixel_of_any_number_of_bands() -> None:
@@ -29,18 +29,31 @@ def test_a_classifier_of_single_pixels_is_a_case_of_it() -> None:
         torch.testing.assert_close(built(tiles), alone(tiles))
 
 
-def test_otherwise_a_pixel_sees_its_surroundings() -> None:
+def test_otherwise_a_pixel_sees_as_far_as_the_deepest_level() -> None:
     built = PixelUnet(pixel_channels=8).eval()
-    tiles = torch.randn(1, 4, 64, 64)
+    tiles = torch.randn(1, 4, 256, 256)
     others = tiles.clone()
-    others[..., 40:, 40:] += 1
+    others[..., 128:, :] += 1
     with torch.no_grad():
-        assert not torch.equal(built(tiles)[..., :32, :32], built(others)[..., :32, :32])
+        changed = (built(tiles) - built(others)).abs().amax(dim=(0, 1, 3))  # [H]
+    assert (changed[96:] > 0).all()
 
 
-def test_other_widths_and_encoders_are_keys_of_the_config() -> None:
-    thin = network.build({**NODE, "decoder_channels": [64, 32, 16, 16, 8]}, BANDS, pretrained=False)
-    assert isinstance(thin, PixelUnet) and thin.final.in_channels == 8 + 8
-    assert thin.encoder is thin.unet.encoder
-    with pytest.raises(network.ConfigError, match=r"encoder_name=resnet17: no such encoder"):
-        network.build({**NODE, "encoder_name": "resnet17"}, BANDS, pretrained=False)
+def test_all_pixels_are_looked_at_with_their_neighbours_before_any_are_merged() -> None:
+    built = PixelUnet(widths=(4, 4), pixel_channels=4)
+    assert built.stem(torch.randn(1, 4, 32, 32)).shape == (1, 4, 32, 32)
+
+
+def test_widths_set_depth_and_the_sides_that_tiles_may_have() -> None:
+    built = network.build(NODE, BANDS, pretrained=False)
+    assert len(built.down) == 2
+    network.tile_memory_bytes(built, (4, 36, 20))
+    with pytest.raises(network.DoesNotFit, match=r"sides divide by 4, got 34 x 20 px: cut the tiles"):
+        network.tile_memory_bytes(built, (4, 34, 20))
+    with pytest.raises(network.ConfigError, match=r"widths=\[8\] needs two levels or more"):
+        network.build({**NODE, "widths": [8]}, BANDS, pretrained=False)
+
+
+def test_pretrained_filters_are_refused_for_it_has_no_encoder() -> None:
+    with pytest.raises(network.ConfigError, match="encoder_weights"):
+        network.build({**NODE, "encoder_weights": "imagenet"}, BANDS, pretrained=True)
