@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rasterio.crs import CRS
 
-from snowcover.evaluate.terrain import Rise, illumination, rise_of, sun_position
+from snowcover.data.terrain import Rise, illumination, rise_of, sun_position
 from snowcover.predict.area import pixel_steps_m
 from snowcover.prepare.positions import Grid
 from tests.evaluate.making import facing

@@ -11,7 +11,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from snowcover.data.tiles import HALF_WORLD_M, Tile, bounds
+
 Floats = NDArray[np.floating]
+ECCENTRICITY_2 = 0.00669437999014  # of WGS 84
 J2000 = datetime(2000, 1, 1, 12, tzinfo=UTC)
 
 
@@ -38,6 +41,53 @@ def rise_of(elevation_m: Floats, steps_m: Floats) -> Rise:
     inverse = np.linalg.inv(np.asarray(steps_m, np.float64)).astype(np.float32)
     east, north = (by_col * across + by_row * down for across, down in inverse)
     return Rise(east, north)
+
+
+def terrain_bands(elevation_m: Floats, tile: Tile) -> NDArray[np.float32]:
+    """[4, S, S] of a tile, in the order of `layer_names.TERRAIN_BANDS`; NaN where they are not known.
+
+    elevation_m: [S + 2, S + 2], the tile's and one pixel of its neighbours all around, NaN unobserved.
+    """
+    side_px = len(elevation_m) - 2
+    of_pixels = rise_of(elevation_m, np.array([[1.0, 0.0], [0.0, -1.0]]))
+    inside = np.s_[1:-1, 1:-1]
+    by_metre = (one[inside] / size_m[:, None] for one, size_m in zip(of_pixels, pixel_m(tile, side_px), strict=True))
+    rise = Rise(*(np.asarray(one, np.float32) for one in by_metre))
+    return np.stack([np.asarray(elevation_m[inside], np.float32), *downhill(rise)])
+
+
+def pixel_m(tile: Tile, side_px: int) -> tuple[Floats, Floats]:
+    """Metres on the ground of the pixels of each row of a tile, [S] to the east and [S] to the north.
+
+    Web Mercator takes the earth for a sphere, and stretches it by 1 / cos(latitude); on the ellipsoid of WGS 84 both
+    ways differ by up to 1 %.
+    """
+    left, bottom, right, top = bounds(tile)
+    along_m = (right - left) / side_px
+    ys = top + (np.arange(side_px) + 0.5) * (bottom - top) / side_px
+    phi = np.arctan(np.sinh(ys / HALF_WORLD_M * math.pi))
+    curved = 1 - ECCENTRICITY_2 * np.sin(phi) ** 2
+    east = along_m * np.cos(phi) / np.sqrt(curved)
+    return east, along_m * np.cos(phi) * (1 - ECCENTRICITY_2) / curved**1.5
+
+
+def rise_downhill(slope_deg: Floats, east: Floats, north: Floats) -> Rise:
+    """The rise of ground of a slope whose way downhill points east and north so much, [H, W] each; see `downhill`."""
+    steepness = np.tan(np.radians(slope_deg, dtype=np.float32))
+    return Rise(np.asarray(-steepness * east, np.float32), np.asarray(-steepness * north, np.float32))
+
+
+def downhill(rise: Rise) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Slope in degrees, and the sine and cosine of the aspect, [H, W] each.
+
+    The aspect is the way downhill, clockwise from north: its sine points east, its cosine north; both are 0 on level
+    ground, which faces nowhere.
+    """
+    steepness = np.hypot(rise.east, rise.north)
+    length = np.where(steepness == 0, np.float32(1), steepness)
+    slope = np.degrees(np.arctan(steepness), dtype=np.float32)
+    # 0 - x, not -x: of level ground 0 and not -0
+    return slope, np.float32(0) - rise.east / length, np.float32(0) - rise.north / length
 
 
 def sun_position(time: datetime, longitude: float, latitude: float) -> tuple[float, float]:
