@@ -60,7 +60,8 @@ def _given(node: Mapping[str, Any], bands: Sequence[str], pretrained: bool) -> d
     for key, value in found.items():
         if node.get(key, value) != value:
             raise ConfigError(
-                f"model.{key}={node[key]}: data.bands, data.layers and the one class of snow make it {value}; leave it out."
+                f"model.{key}={node[key]}: data.bands, data.layers and the one class of snow make it {value}; leave it "
+                "out."
             )
     # smp would fetch weights and lay red's filters on blue: it builds the bare network, we fill it.
     if _names(node, "encoder_weights"):

@@ -7,13 +7,13 @@ import math
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from snowcover.data.tiles import HALF_WORLD_M, Tile, bounds
 
 Floats = NDArray[np.floating]
+LEVEL = 1e-3  # a rise of a metre in a kilometre
 ECCENTRICITY_2 = 0.00669437999014  # of WGS 84
 J2000 = datetime(2000, 1, 1, 12, tzinfo=UTC)
 
@@ -31,16 +31,18 @@ def rise_of(elevation_m: Floats, steps_m: Floats) -> Rise:
     elevation_m: [H, W], NaN unobserved; steps_m: [2, 2], predict.area.pixel_steps_m of the window, so that pixels may
     be degrees, turned or mirrored. NaN on the rim and next to unobserved pixels: give a halo of one pixel.
     """
+    rise = Rise(*np.full((2, *elevation_m.shape), np.nan, np.float32))
     if min(elevation_m.shape) < 3:
-        return Rise(*np.full((2, *elevation_m.shape), np.nan, np.float32))
+        return rise
     heights = elevation_m.astype(np.float32, copy=False)
-    by_col, by_row = (cv2.Sobel(heights, cv2.CV_32F, *along, scale=1 / 8) for along in ((1, 0), (0, 1)))
-    by_col[np.isnan(heights)] = np.nan
-    for rim in (np.s_[:1], np.s_[-1:], np.s_[:, :1], np.s_[:, -1:]):
-        by_col[rim] = np.nan
+    down = heights[:-2] + 2 * heights[1:-1] + heights[2:]
+    across = heights[:, :-2] + 2 * heights[:, 1:-1] + heights[:, 2:]
+    by_col, by_row = (down[:, 2:] - down[:, :-2]) / 8, (across[2:] - across[:-2]) / 8
+    by_col[np.isnan(heights[1:-1, 1:-1])] = np.nan  # of which its neighbours' differences know nothing
     inverse = np.linalg.inv(np.asarray(steps_m, np.float64)).astype(np.float32)
-    east, north = (by_col * across + by_row * down for across, down in inverse)
-    return Rise(east, north)
+    for part, (by_columns, by_rows) in zip(rise, inverse, strict=True):
+        part[1:-1, 1:-1] = by_col * by_columns + by_row * by_rows
+    return rise
 
 
 def terrain_bands(elevation_m: Floats, tile: Tile) -> NDArray[np.float32]:
@@ -81,10 +83,10 @@ def downhill(rise: Rise) -> tuple[NDArray[np.float32], NDArray[np.float32], NDAr
     """Slope in degrees, and the sine and cosine of the aspect, [H, W] each.
 
     The aspect is the way downhill, clockwise from north: its sine points east, its cosine north; both are 0 on level
-    ground, which faces nowhere.
+    ground, which faces nowhere, and to the rounding of elevations any way.
     """
     steepness = np.hypot(rise.east, rise.north)
-    length = np.where(steepness == 0, np.float32(1), steepness)
+    length = np.where(steepness < LEVEL, np.float32(np.inf), steepness)
     slope = np.degrees(np.arctan(steepness), dtype=np.float32)
     # 0 - x, not -x: of level ground 0 and not -0
     return slope, np.float32(0) - rise.east / length, np.float32(0) - rise.north / length
