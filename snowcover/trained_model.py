@@ -11,6 +11,7 @@ from snowcover import checkpoints, network, robosat_pink
 from snowcover.baselines.kept import kept_forest, kept_threshold
 from snowcover.baselines.networks import ForestNetwork, ThresholdNetwork, pixel_mapper
 from snowcover.data.layer_facts import of_checkpoint
+from snowcover.data.layer_names import all_channels
 from snowcover.errors import UserError
 from snowcover.identity import run_digest
 from snowcover.model_addresses import Found, find
@@ -82,6 +83,11 @@ class TrainedModel:
     layers: Mapping[str, str] = field(default_factory=dict)
     """folder or s3:// prefix of each layer, in the order of their channels"""
 
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """What the network takes: its bands, and then its layers."""
+        return (*self.bands, *all_channels(self.layers))
+
 
 def load_trained_model(
     address: str, overrides: ModelOverrides, tracking_uri: str | None = None, kind: Kind = "network"
@@ -134,13 +140,10 @@ def model_of(found: Found, overrides: ModelOverrides, kind: Kind = "network") ->
 
 
 def _layer_places(found: Found, kind: Kind, elsewhere: Mapping[str, str]) -> Mapping[str, str]:
-    """Raises: WrongModelFact"""
+    """Of a network that was trained on layers: baselines see the bands alone."""
     about = found.checkpoint.get("snowcover") or {}
     trained = about["config"]["data"].get("layers") or {} if about and kind == "network" else {}
-    if unknown := [name for name in elsewhere if name not in trained]:
-        has = f"the layers {', '.join(trained)}" if trained else "no layers"
-        raise WrongModelFact(f"layers names {unknown[0]}, and {found.uri} was trained on {has}: leave it out.")
-    return {**trained, **elsewhere}
+    return {name: elsewhere.get(name, place) for name, place in trained.items()}
 
 
 def _baseline(found: Found, kind: Kind) -> nn.Module | None:

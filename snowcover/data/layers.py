@@ -82,7 +82,7 @@ class LayerReader:
             if missing := sorted({tile for _, tile in wanted if tile not in there}):
                 shown = ", ".join(map(path, missing[:NAMED])) + (", ..." if len(missing) > NAMED else "")
                 raise NoLayer(
-                    f"data.layers.{name}: {place} has no tile where {len(missing)} image tiles lie ({shown}): make its "
+                    f"The layer {name}, {place}, has no tile where {len(missing)} image tiles lie ({shown}): make its "
                     "tiles of a raster that covers all of the ground (python -m snowcover.prepare layer=...), at the "
                     "zoom of the images."
                 )
@@ -145,7 +145,7 @@ def _listed(name: str, place: str, listing: Listing) -> Folder:
     found = listing.layer(place)
     if found is None:
         raise NoLayer(
-            f"data.layers.{name}: no tiles under {place.rstrip('/')}/: it must be a layer, a folder of z/x/y.tif, as "
+            f"The layer {name} has no tiles under {place.rstrip('/')}/: give a layer, a folder of z/x/y.tif, as "
             "`python -m snowcover.prepare layer=...` makes them."
         )
     return found
