@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from snowcover.checking import Section
 from snowcover.data.bands import ALPHA, canonical
 from snowcover.data.layer_names import all_channels
-from snowcover.paths import Place, StoreUri, expanded
+from snowcover.paths import Place, StoreUri, expanded, lies_in
 
 
 def _names_a_class(node: dict[str, Any]) -> dict[str, Any]:
@@ -158,6 +158,12 @@ class DataConfig(Section):
     def channels(self) -> tuple[str, ...]:
         """Names of the network's channels: the bands, and then the layers."""
         return (*self.bands, *all_channels(self.layers))
+
+    @property
+    def layers_to_read(self) -> dict[str, str]:
+        """Those that must be there before the run: not in the folder that `generate` fills."""
+        folder = None if self.manifest else self.generate.get("folder")
+        return {name: place for name, place in self.layers.items() if not (folder and lies_in(place, folder))}
 
     @model_validator(mode="after")
     def _layers_are_no_bands(self) -> "DataConfig":
