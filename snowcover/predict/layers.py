@@ -70,7 +70,7 @@ class WindowLayers:
         left, top = (edge - how.context_px for edge in self._plan.core(window.row, window.column))
         rows, columns = (range(low // size, -(-(low + how.window_px) // size)) for low in (top, left))
         tiles = [[self._tile(row, column, 2 * len(rows) * len(columns)) for column in columns] for row in rows]
-        whole = np.block(tiles)  # [L, ...], along the last two axes
+        whole: Array = np.block(tiles)  # [L, ...], along the last two axes
         down, right = top - rows.start * size, left - columns.start * size
         return np.ascontiguousarray(whole[:, down : down + how.window_px, right : right + how.window_px])
 
