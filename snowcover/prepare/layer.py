@@ -149,6 +149,6 @@ def terrain(source: Source, tile: Tile, size_px: int) -> tuple[Array, Array]:
     if not observed.any():
         return np.full((size_px, size_px, len(TERRAIN_BANDS)), np.nan, np.float32), np.zeros((size_px,) * 2, np.uint8)
     bands = np.moveaxis(terrain_bands(values[..., 0], tile), 0, 2)
-    known: Array = np.isfinite(bands).all(axis=2)
+    known: Array = np.asarray(np.isfinite(bands).all(axis=2))
     bands[~known] = np.nan
     return bands, known.view(np.uint8)
