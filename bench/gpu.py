@@ -73,10 +73,10 @@ def bare_step_s(overrides: Sequence[str], precision: str, batch: int, size: int,
     with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
         composed = hydra.compose("config", [*overrides])
     config = check(Config, without_nodes(composed, "aws", "launch"))
-    model = network.build(config.model, config.data.bands, pretrained=False).to(device).train()
+    model = network.build(config.model, config.data.channels, pretrained=False).to(device).train()
     loss, optimizer = make_loss(config.loss).to(device), torch.optim.AdamW(model.parameters())
     scaler = torch.amp.GradScaler(device.type, enabled=precision == "16-mixed" and device.type == "cuda")
-    tiles = torch.randn(batch, len(config.data.bands), size, size, device=device)
+    tiles = torch.randn(batch, len(config.data.channels), size, size, device=device)
     mask = torch.randint(0, 2, (batch, size, size), device=device, dtype=torch.uint8)
     seconds = []
     for _ in range(12):

@@ -10,7 +10,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from snowcover.checking import Section
 from snowcover.data.bands import ALPHA, canonical
-from snowcover.paths import Place, StoreUri, expanded
+from snowcover.data.layer_names import all_channels
+from snowcover.paths import Place, StoreUri, expanded, lies_in
 
 
 def _names_a_class(node: dict[str, Any]) -> dict[str, Any]:
@@ -39,6 +40,22 @@ TileMaker = Annotated[Component, AfterValidator(_makes_tiles)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 # null in the YAML: Hydra takes key={a: b} for a change of a mapping's keys, of which an empty one has none.
 Texts = Annotated[dict[str, str], BeforeValidator(lambda given: {} if given is None else given)]
+
+
+def _layers(given: dict[str, str]) -> dict[str, str]:
+    """By name: a mapping has no order of its own, and the order of channels must not depend on how it was written."""
+    named = {_band_name(name): place for name, place in given.items()}
+    channels = all_channels(named)
+    if twice := [name for name in channels if channels.count(name) > 1]:
+        raise ValueError(f"layers name {twice[0]} twice: leave one of them out")
+    if len(named) < len(given):
+        raise ValueError(f"layers name one layer in two ways: {', '.join(given)}")
+    return dict(sorted(named.items()))
+
+
+Layers = Annotated[
+    dict[str, Place], BeforeValidator(lambda given: {} if given is None else given), AfterValidator(_layers)
+]
 
 
 class Source(Section):
@@ -120,6 +137,10 @@ class DataConfig(Section):
     """folder that keeps tiles once read from S3"""
     bands: list[BandName] = Field(min_length=1)
     """names of the bands to use, in the order of the network's channels"""
+    layers: Layers = Field(default_factory=dict)
+    """tiles without a date that join the bands as channels, in the order of their names: a folder or s3:// prefix for
+    each, for example {elevation: tiles/dem, canopy_height: tiles/canopy}; of an elevation's tiles also slope, aspect
+    (its sine and cosine) and illumination (at the scene's time)"""
     scale: Annotated[float, Field(gt=0)]
     """factor from stored numbers to reflectance, which is stored * scale + offset"""
     offset: float
@@ -132,6 +153,23 @@ class DataConfig(Section):
     """standard deviation of each band's reflectance; by default computed over the training tiles"""
     split: Split
     augment: Augment
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Names of the network's channels: the bands, and then the layers."""
+        return (*self.bands, *all_channels(self.layers))
+
+    @property
+    def layers_to_read(self) -> dict[str, str]:
+        """Those that must be there before the run: not in the folder that `generate` fills."""
+        folder = None if self.manifest else self.generate.get("folder")
+        return {name: place for name, place in self.layers.items() if not (folder and lies_in(place, folder))}
+
+    @model_validator(mode="after")
+    def _layers_are_no_bands(self) -> "DataConfig":
+        if both := [name for name in all_channels(self.layers) if name in self.bands]:
+            raise ValueError(f"{both[0]} is in bands and in layers: leave one of them out")
+        return self
 
     @model_validator(mode="after")
     def _some_tiles(self) -> "DataConfig":

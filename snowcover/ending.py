@@ -130,13 +130,14 @@ def record_outcome(
 
 
 def _example(tiles: Tiles) -> np.ndarray[Any, Any]:
-    """Two raw tiles [2, C, h, w], cut small.
+    """Two raw tiles [2, C + L, h, w], cut small; 0 where a layer has no data, for JSON has no NaN.
 
     Exporting takes what is special about an example for the rule: one tile, or a size that needs no padding.
     """
     pairs = (tiles.of("test") * 2)[:2]
     side = min(EXAMPLE_PX, *(size - 4 for size in tiles.survey.shape[1:]))
-    return np.stack([tiles.read(pair).image[:, :side, :side] for pair in pairs])
+    raw = np.stack([tiles.read(pair).network_input[:, :side, :side] for pair in pairs])
+    return raw if tiles.read.layers is None else np.nan_to_num(raw)
 
 
 def objective(task: SnowTask) -> float:

@@ -45,6 +45,7 @@ TABLE: Mapping[str, Decides] = {
     "data.unmatched": RUN,
     "data.cache": NOTHING,
     "data.bands": RUN,
+    "data.layers": RUN,
     "data.scale": RUN,
     "data.offset": RUN,
     "data.nodata": RUN,
@@ -87,6 +88,9 @@ TABLE: Mapping[str, Decides] = {
     "aws.environment": JOB,
     "launch": NOTHING,
 }
+
+
+SAME_AS_ABSENT = ("data.layers",)  # where empty: keys that came later, which runs from before do not have
 
 
 @dataclass(frozen=True)
@@ -134,6 +138,8 @@ def changed_keys(now: Mapping[str, Any], then: Mapping[str, Any]) -> list[Change
 
 def _deciding(values: Mapping[str, Any], *wanted: Decides) -> Iterator[tuple[str, Any]]:
     for key, value in flat(masked_values(values)):  # another password makes no other run
+        if key in SAME_AS_ABSENT and not value:
+            continue
         if (decides(key) or RUN) in wanted:  # what nobody knows may decide
             yield key, _plain(value)
 

@@ -27,7 +27,7 @@ class DoesNotFit(UserError):
 
 
 def build(node: Mapping[str, Any], bands: Sequence[str], pretrained: bool) -> nn.Module:
-    """The network, with one input channel a band and one class.
+    """The network, with one input channel a band (or layer, named behind the bands) and one class.
 
     Args:
         pretrained: load the encoder weights that the node names; False where a checkpoint replaces them.
@@ -60,7 +60,8 @@ def _given(node: Mapping[str, Any], bands: Sequence[str], pretrained: bool) -> d
     for key, value in found.items():
         if node.get(key, value) != value:
             raise ConfigError(
-                f"model.{key}={node[key]}: data.bands and the one class of snow make it {value}; leave it out."
+                f"model.{key}={node[key]}: data.bands, data.layers and the one class of snow make it {value}; leave it "
+                "out."
             )
     # smp would fetch weights and lay red's filters on blue: it builds the bare network, we fill it.
     if _names(node, "encoder_weights"):
@@ -133,7 +134,7 @@ def tile_memory_bytes(network: nn.Module, shape: tuple[int, int, int]) -> int:
         return tensor
 
     weights = {tensor.untyped_storage().data_ptr() for tensor in network.state_dict().values()}
-    name, tile = type(network).__name__, f"tiles of {shape[2]} x {shape[1]} pixels and {shape[0]} bands"
+    name, tile = type(network).__name__, f"tiles of {shape[2]} x {shape[1]} pixels and {shape[0]} channels"
     network.eval()  # a batch of one has no statistics to normalise by
     try:
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):

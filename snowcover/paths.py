@@ -40,6 +40,11 @@ def expanded(path: str) -> str:
     return whole
 
 
+def lies_in(place: str, folder: str) -> bool:
+    """Whether a place is a folder or below it, by their words."""
+    return f"{place.rstrip('/')}/".startswith(f"{folder.rstrip('/')}/")
+
+
 def weights_file(model: Mapping[str, Any]) -> str | None:
     """The file that a model's encoder_weights names, a path or s3://...; None where that is a name of a hub's."""
     weights = model.get("encoder_weights")

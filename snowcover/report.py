@@ -79,7 +79,8 @@ def plan(config: Config, found: Tiles, mapper: SnowMapper, device: Device, name:
     rows = [
         ("run", f"{name} (experiment {config.experiment_name})"),
         ("tiles", f"{len(manifest.pairs)} pairs of {width} x {height} px, {bands} bands {survey.dtype}, "
-                  f"{len(scenes)} scenes, {len(collects)} collects, digest {manifest.digest[:12]}"),
+                  f"{len(scenes)} scenes, {len(collects)} collects, digest {found.digest[:12]}"),
+        *_layers(config),
         *_unmatched(manifest),
         *((side, _side(facts)) for side, facts in survey.sides.items()),
         ("network", f"{type(mapper.network).__name__} {config.model.get('encoder_name', '')}, "
@@ -142,7 +143,7 @@ def _samples(pairs: Sequence[Pair], read: Callable[[Pair], RawPair], mapper: Sno
 
 def _sample(pair: Pair, raw: RawPair, mapper: SnowMapper) -> pictures.TilePicture:
     with torch.inference_mode():
-        probability = mapper(raw_tensor(raw.image)[None])[0]
+        probability = mapper(raw_tensor(raw.network_input)[None])[0]
     return pictures.TilePicture(pair.name, raw.image, raw.mask, probability.numpy())
 
 
@@ -157,6 +158,11 @@ def _tag_name(key: str) -> str:
 def _side(facts: SideFacts) -> str:
     snow = "nothing observed" if facts.snow_share is None else f"snow {facts.snow_share:.1%}"
     return f"{facts.tiles} tiles, {snow}, nodata {facts.nodata_share:.1%}"
+
+
+def _layers(config: Config) -> list[tuple[str, str]]:
+    names = config.data.channels[len(config.data.bands) :]
+    return [("layers", ", ".join(names))] if names else []
 
 
 def _unmatched(manifest: Manifest) -> list[tuple[str, str]]:

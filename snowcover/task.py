@@ -201,7 +201,9 @@ class SnowTask(lightning.LightningModule):
 
     def _count_forest(self, batch: Batch) -> None:
         for mapper in self._counted:
-            self._forest_counts += confusion(mapper.logits(batch.image).squeeze(1) > 0, batch.mask)
+            self._forest_counts += confusion(
+                mapper.logits(batch.image[:, : mapper.channels]).squeeze(1) > 0, batch.mask
+            )
 
     def train_scores(self) -> dict[str, float]:
         return self._tally.scores(self._sum)

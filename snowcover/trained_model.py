@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from torch import nn
@@ -10,6 +10,8 @@ from torch import nn
 from snowcover import checkpoints, network, robosat_pink
 from snowcover.baselines.kept import kept_forest, kept_threshold
 from snowcover.baselines.networks import ForestNetwork, ThresholdNetwork, pixel_mapper
+from snowcover.data.layer_facts import of_checkpoint
+from snowcover.data.layer_names import all_channels
 from snowcover.errors import UserError
 from snowcover.identity import run_digest
 from snowcover.model_addresses import Found, find
@@ -42,10 +44,12 @@ class ModelOverrides:
     zoom: int | None = None
     tile_size: int | None = None
     threshold: float | None = None
+    layers: Mapping[str, str] | None = None
+    """where they lie now, of those that lie elsewhere than in training"""
 
     def given(self) -> dict[str, Any]:
         """What the user said, by key; what was left to the checkpoint is not in it."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
         return {name: value for name, value in values.items() if value is not None}
 
 
@@ -56,7 +60,7 @@ class TrainedModel:
     mapper: SnowMapper
     """in evaluation mode, on the CPU"""
     bands: tuple[str, ...]
-    """names, in the order of the network's channels"""
+    """names, in the order of the network's channels; its layers come behind them"""
     scale: float
     offset: float
     """reflectance = stored number * scale + offset"""
@@ -77,6 +81,13 @@ class TrainedModel:
     commit: str | None
     config_digest: str | None
     """None of a checkpoint that is not ours"""
+    layers: Mapping[str, str] = field(default_factory=dict)
+    """folder or s3:// prefix of each layer, in the order of their channels"""
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """What the network takes: its bands, and then its layers."""
+        return (*self.bands, *all_channels(self.layers))
 
 
 def load_trained_model(
@@ -109,7 +120,9 @@ def model_of(found: Found, overrides: ModelOverrides, kind: Kind = "network") ->
         NoBaseline, BadBaseline, BadCheckpoint, UnknownModelFact, WrongModelFact, ConfigError
     """
     baseline = _baseline(found, kind)
-    facts = {**_facts(found), **({} if baseline is None else NEUTRAL), **overrides.given()}
+    given = overrides.given()
+    places = _layer_places(found, kind, given.pop("layers", {}))
+    facts = {**_facts(found), **({} if baseline is None else NEUTRAL), **given}
     _refuse_unknown(found, facts)
     _refuse_wrong(found, facts)
     about = found.checkpoint.get("snowcover") or {}
@@ -123,7 +136,15 @@ def model_of(found: Found, overrides: ModelOverrides, kind: Kind = "network") ->
         checkpoint_sha256=found.sha256,
         commit=about.get("commit"),
         config_digest=run_digest(config) if config else None,
+        layers=places,
     )
+
+
+def _layer_places(found: Found, kind: Kind, elsewhere: Mapping[str, str]) -> Mapping[str, str]:
+    """Of a network that was trained on layers: baselines see the bands alone."""
+    about = found.checkpoint.get("snowcover") or {}
+    trained = about["config"]["data"].get("layers") or {} if about and kind == "network" else {}
+    return {name: elsewhere.get(name, place) for name, place in trained.items()}
 
 
 def _baseline(found: Found, kind: Kind) -> nn.Module | None:
@@ -142,8 +163,11 @@ def _mapper(found: Found, baseline: nn.Module | None, facts: Mapping[str, Any]) 
     scale, offset, bands = facts["scale"], facts["offset"], facts["bands"]
     if baseline is not None:
         return pixel_mapper(baseline, scale, offset, len(bands))
-    temperature = (found.checkpoint.get("snowcover") or {}).get("temperature", 1.0)
-    return SnowMapper(_network(found, bands), scale, offset, facts["mean"], facts["std"], temperature).eval()
+    about = found.checkpoint.get("snowcover") or {}
+    layers, temperature = of_checkpoint(about), about.get("temperature", 1.0)
+    mean, std = [*facts["mean"], *layers.mean], [*facts["std"], *layers.std]
+    net = _network(found, (*bands, *layers.channels))
+    return SnowMapper(net, scale, offset, mean, std, temperature, len(layers.channels)).eval()
 
 
 def _facts(found: Found) -> dict[str, Any]:
@@ -193,11 +217,11 @@ def _refuse_wrong(found: Found, facts: Mapping[str, Any]) -> None:
         )
 
 
-def _network(found: Found, bands: tuple[str, ...]) -> nn.Module:
+def _network(found: Found, channels: tuple[str, ...]) -> nn.Module:
     """Raises: BadCheckpoint, ConfigError"""
     about = found.checkpoint.get("snowcover")
     if about is None:
-        return robosat_pink.network_of(found.checkpoint, bands, found.uri)
-    net = network.build(about["config"]["model"], bands, pretrained=False)
+        return robosat_pink.network_of(found.checkpoint, channels, found.uri)
+    net = network.build(about["config"]["model"], channels, pretrained=False)
     checkpoints.load_network(net, found.checkpoint, found.uri)
     return net

@@ -20,7 +20,10 @@ from snowcover.baselines import kept
 from snowcover.baselines.fitting import fit_baselines, forest_mapper
 from snowcover.components import maker
 from snowcover.config import Config, TrainerConfig
+from snowcover.data import layer_facts
 from snowcover.data.gather import Tiles, gather
+from snowcover.data.layer_facts import LayerNumbers
+from snowcover.data.layer_names import all_channels
 from snowcover.data.loader import TileLoader, batch_count
 from snowcover.data.transforms import augmentation
 from snowcover.epochs import Epochs, Telling
@@ -79,7 +82,7 @@ def _run(config: Config, start: Beginning, overrides: Sequence[str], device: Dev
         if recorder is not None:
             disk.check_room(net, config.optimizer, start.checkpoint_dir, recorder.local_artifacts())
         tiles = gather(config)
-        tile_bytes = network.tile_memory_bytes(net, tiles.survey.shape)
+        tile_bytes = network.tile_memory_bytes(net, tiles.survey.input_shape)
         network.check_memory(tile_bytes, config.trainer.batch_size, device.memory_bytes)
         task = _task(config, start, tiles, net, loss, weights_about, device)
         if recorder is not None:
@@ -109,7 +112,7 @@ def _parts(config: Config, start: Beginning) -> tuple[nn.Module, nn.Module, Mapp
     """
     check_parts(config)
     uri = None if start.resumed_from else config.checkpoint.init_from
-    net = network.build(config.model, config.data.bands, pretrained=not (start.resumed_from or uri))
+    net = network.build(config.model, config.data.channels, pretrained=not (start.resumed_from or uri))
     about = None
     if uri is not None:
         checkpoint = checkpoints.load(uri)
@@ -118,8 +121,19 @@ def _parts(config: Config, start: Beginning) -> tuple[nn.Module, nn.Module, Mapp
             raise checkpoints.BadCheckpoint(
                 f"{uri} was trained on bands {', '.join(about['bands'])}: give data.bands=[{','.join(about['bands'])}]."
             )
+        if about is not None:
+            _refuse_other_layers(config, about, uri)
         checkpoints.load_network(net, checkpoint, uri)
     return net, make_loss(config.loss), about
+
+
+def _refuse_other_layers(config: Config, about: Mapping[str, Any], uri: str) -> None:
+    own, its = (list(names) for names in (all_channels(config.data.layers), layer_facts.of_checkpoint(about).channels))
+    if own != its:
+        told = f"the layers {', '.join(its)}" if its else "no layers"
+        raise checkpoints.BadCheckpoint(
+            f"{uri} was trained on {told}, and data.layers give {', '.join(own) or 'none'}: give the same ones."
+        )
 
 
 def _recorder(
@@ -138,21 +152,29 @@ def _task(
     weights_about: Mapping[str, Any] | None, device: Device,
 ) -> SnowTask:  # fmt: skip
     mean, std = _normalisation(config, start, tiles, weights_about)
+    layers = _layer_numbers(start, tiles, weights_about)
     steps_per_epoch = _steps_per_epoch(len(tiles.of("train")), device.processes, config.trainer)
     baselines = fit_baselines(config, tiles.survey, start.about or {})
     task = SnowTask(
-        SnowMapper(net, config.data.scale, config.data.offset, mean, std),
+        SnowMapper(
+            net,
+            config.data.scale,
+            config.data.offset,
+            [*mean, *layers.mean],
+            [*std, *layers.std],
+            layers=len(layers.channels),
+        ),
         loss,
         maker(config.optimizer),
         maker(config.scheduler) if config.scheduler else None,
-        augmentation(config.data.augment),
+        augmentation(config.data.augment, len(layers.channels)),
         config.seed,
         steps_per_epoch=steps_per_epoch,
         forest=forest_mapper(config, baselines, start.resumed_from or "This run"),
     )
     task.about.update(baselines)
     task.about.update(zoom=tiles.manifest.zoom, tile_size=tiles.survey.shape[1], commit=_commit())
-    digest = tiles.manifest.digest
+    digest = tiles.digest
     if start.about is not None:
         if start.about["manifest_digest"] != digest:
             raise CannotResume(
@@ -165,7 +187,7 @@ def _task(
     task.about.update(
         version=__version__, config=runs.public(config), bands=list(config.data.bands), scale=config.data.scale,
         offset=config.data.offset, mean=mean, std=std, manifest_digest=digest, history=[], steps=[], run_id=None,
-        steps_per_epoch=steps_per_epoch,
+        steps_per_epoch=steps_per_epoch, **layers.as_told(),
     )  # fmt: skip
     return task
 
@@ -213,6 +235,15 @@ def _normalisation(
     return mean, std
 
 
+def _layer_numbers(start: Beginning, tiles: Tiles, weights_about: Mapping[str, Any] | None) -> LayerNumbers:
+    """Mean and std of each layer, from where those of the bands are, but that no key of the config gives them."""
+    about = start.about or weights_about
+    if about is not None:
+        return layer_facts.of_checkpoint(about)
+    found = tiles.survey.layers
+    return LayerNumbers() if found is None else LayerNumbers(found.channels, tuple(found.mean), tuple(found.std))
+
+
 def _announce(
     config: Config, start: Beginning, overrides: Sequence[str], tiles: Tiles, task: SnowTask, device: Device,
     recorder: Recorder,
@@ -236,7 +267,7 @@ def _announce(
     params = {key: value for key, value in flat(runs.public(config)) if not key.startswith("tracking.tags")}
     recorder.params(params)
     collects = sorted({pair.collect for pair in tiles.manifest.pairs})
-    recorder.dataset(", ".join(collects), tiles.manifest.digest)
+    recorder.dataset(", ".join(collects), tiles.digest)
     for path in inputs:
         recorder.artifact(path, "pictures" if path.suffix == ".png" else None)
 

@@ -65,7 +65,7 @@ def ground(side: int, rng: np.random.Generator) -> NDArray[np.str_]:
 
 
 def paint(kinds: NDArray[np.str_], of: Spectra, rng: np.random.Generator) -> NDArray[np.uint16]:
-    """uint16 [4, side, side], reflectance x 10000: neighbours of one class are of a like brightness, as on real ground."""
+    """uint16 [4, side, side], reflectance x 10000: neighbours of one class are of a like brightness."""
     side = len(kinds)
     rank: Field = 0.8 * noise(rng, side, 2.6, 4) + 0.6 * noise(rng, side, 0)
     place = norm.cdf(rank / rank.std())  # between 0 and 1, evenly

@@ -24,7 +24,7 @@ SAME_RUN = (
 )  # fmt: skip
 OTHER_RUN = (
     "experiment_name", "seed", "model._target_", "model.of_its_own", "loss", "optimizer.lr", "scheduler", "data.bands",
-    "data.sources", "data.generate", "data.scale", "data.offset", "data.nodata", "data.mean", "data.std",
+    "data.layers", "data.sources", "data.generate", "data.scale", "data.offset", "data.nodata", "data.mean", "data.std",
     "data.split.block_tiles", "data.unmatched", "data.augment.brightness", "trainer.batch_size",
     "trainer.accumulate_batches", "trainer.gradient_clip_norm", "checkpoint.init_from",
 )  # fmt: skip

@@ -22,6 +22,8 @@ from scipy.ndimage import gaussian_filter
 from scipy.special import ndtri
 
 from snowcover import storage
+from snowcover.data.layer_names import TERRAIN_BANDS
+from snowcover.data.terrain import pixel_m, terrain_bands
 from snowcover.data.tiles import Tile, bounds, path
 from snowcover.errors import UserError
 
@@ -35,6 +37,8 @@ CORNER = Tile(15, 5514, 12650)  # Tuolumne, Sierra Nevada
 SNOW_DEPTH_M = 0.1  # the depth from which lidar maps count as snow
 SNOW_SHARE = 0.46
 NODATA, UNOBSERVED = 0, 255
+TERRAIN = "layers/terrain"
+VALLEY_M = 3000.0  # elevation that heights are told from
 
 # Reflectance (blue, green, red, nir) and standard deviation: PlanetScope pixels labelled at four glaciers.
 # Those hold no granite domes (here rock, twice as bright), conifers and clouds (typical values).
@@ -80,8 +84,9 @@ class Land:
     texture: Field  # brighter and darker ground of one kind, in standard deviations
 
 
-def make(folder: str, seed: int = 7, tiles_per_side: int = 5, tile_size: int = 256) -> None:
-    """Write scenes/<scene>/z/x/y.tif and masks/<collect>/z/x/y.tif into `folder`, unless they are there.
+def make(folder: str, seed: int = 7, tiles_per_side: int = 5, tile_size: int = 256, layers: bool = False) -> None:
+    """Write scenes/<scene>/z/x/y.tif and masks/<collect>/z/x/y.tif into `folder`, unless they are there; with `layers`
+    also layers/terrain/z/x/y.tif, elevation with slope and aspect as prepare makes them.
 
     Images are uint16 (reflectance x 10000, nodata 0), masks uint8 (1 snow, 0 no snow, 255 unobserved), both
     `tile_size` pixels square. The same settings give the same bytes. All is written beside the folder first
@@ -95,6 +100,7 @@ def make(folder: str, seed: int = 7, tiles_per_side: int = 5, tile_size: int = 2
     if storage.is_remote(folder):
         raise UserError(f"Demo data are made on this machine: give a local folder, got {folder}.")
     settings = {"recipe": RECIPE, "seed": seed, "tiles_per_side": tiles_per_side, "tile_size": tile_size}
+    settings |= {"layers": True} if layers else {}
     target = Path(folder).absolute()
     unfinished = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
     try:
@@ -138,22 +144,35 @@ def _put_in_place(unfinished: Path, target: Path, settings: dict[str, int]) -> N
 def _write(folder: Path, settings: dict[str, int]) -> None:
     """Every tile that holds any data, and last the settings that they were made with."""
     count = 0
-    for name, array, nodata in _rasters(settings):
+    land = make_land(np.random.default_rng([settings["seed"], 0]), settings["tiles_per_side"] * settings["tile_size"])
+    for name, array, nodata in _rasters(land, settings["seed"]):
         for tile, part in _cut(array, settings["tile_size"]):
             if (part != nodata).any():
                 storage.write(str(folder / name / path(tile)), _geotiff(tile, part, nodata))
                 count += 1
+    for tile, part in _terrain(land, settings) if "layers" in settings else ():
+        storage.write(str(folder / TERRAIN / path(tile)), _geotiff(tile, part, math.nan, TERRAIN_BANDS))
+        count += 1
     storage.write(str(folder / SETTINGS_FILE), json.dumps({**settings, "tiles": count}).encode())
 
 
-def _rasters(settings: dict[str, int]) -> Iterator[tuple[str, NDArray[np.generic], int]]:
+def _rasters(land: Land, seed: int) -> Iterator[tuple[str, NDArray[np.generic], int]]:
     """(name, array [C, side, side], nodata) of the collect and of each scene."""
-    side = settings["tiles_per_side"] * settings["tile_size"]
-    seed = settings["seed"]
-    land = make_land(np.random.default_rng([seed, 0]), side)
     yield f"masks/{COLLECT}", _mask(land, np.random.default_rng([seed, 1]))[None], UNOBSERVED
     for number, view in enumerate(VIEWS):
         yield f"scenes/{view.name}", paint_scene(land, view, np.random.default_rng([seed, 2, number])), NODATA
+
+
+def _terrain(land: Land, settings: dict[str, int]) -> Iterator[tuple[Tile, Field]]:
+    """Each tile with its TERRAIN_BANDS [4, tile_size, tile_size]; the land goes on beyond its edges, from the other."""
+    side_px, middle = settings["tile_size"], settings["tiles_per_side"] // 2
+    on_ground_m = float(np.mean(pixel_m(Tile(CORNER.z, CORNER.x, CORNER.y + middle), side_px)))
+    elevation_m = np.pad(VALLEY_M + land.height * np.float32(on_ground_m), 1, mode="wrap")
+    for row in range(settings["tiles_per_side"]):
+        for column in range(settings["tiles_per_side"]):
+            tile = Tile(CORNER.z, CORNER.x + column, CORNER.y + row)
+            rows, columns = (slice(i * side_px, (i + 1) * side_px + 2) for i in (row, column))
+            yield tile, terrain_bands(elevation_m[rows, columns], tile)
 
 
 def _cut(array: NDArray[np.generic], tile_size: int) -> Iterator[tuple[Tile, NDArray[np.generic]]]:
@@ -163,16 +182,16 @@ def _cut(array: NDArray[np.generic], tile_size: int) -> Iterator[tuple[Tile, NDA
             yield Tile(CORNER.z, CORNER.x + column, CORNER.y + row), array[:, rows, columns]
 
 
-def _geotiff(tile: Tile, array: NDArray[np.generic], nodata: int) -> bytes:
+def _geotiff(tile: Tile, array: NDArray[np.generic], nodata: float, names: tuple[str, ...] = ()) -> bytes:
     count, height, width = array.shape
     transform = from_bounds(*bounds(tile), width, height)
     with MemoryFile() as memory:
         with memory.open(
             driver="GTiff", crs="EPSG:3857", transform=transform, count=count, height=height, width=width,
-            dtype=array.dtype, nodata=nodata, compress="deflate", predictor=2,
+            dtype=array.dtype, nodata=nodata, compress="deflate", predictor=3 if array.dtype.kind == "f" else 2,
         ) as raster:  # fmt: skip
             raster.write(array)
-            raster.descriptions = BANDS if count == len(BANDS) else ("snow",)
+            raster.descriptions = names or (BANDS if count == len(BANDS) else ("snow",))
         return bytes(memory.getbuffer())
 
 

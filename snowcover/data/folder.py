@@ -66,7 +66,7 @@ def check_index(folder: Folder, found: Index, kind: str) -> str | None:
     """Hold a folder against its index.
 
     Args:
-        kind: what the folder is to be, scene or collect.
+        kind: what the folder is to be, scene, collect or layer.
 
     Returns:
         What to tell the user although nothing is wrong; None mostly.

@@ -1,6 +1,7 @@
 """From a data config to the tiles of a run: generate -> list -> split -> survey."""
 
 import csv
+import hashlib
 import io
 from dataclasses import dataclass
 
@@ -32,6 +33,15 @@ class Tiles:
         """The pairs of one side, in the manifest's order: train, val or test."""
         return [pair for pair, its in zip(self.manifest.pairs, self.sides, strict=True) if its == side]
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 over what the run learns from, not where it lies: its pairs, and what their layers are."""
+        layers = self.read.layers
+        if layers is None:
+            return self.manifest.digest
+        of_layers = layers.digest(pair.tile for pair in self.manifest.pairs)
+        return hashlib.sha256(f"{self.manifest.digest} {of_layers}".encode()).hexdigest()
+
     def split_csv(self) -> str:
         """scene, z, x, y, side of each pair."""
         text = io.StringIO()
@@ -55,15 +65,19 @@ def gather(config: Config) -> Tiles:
     found = manifest(data)
     its_sides = sides(found.pairs, data.split, config.seed)
     read = PairReader.of(data)
+    if read.layers is not None:
+        read.layers.check((pair.scene, pair.tile) for pair in found.pairs)
     threads = config.hw.data_workers * READS_IN_FLIGHT
     scaling = Scaling(data.scale, data.offset)
     sample = PixelSample(MOST_PIXELS, config.seed) if config.trainer.forest else None
-    held = survey(found.pairs, its_sides, read, scaling, threads, sample)
+    layers = read.layers.channels if read.layers else ()
+    held = survey(found.pairs, its_sides, read, scaling, threads, sample, layers)
     _, height, width = held.shape
     if height != width and data.augment.flips_and_rotations:
         raise WrongSize(
             f"The tiles are {width} x {height} pixels, which cannot be turned: cut square tiles, or give "
             "data.augment.flips_and_rotations=false."
         )
-    told = improbable(held.mean, scaling, held.dtype)
-    return Tiles(found, its_sides, held, read, (*found.notes, *([told] if told else [])))
+    told = (improbable(held.mean, scaling, held.dtype), held.layers and held.layers.note())
+    of_layers = read.layers.notes if read.layers else ()
+    return Tiles(found, its_sides, held, read, (*found.notes, *of_layers, *(note for note in told if note)))

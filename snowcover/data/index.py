@@ -50,10 +50,10 @@ class Origin(_Strict):
 
 
 class Index(_Strict):
-    """A scene or collect: complete once all its tiles are there."""
+    """A scene, collect or layer: complete once all its tiles are there."""
 
     version: Literal[2] = 2
-    kind: Literal["scene", "collect"]
+    kind: Literal["scene", "collect", "layer"]
     complete: bool
     source: Origin
     settings: dict[str, Setting]

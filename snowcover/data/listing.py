@@ -1,4 +1,4 @@
-"""Scenes and collects as they lie in folders or S3, each listed once and held against its index."""
+"""Scenes, collects and layers as they lie in folders or S3, each listed once and held against its index."""
 
 import fnmatch
 import os
@@ -31,10 +31,15 @@ class Listing:
         Raises:
             TileTwice, FolderDiffers, BadIndex, StorageError
         """
-        folder = folder.rstrip("/")
-        found = [each for each in self._under(f"{folder}/") if each.uri == folder]
-        self._check(found, "collect")
-        return found[0] if found else None
+        return self._at(folder, "collect")
+
+    def layer(self, folder: str) -> Folder | None:
+        """The layer in a folder; None where there are no tiles.
+
+        Raises:
+            TileTwice, FolderDiffers, BadIndex, StorageError
+        """
+        return self._at(folder, "layer")
 
     def scenes(self, pattern: str) -> list[Folder]:
         """Every scene that the pattern matches as a whole.
@@ -49,6 +54,12 @@ class Listing:
         _refuse_links_to_one(matching)
         self._check(matching, "scene")
         return matching
+
+    def _at(self, folder: str, kind: str) -> Folder | None:
+        folder = folder.rstrip("/")
+        found = [each for each in self._under(f"{folder}/") if each.uri == folder]
+        self._check(found, kind)
+        return found[0] if found else None
 
     def _under(self, prefix: str) -> list[Folder]:
         if prefix not in self._folders:

@@ -24,7 +24,8 @@ class Batch(NamedTuple):
     """Raw tiles of one step."""
 
     image: Tensor
-    """[B, C, H, W] in the files' type, or one that holds it; 0 in all bands where unobserved"""
+    """[B, C, H, W] in the files' type, or one that holds it; 0 in all bands where unobserved. With layers float32
+    [B, C + L, H, W], NaN where a layer has no data"""
     mask: Tensor
     """[B, H, W] uint8: 1 snow, 0 no snow, 255 unobserved"""
 
@@ -84,7 +85,7 @@ class TileLoader:
 
     def _collate(self, futures: Sequence[Future[RawPair]]) -> Batch:
         pairs = [future.result() for future in futures]
-        batch = Batch(_stacked([pair.image for pair in pairs]), _stacked([pair.mask for pair in pairs]))
+        batch = Batch(_stacked([pair.network_input for pair in pairs]), _stacked([pair.mask for pair in pairs]))
         return Batch(batch.image.pin_memory(), batch.mask.pin_memory()) if self._pin else batch
 
 

@@ -12,6 +12,7 @@ from snowcover.data import geotiff
 from snowcover.data.bands import names_in_file
 from snowcover.data.fills import refuse_untagged_fill, refuse_zero_fill
 from snowcover.data.geotiff import BrokenTile
+from snowcover.data.layers import LayerReader
 from snowcover.data.manifest import Pair
 from snowcover.data.mask import BARE, SNOW, UNOBSERVED, Mask, WrongMask, read_mask
 from snowcover.data.observed import holds, mark_unobserved, observed
@@ -20,6 +21,7 @@ from snowcover.data.raster_mask import dataset_mask
 from snowcover.data.scaling import Scaling
 from snowcover.data.scaling import of_bands as scaling_of
 from snowcover.data.selection import WrongBands, band_numbers
+from snowcover.data.tile_bytes import tile_bytes
 from snowcover.data.tiles import Tile
 from snowcover.errors import UserError
 from snowcover.storage.cache import Cache
@@ -52,6 +54,13 @@ class RawPair:
     """1 is in the mask's file"""
     has_untagged_255: bool = False
     """255 is in the mask's file, and nothing there says that it is unobserved"""
+    layers: np.ndarray[Any, Any] | None = None
+    """[L, H, W] float32, NaN where a layer has no data; None of a run without layers"""
+
+    @property
+    def network_input(self) -> np.ndarray[Any, Any]:
+        """The image as it is, or float32 [C + L, H, W] with the layers behind the bands."""
+        return self.image if self.layers is None else np.concatenate([self.image.astype(np.float32), self.layers])
 
 
 @dataclass(frozen=True)
@@ -61,29 +70,35 @@ class PairReader:
     bands: Sequence[str]
     nodata: float
     cache: Cache | None = field(default=None)
+    layers: LayerReader | None = field(default=None)
 
     @classmethod
     def of(cls, data: DataConfig) -> "PairReader":
-        """One that reads as the config's bands, nodata and cache say."""
-        return cls(data.bands, data.nodata, Cache(data.cache) if data.cache else None)
+        """One that reads as the config says.
+
+        Raises: NoLayer, TileTwice, FolderDiffers, BadIndex, StorageError: of the layers, which are listed.
+        """
+        cache = Cache(data.cache) if data.cache else None
+        return cls(data.bands, data.nodata, cache, LayerReader.of(data.layers, cache))
 
     def __call__(self, pair: Pair) -> RawPair:
         """The pair's tiles.
 
         Raises:
             BrokenTile, WrongPlace, WrongBands, WrongSize, WrongMask, WrongNodata, WrongScaling, UntaggedFill,
-            StorageError: naming the file.
+            WrongLayer, NoTime, StorageError: naming the file.
         """
         with geotiff.environment():
             image, seen, scaling = self.image(storage.File(pair.image, pair.image_bytes), pair.tile)
             mask = self._mask(pair)
+            layers = None if self.layers is None else self.layers.read(pair.scene, pair.tile, seen.shape)
         if mask.values.shape != seen.shape:
             raise WrongSize(
                 f"{pair.mask} has {_size(mask.values)} pixels, its image {pair.image} has {_size(image)}: "
                 "tile both with the same tile size."
             )
         mask.values[~seen] = UNOBSERVED
-        return RawPair(image, mask.values, scaling, mask.has_snow, mask.has_untagged_255)
+        return RawPair(image, mask.values, scaling, mask.has_snow, mask.has_untagged_255, layers)
 
     def image(
         self, listed: storage.File, tile: Tile
@@ -93,7 +108,7 @@ class PairReader:
         To be called in `geotiff.environment()`.
         """
         uri = listed.uri
-        with geotiff.opened(uri, self._bytes(uri, listed.size_bytes)) as file:
+        with geotiff.opened(uri, tile_bytes(listed, self.cache)) as file:
             check_place(uri, file, tile)
             names = names_in_file(file.descriptions, [colour.name for colour in file.colorinterp])
             numbers = band_numbers(uri, names, self.bands)
@@ -112,7 +127,7 @@ class PairReader:
         return image, seen, scaling
 
     def _mask(self, pair: Pair) -> Mask:
-        with geotiff.opened(pair.mask, self._bytes(pair.mask, pair.mask_bytes)) as file:
+        with geotiff.opened(pair.mask, tile_bytes(storage.File(pair.mask, pair.mask_bytes), self.cache)) as file:
             check_place(pair.mask, file, pair.tile)
             return read_mask(pair.mask, file)
 
@@ -123,14 +138,6 @@ class PairReader:
             f"data.nodata={self.nodata:g} is no {image.dtype}, which is what {uri} holds: give the value that "
             "unobserved pixels have in these tiles, or 0 where they are 0 in all bands."
         )
-
-    def _bytes(self, uri: str, listed_bytes: int) -> bytes:
-        try:
-            if self.cache is None:
-                return storage.read(uri, listed_bytes)
-            return self.cache.read(storage.File(uri, listed_bytes))
-        except storage.FileChanged as error:
-            raise BrokenTile(f"{error}.") from error
 
 
 def _as_the_network_takes(image: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

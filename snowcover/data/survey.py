@@ -10,6 +10,7 @@ import numpy as np
 from snowcover.baselines.brightness import BINS, brightness_bins
 from snowcover.baselines.sample import Drawn, Pixels, PixelSample
 from snowcover.data.classes import CollectFacts, refuse_one_class, refuse_other_coding
+from snowcover.data.layer_facts import LayerFacts, LayerMoments, LayerSums
 from snowcover.data.manifest import Pair
 from snowcover.data.mask import BARE, SNOW, UNOBSERVED
 from snowcover.data.reading import RawPair, WrongSize
@@ -49,7 +50,7 @@ class Survey:
     """What the tiles of a run hold."""
 
     shape: tuple[int, int, int]
-    """C, H, W of every tile"""
+    """C, H, W of every image tile"""
     dtype: str
     sides: dict[str, SideFacts]
     mean: list[float]
@@ -57,6 +58,14 @@ class Survey:
     std: list[float]
     pixels: Pixels | None = None
     """drawn of the training tiles, where they were asked for"""
+    layers: LayerFacts | None = None
+    """None of a run without layers"""
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """C + L, H, W of what the network takes."""
+        bands, height, width = self.shape
+        return bands + (len(self.layers.channels) if self.layers else 0), height, width
 
 
 @dataclass(frozen=True)
@@ -74,6 +83,7 @@ class _TileFacts:
     """[C] of reflectance over those pixels"""
     square_sums: Array
     drawn: Drawn | None = None
+    layers: LayerSums | None = None
 
 
 @dataclass
@@ -105,22 +115,25 @@ def survey(
     scaling: Scaling,
     threads: int,
     sample: PixelSample | None = None,
+    layers: Sequence[str] = (),
 ) -> Survey:
     """Read every pair once; `scaling` turns stored numbers into reflectance.
 
     Args:
         sample: takes pixels of the training tiles as they pass.
+        layers: their channels, as `read` gives them beside the bands.
 
     Raises:
         WrongSize: tiles of several sizes or types.
         WrongScaling: tiles whose files say that they are of several scales, or of another than `scaling`.
         OtherCoding, OneClass: a collect whose masks are coded otherwise, a side without snow or without bare ground.
         NothingToLearn: no observed training pixel, or a constant band.
+        UselessLayer: a layer without data, or a constant one.
         UserError: what `read` raises of a tile.
     """
     facts = {side: SideFacts() for side in SIDES}
     collects = {pair.collect: CollectFacts() for pair in pairs}
-    moments = _Moments()
+    moments, of_layers = _Moments(), LayerMoments(layers)
     first: _TileFacts | None = None
     pool = ThreadPoolExecutor(threads)
     try:
@@ -138,6 +151,8 @@ def survey(
             facts[side].brightness += tile.brightness
             if side == "train":
                 moments.add(tile)
+            if tile.layers is not None:
+                of_layers.add(tile.layers, side == "train")
             if sample is not None and tile.drawn is not None:
                 sample.add(tile.drawn)
     finally:
@@ -147,7 +162,8 @@ def survey(
     refuse_one_class(facts)
     assert first is not None
     pixels = None if sample is None else sample.pixels()
-    return Survey(first.shape, first.dtype, facts, mean, std, pixels)  # type: ignore[arg-type]
+    found = of_layers.facts() if layers else None
+    return Survey(first.shape, first.dtype, facts, mean, std, pixels, found)  # type: ignore[arg-type]
 
 
 def _tile_facts(of: Pair, pair: RawPair, scaling: Scaling, sample: PixelSample | None) -> _TileFacts:
@@ -171,6 +187,7 @@ def _tile_facts(of: Pair, pair: RawPair, scaling: Scaling, sample: PixelSample |
         sums=reflectance.sum(axis=1),
         square_sums=np.einsum("cp,cp->c", reflectance, reflectance),
         drawn=None if sample is None else sample.draw(f"{of.name} {of.collect}", pair.image, pair.mask, *scaling),
+        layers=None if pair.layers is None else LayerSums.of(pair.layers),
     )
 
 

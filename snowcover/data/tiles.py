@@ -39,6 +39,12 @@ def bounds(tile: Tile) -> Bounds:
     return _line_m(x, z), -_line_m(y + 1, z), _line_m(x + 1, z), -_line_m(y, z)
 
 
+def longitude_latitude(x_m: float, y_m: float) -> tuple[float, float]:
+    """Degrees east and north of a point in EPSG:3857."""
+    half_turns = x_m / HALF_WORLD_M, y_m / HALF_WORLD_M
+    return 180 * half_turns[0], math.degrees(math.atan(math.sinh(math.pi * half_turns[1])))
+
+
 def ancestor(tile: Tile, z: int) -> Tile:
     """The tile of zoom `z` that contains `tile` (itself when z is its own zoom).
 

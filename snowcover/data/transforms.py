@@ -11,27 +11,33 @@ from snowcover.versions import Image, Mask, v2
 
 
 class Brightness(nn.Module):
-    """Multiply all bands of an image by one factor, drawn from [1 - change, 1 + change]."""
+    """Multiply all bands of an image by one factor, drawn from [1 - change, 1 + change]; its layers stay."""
 
-    def __init__(self, change: float) -> None:
+    def __init__(self, change: float, layers: int = 0) -> None:
         super().__init__()
-        self.change = change
+        self.change, self.layers = change, layers
 
     def forward(self, *pair: Any) -> tuple[Tensor, Tensor]:
-        """Image [C, H, W], whose 0 in all bands is unobserved and stays so, and its mask, which is left alone."""
+        """Image [C + L, H, W], whose 0 in all bands is unobserved and stays so, and its mask, which is left alone."""
         image, mask = pair if len(pair) == 2 else pair[0]  # torchvision before 0.16 composes with both as one
-        return image * (1 + self.change * (2 * torch.rand(()).item() - 1)), mask
+        factor = 1 + self.change * (2 * torch.rand(()).item() - 1)
+        if not self.layers:
+            return image * factor, mask
+        return torch.cat([image[: -self.layers] * factor, image[-self.layers :]]), mask
 
 
-def augmentation(augment: Augment) -> nn.Module | None:
-    """The joint transform of an Image [C, H, W] and its Mask [H, W]; None where nothing is asked for."""
+def augmentation(augment: Augment, layers: int = 0) -> nn.Module | None:
+    """The joint transform of an Image [C + L, H, W] and its Mask [H, W]; None where nothing is asked for.
+
+    Layers move with the ground, and none of their numbers change: what faced north in a scene still did so.
+    """
     steps: list[nn.Module] = []
     if augment.flips_and_rotations:
         # A flip or none, then one of four rotations: each of the square's eight symmetries is as likely.
         steps.append(v2.RandomHorizontalFlip(p=0.5))
         steps.append(v2.RandomChoice([v2.RandomRotation((angle, angle)) for angle in (0, 90, 180, 270)]))
     if augment.brightness:
-        steps.append(Brightness(augment.brightness))
+        steps.append(Brightness(augment.brightness, layers))
     return v2.Compose(steps) if steps else None
 
 

@@ -8,8 +8,8 @@ import numpy as np
 from affine import Affine
 from rasterio.windows import Window
 
-from snowcover.data import gdal_warnings
-from snowcover.evaluate import strata, terrain
+from snowcover.data import gdal_warnings, terrain
+from snowcover.evaluate import strata
 from snowcover.evaluate.align import Alignment, Read
 from snowcover.evaluate.chunk import Chunk
 from snowcover.evaluate.distance import canopy_edge_m, halo_px, snow_edge_m

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from snowcover import model_addresses
 from snowcover.baselines.kept import FOREST, THRESHOLD
+from snowcover.data.layers import LayerReader
 from snowcover.data.manifest import Pair
 from snowcover.data.reading import PairReader
 from snowcover.errors import UserError
@@ -108,15 +109,17 @@ def _load(name: str, address: str, found: Found, config: Config) -> SavedRun:
     its_config, pairs = found.checkpoint["snowcover"]["config"], found.tiles().pairs
     _, its_sides = sides_of_run(pairs, its_config)
     wanted = {_key(pair): pair for pair, side in zip(pairs, its_sides, strict=True) if side == config.split}
+    model = model_of(found, ModelOverrides())
+    layers = LayerReader.of(model.layers)
+    if layers is not None:
+        layers.check((pair.scene, pair.tile) for pair in wanted.values())
     seen = {pair.tile for pair, side in zip(pairs, its_sides, strict=True) if side in SEEN}
-    return SavedRun(
-        name, address, model_of(found, ModelOverrides()), wanted, frozenset(seen), _reader(its_config["data"])
-    )
+    return SavedRun(name, address, model, wanted, frozenset(seen), _reader(its_config["data"], layers))
 
 
-def _reader(data: Mapping[str, Any]) -> PairReader:
+def _reader(data: Mapping[str, Any], layers: LayerReader | None) -> PairReader:
     """Tiles as the run read them, but for its cache, which may be another machine's."""
-    return PairReader(tuple(data["bands"]), float(data["nodata"]))
+    return PairReader(tuple(data["bands"]), float(data["nodata"]), layers=layers)
 
 
 def _key(pair: Pair) -> Key:

@@ -163,9 +163,10 @@ def certain(edge_m: NDArray[np.floating], side_m: float) -> NDArray[np.floating]
 
 
 def _probability(run: SavedRun, batch: Batch, device: torch.device) -> NDArray[np.float32]:
-    """[B, H, W], NaN where the image is unobserved."""
+    """[B, H, W], NaN where the image is unobserved; a baseline sees the bands alone."""
+    mapper = run.model.mapper
     with torch.inference_mode():
-        said: NDArray[np.float32] = run.model.mapper(batch.image.to(device)).float().cpu().numpy()
+        said: NDArray[np.float32] = mapper(batch.image[:, : mapper.channels].to(device)).float().cpu().numpy()
     return said
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from rasterio.windows import Window
 
 from snowcover.data.dates import days_apart, instant_in
+from snowcover.data.terrain import sun_position
 from snowcover.evaluate import strata
 from snowcover.evaluate.blocks import Blocks
 from snowcover.evaluate.config import Config
@@ -19,7 +20,6 @@ from snowcover.evaluate.products import Product, read_products
 from snowcover.evaluate.rasters import Metres, heights, look_at
 from snowcover.evaluate.reference import Reference, read_reference
 from snowcover.evaluate.strata import Stratum
-from snowcover.evaluate.terrain import sun_position
 from snowcover.predict.area import pixel_size_m
 from snowcover.prepare import raster
 from snowcover.prepare.positions import WGS84, Grid, apply, project

@@ -11,8 +11,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from snowcover.data.terrain import Rise
 from snowcover.evaluate.bootstrap import Estimate
-from snowcover.evaluate.terrain import Rise
 
 MIN_PIXELS = 1000  # bins of fewer are blank
 MIN_ASPECT_SLOPE_DEG = 2.0  # level ground faces nowhere

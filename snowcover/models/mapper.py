@@ -26,43 +26,72 @@ class SnowMapper(nn.Module):
         mean: Sequence[float],
         std: Sequence[float],
         temperature: float = 1.0,
+        layers: int = 0,
     ) -> None:
-        """Reflectance is stored numbers * `scale` + `offset`; `mean` and `std` [C] are reflectances.
+        """Reflectance is stored numbers * `scale` + `offset`; `mean` and `std` [C + L] are reflectances, and for the
+        layers what these are in.
 
         Args:
+            layers: L, how many channels behind the bands are layers: not scaled, and of no say in what is observed.
             temperature: what logits are divided by to be log odds of snow; see snowcover.calibration.
         """
         super().__init__()
         self.network = network
+        self.layers = layers
         self.register_buffer("scale", torch.tensor(float(scale)))
         self.register_buffer("offset", torch.tensor(float(offset)))
         self.register_buffer("mean", torch.tensor(mean).reshape(-1, 1, 1))
         self.register_buffer("std", torch.tensor(std).reshape(-1, 1, 1))
         self.register_buffer("temperature", torch.tensor(float(temperature)))
 
+    @property
+    def channels(self) -> int:
+        """C + L."""
+        return self.mean.numel()
+
+    @property
+    def bands(self) -> int:
+        """C."""
+        return self.channels - self.layers
+
     def logits(self, raw: Tensor) -> Tensor:
-        """Raw tiles [B, C, H, W] -> logits [B, 1, H, W], above 0 for snow; unobserved: 0 in all bands or not finite."""
-        raw = raw.float()
-        normal = (raw * self.scale + self.offset - self.mean) / self.std
-        # Unobserved ground looks like the mean of all ground, not like the darkest.
-        logits: Tensor = self.network(torch.where(observed(raw), normal, 0.0))
+        """Raw tiles [B, C + L, H, W] -> logits [B, 1, H, W], above 0 for snow; unobserved: 0 in all bands or not
+        finite."""
+        logits: Tensor = self.network(self._normal(raw.float()))
         return logits
 
+    def _normal(self, raw: Tensor) -> Tensor:
+        # Unobserved ground looks like the mean of all ground, not like the darkest; so do layers without data.
+        bands, layers = self._split(raw)
+        numbers, known = bands * self.scale + self.offset, observed(bands)
+        if layers is not None:
+            numbers = torch.cat([numbers, layers], dim=1)
+            known = torch.cat([known.expand_as(bands), layers.isfinite()], dim=1)
+        return torch.where(known, (numbers - self.mean) / self.std, 0.0)
+
+    def _split(self, raw: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Bands [B, C, H, W], and layers [B, L, H, W] where it takes any."""
+        return (raw[:, : self.bands], raw[:, self.bands :]) if self.layers else (raw, None)
+
     def log_odds(self, raw: Tensor) -> Tensor:
-        """Raw tiles [B, C, H, W] -> log odds of snow [B, 1, H, W]: the logits, calibrated."""
+        """Raw tiles [B, C + L, H, W] -> log odds of snow [B, 1, H, W]: the logits, calibrated."""
         return self.logits(raw) / self.temperature
 
     def forward(self, raw: Tensor) -> Tensor:
-        """Raw tiles [B, C, H, W] of any size -> probability of snow [B, H, W], NaN where unobserved."""
+        """Raw tiles [B, C + L, H, W] of any size -> probability of snow [B, H, W], NaN where unobserved."""
         height, width = raw.shape[-2:]
         right, below = (-(-side // SIDE_DIVISOR) * SIDE_DIVISOR - side for side in (width, height))
         # As unobserved ground, up to a size that every network here takes.
-        whole = F.pad(raw.float(), (0, right, 0, below))
-        probability = self.log_odds(whole).sigmoid().masked_fill(~observed(whole), torch.nan)
+        bands, layers = self._split(raw.float())
+        whole = F.pad(bands, (0, right, 0, below))
+        seen = observed(whole)
+        if layers is not None:
+            whole = torch.cat([whole, F.pad(layers, (0, right, 0, below), value=torch.nan)], dim=1)
+        probability = self.log_odds(whole).sigmoid().masked_fill(~seen, torch.nan)
         # Not a slice: exported, that would be bound to sizes that need padding.
         return F.pad(probability.squeeze(1), (0, -right, 0, -below))
 
 
 def observed(raw: Tensor) -> Tensor:
-    """[B, 1, H, W] bool: some band of the raw tiles [B, C, H, W] is not 0, and all are finite."""
+    """[B, 1, H, W] bool: some band of the raw tiles [B, C, H, W], without layers, is not 0, and all are finite."""
     return (raw != 0).any(dim=1, keepdim=True) & raw.isfinite().all(dim=1, keepdim=True)

@@ -45,12 +45,12 @@ class PixelUnet(nn.Module):
         self._divisor = 2 ** len(self.down)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map tiles [B, C, H, W] to logits [B, classes, H, W]. Raises ValueError unless the levels halve both evenly."""
+        """Map tiles [B, C, H, W] to logits [B, classes, H, W]. Raises ValueError unless levels halve both evenly."""
         height, width = x.shape[-2:]
         if height % self._divisor or width % self._divisor:
             raise ValueError(
-                f"pixelunet takes tiles whose sides divide by {self._divisor}, got {height} x {width} px: cut the tiles "
-                "to such a size, or give fewer model.widths."
+                f"pixelunet takes tiles whose sides divide by {self._divisor}, got {height} x {width} px: cut the "
+                "tiles to such a size, or give fewer model.widths."
             )
         levels = [self.stem(x)]  # [B, widths[k], H / 2^k, W / 2^k]
         for down in self.down:

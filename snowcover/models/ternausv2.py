@@ -30,7 +30,7 @@ class TernausV2(nn.Module):
         if encoder_name not in resnet_encoders:
             raise ValueError(_no_such_encoder(encoder_name))
         self.resnet = get_encoder(encoder_name, in_channels=in_channels, weights=None)
-        # The largest activations by far, and little to compute: a sixth of a step's memory for a few percent of its time.
+        # The largest activations by far, and little to compute: a sixth of a step's memory, a few percent of its time.
         self.resnet.layer1 = Recomputed(*self.resnet.layer1)
         self.resnet.layer2 = Recomputed(*self.resnet.layer2)
         enc1, enc2, enc3, enc4 = self.resnet.out_channels[2:]

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from snowcover.config import BandName, TrackingConfig
+from snowcover.config import BandName, Layers, TrackingConfig
 from snowcover.paths import Place
 from snowcover.prepare.config import ImageryConfig
 
@@ -42,6 +42,9 @@ class Config(ImageryConfig):
     """replace maps of other models or settings that lie in out; else they are refused"""
     experiment_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)] | None
     """the MLflow experiment that these maps are recorded in; by default the training's"""
+    layers: Layers
+    """where layers lie that the network was trained on, for example {elevation: tiles/dem}; by default where they lay
+    in training"""
     network_bands: list[BandName] | None
     """bands of the network in its order, for a checkpoint that does not say (robosat.pink's); by default bands"""
     scale: Annotated[float, Field(gt=0)] | None

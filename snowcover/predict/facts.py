@@ -49,6 +49,7 @@ def settings(config: Config, models: Sequence[TrainedModel], threshold: float, l
         "model": [model.checkpoint_sha256 for model in models],
         "threshold": threshold,
         **{key: told[key] for key in DECIDING},
+        **({"layers": told["layers"]} if told["layers"] else {}),
         "like": like_crc32,
         "udm": None if not config.udm.use else {key: told["udm"][key] for key in ("bits", "bands")},
     }

@@ -35,7 +35,7 @@ def tell_forecast(mapper: Mapper, product: OpenedProduct) -> None:
 def _seconds_a_window(model: TrainedModel) -> float:
     """Of one window as large as the training's tiles, by a second pass: the first one makes room."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    window = torch.rand(1, len(model.bands), model.tile_size, model.tile_size, device=device)
+    window = torch.rand(1, model.mapper.channels, model.tile_size, model.tile_size, device=device)
     mapper = model.mapper.to(device)
     mapper(window).cpu()
     started = time.monotonic()

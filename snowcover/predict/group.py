@@ -13,12 +13,14 @@ import numpy as np
 import torch
 from rasterio.windows import Window as RasterWindow
 
+from snowcover.data.layers import LayerReader
 from snowcover.models.mapper import SnowMapper
 from snowcover.predict import plan, resample, windows
 from snowcover.predict.ahead import in_order, made_ahead
 from snowcover.predict.blend import Blender
 from snowcover.predict.cells import Cells, cells
 from snowcover.predict.device_process import process_of
+from snowcover.predict.layers import WindowLayers, reader_of
 from snowcover.predict.members import D4, GPU_BATCH, Conversion, Members
 from snowcover.predict.plan import Layout, Plan
 from snowcover.predict.resample import Mosaic, Part, Places
@@ -49,6 +51,7 @@ class Group:
     conversion: Conversion | None
     plan: Plan | None
     """None where the scene is beyond Web Mercator"""
+    layers: LayerReader | None = None
 
     @property
     def bands(self) -> tuple[str, ...]:
@@ -71,7 +74,8 @@ def groups_of(
     for model in models:
         conversion = source.conversion(model)
         numbers = conversion and tuple(tuple(map(float, part)) for part in conversion)
-        key = (model.zoom, model.tile_size, model.bands, numbers, _takes_margins(model.mapper, model.tile_size))
+        layers = tuple(model.layers.items())
+        key = (model.zoom, model.tile_size, model.bands, numbers, layers, _takes_margins(model.mapper, model.tile_size))
         found.setdefault(key, []).append(model)
     return [_group(source, same, flips, layout) for same in found.values()]
 
@@ -84,7 +88,7 @@ def _group(source: SceneSource, models: Sequence[TrainedModel], flips: bool, lay
         else plan.of_tile_size(first.tile_size)
     )
     found = plan.plan(source.grid, first.zoom, first.tile_size, layout or own)
-    return Group(tuple(models), flips, source.conversion(first), found)
+    return Group(tuple(models), flips, source.conversion(first), found, reader_of(first.layers))
 
 
 @lru_cache(maxsize=64)
@@ -93,7 +97,7 @@ def _takes_margins(mapper: SnowMapper, tile_size: int) -> bool:
     side = plan.around_tiles(plan.core_px(tile_size)).window_px
     try:
         with torch.inference_mode():
-            return mapper.logits(torch.zeros(1, mapper.mean.numel(), side, side)).shape[-2:] == (side, side)
+            return mapper.logits(torch.zeros(1, mapper.channels, side, side)).shape[-2:] == (side, side)
     except Exception:  # whatever a network of somebody's raises
         return False
 
@@ -146,6 +150,10 @@ class _Run:
         """What the networks say of the windows, row by row."""
         dtype = self._dtype()
         cut = windows.windows(self._opener, len(self._group.bands), dtype, self._plan, READERS)
+        if self._group.layers is not None:
+            of_layers = WindowLayers(self._group.layers, self._plan, self._source.name)
+            of_layers.check()
+            cut = of_layers.along(cut)
         size = GPU_BATCH if self._devices[0].type == "cuda" else 1
         batches = made_ahead(windows.batches(cut, size), 2 * len(self._devices))
         return in_order([partial(self._mapping, device) for device in self._devices], batches, 2 * len(self._devices))
@@ -249,8 +257,15 @@ class _Run:
                 np.broadcast_to(some[:, :, None, None], (*some.shape, UNIFORM_PX, UNIFORM_PX))
             )
             tiles[(tiles == 0).all(axis=1, keepdims=True).repeat(tiles.shape[1], axis=1)] = 1
-            found.append(here.probabilities(tiles)[:, :, UNIFORM_PX // 2, UNIFORM_PX // 2].T)
+            found.append(
+                here.probabilities(tiles, self._no_layers(len(tiles)))[:, :, UNIFORM_PX // 2, UNIFORM_PX // 2].T
+            )
         return np.concatenate(found, axis=1)
+
+    def _no_layers(self, tiles: int) -> Array | None:
+        """[B, L, UNIFORM_PX, UNIFORM_PX] without data, which is as all ground."""
+        layers = self._mappers[0].layers
+        return np.full((tiles, layers, UNIFORM_PX, UNIFORM_PX), np.nan, np.float32) if layers else None
 
 
 def _window(part: Part) -> RasterWindow:

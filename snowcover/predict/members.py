@@ -50,19 +50,22 @@ class Members:
 
     def map(self, windows: Sequence[Window]) -> list[tuple[Window, Array | None]]:
         """Beside each window what the members say of its support, [K, support_px, support_px] float32."""
-        raw = [window.raw for window in windows if window.raw is not None]
-        answers = iter(self.probabilities(np.stack(raw)) if raw else ())
+        mapped = [(window.raw, window.layers) for window in windows if window.raw is not None]
+        raw, layers = [one for one, _ in mapped], [one for _, one in mapped if one is not None]
+        answers = iter(self.probabilities(np.stack(raw), np.stack(layers) if layers else None) if raw else ())
         start, length = self._layout.context_px - self._layout.ramp_px, self._layout.support_px
         part = np.s_[:, start : start + length, start : start + length]
         return [(window, None if window.raw is None else next(answers)[part]) for window in windows]
 
-    def probabilities(self, raw: Array) -> Array:
-        """Raw windows [B, C, h, w] -> [B, K, h, w] float32."""
+    def probabilities(self, raw: Array, layers: Array | None = None) -> Array:
+        """Raw windows [B, C, h, w] and, of networks that take them, layers [B, L, h, w] -> [B, K, h, w] float32."""
         with torch.inference_mode(), _mixed_precision(self._device):
             tiles = self._converted(raw_tensor(raw).to(self._device, non_blocking=True))
+            if layers is not None:
+                tiles = torch.cat([tiles, torch.from_numpy(layers).to(self._device, non_blocking=True)], dim=1)
             said = torch.stack([_seen_so(mapper, tiles, *view) for mapper in self._mappers for view in self._views])
-            layers = [said.mean(0)] if self.channels == 1 else [said.mean(0), said.std(0, unbiased=False)]
-            return torch.stack(layers, dim=1).cpu().numpy()
+            told = [said.mean(0)] if self.channels == 1 else [said.mean(0), said.std(0, unbiased=False)]
+            return torch.stack(told, dim=1).cpu().numpy()
 
     def _converted(self, raw: Tensor) -> Tensor:
         """Stored numbers of the scene as those that the models were trained on; what is observed stays so."""
@@ -118,7 +121,7 @@ def fold_batch_norms(mapper: SnowMapper) -> None:
     Which follow which is seen by running the network once; if it then answers otherwise, because of something between
     the two, it stays as it was.
     """
-    network, bands = mapper.network, mapper.mean.numel()
+    network, bands = mapper.network, mapper.channels
     example = torch.randn(1, bands, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         try:

@@ -31,13 +31,23 @@ def load(config: Config) -> tuple[TrainedModel, ...]:
     addresses = [latest() if address == LATEST else address for address in config.models]
     if twice := [address for address in addresses if addresses.count(address) > 1]:
         raise NoModel(f"model names {twice[0]} twice: name each network once.")
-    return tuple(_load(address, config) for address in addresses)
+    loaded = tuple(_load(address, config) for address in addresses)
+    _refuse_unknown_layers(config, loaded)
+    return loaded
+
+
+def _refuse_unknown_layers(config: Config, loaded: Sequence[TrainedModel]) -> None:
+    known = {name for model in loaded for name in model.layers}
+    if unknown := [name for name in config.layers if name not in known]:
+        has = f"the layers {', '.join(sorted(known))}" if known else "no layers"
+        raise NoModel(f"layers names {unknown[0]}, and what maps takes {has}: leave it out.")
 
 
 def _load(address: str, config: Config) -> TrainedModel:
     overrides = ModelOverrides(
         bands=_tuple(config.network_bands), scale=config.scale, offset=config.offset, mean=_tuple(config.mean),
         std=_tuple(config.std), zoom=config.zoom, tile_size=config.tile_size, threshold=config.threshold,
+        layers=config.layers,
     )  # fmt: skip
     try:
         return load_trained_model(address, overrides, config.tracking.uri, config.mapped_with)

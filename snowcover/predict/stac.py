@@ -139,14 +139,14 @@ def _add_models(made: pystac.Item, models: tuple[TrainedModel, ...], hrefs: list
     """What made the map, in the words of the Machine Learning Model extension; of several networks the first."""
     first, tasks = models[0], [TaskType.SEMANTIC_SEGMENTATION]
     taken = InputStructure.create(
-        [-1, len(first.bands), -1, -1], ["batch", "bands", "height", "width"], DataType.FLOAT32
+        [-1, len(first.channels), -1, -1], ["batch", "bands", "height", "width"], DataType.FLOAT32
     )
     given = ResultStructure.create([-1, -1, -1], ["batch", "height", "width"], DataType.FLOAT32)
     MLMExtension.ext(made, add_if_missing=True).apply(
         name=f"snowcover {first.run_id or first.checkpoint_sha256[:12]}",  # which is to begin with a letter
         architecture=type(first.mapper.network).__name__,
         tasks=tasks,
-        input=[ModelInput.create("stored numbers of a scene", list(first.bands), taken)],
+        input=[ModelInput.create("stored numbers of a scene", list(first.channels), taken)],
         output=[ModelOutput.create("probability of snow", tasks, given)],
         framework="PyTorch",
         framework_version=torch.__version__,
@@ -158,5 +158,5 @@ def _add_models(made: pystac.Item, models: tuple[TrainedModel, ...], hrefs: list
         asset = pystac.Asset(href, title="Checkpoint", media_type="application/octet-stream", roles=["mlm:model"])
         made.add_asset(key, asset)
         AssetGeneralMLMExtension.ext(asset).apply(artifact_type="torch.save")
-        asset.extra_fields["raster:bands"] = [{"name": band} for band in model.bands]  # those that its input names
+        asset.extra_fields["raster:bands"] = [{"name": band} for band in model.channels]  # those that its input names
         FileExtension.ext(asset).apply(checksum=_SHA256 + model.checkpoint_sha256)

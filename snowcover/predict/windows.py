@@ -31,6 +31,8 @@ class Window:
     """[C, window_px, window_px] stored numbers, 0 in all bands where unobserved; None where nothing of it counts"""
     observed: Array | None
     """[stride_px, stride_px] bool, of what this window completes: the core's size, moved up and left by the ramp"""
+    layers: Array | None = None
+    """[L, window_px, window_px] float32, NaN where there are no data; None of networks without layers"""
 
 
 def windows(opener: Opener, bands: int, dtype: str, plan: Plan, readers: int) -> Iterator[Window]:

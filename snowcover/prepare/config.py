@@ -5,7 +5,11 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from snowcover.checking import Section
+from snowcover.data.bands import canonical
+from snowcover.data.layer_names import ASPECT, ELEVATION, ILLUMINATION
 from snowcover.paths import Place
+
+DERIVED = (ASPECT, ILLUMINATION)  # of bands or a time; data.layers would never look for a band of that name
 
 Bit = Annotated[int, Field(ge=0, le=7)]
 Udm2Band = Literal["clear", "snow", "shadow", "light_haze", "heavy_haze", "cloud", "confidence", "unusable"]
@@ -45,14 +49,18 @@ class Config(ImageryConfig):
     """a GeoTIFF of snow depth, or a mask of 0 and 1, on disk or in S3"""
     scenes: Place | list[Place] | None
     """GeoTIFFs of imagery: a path or s3:// pattern, or a list of them"""
+    layer: Place | None
+    """a GeoTIFF without a date, such as an elevation, whose tiles join the bands as channels (data.layers)"""
+    layer_name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
+    """what a layer's one band is called; of an elevation, in metres, slope and aspect are made, too"""
     out: Place
-    """folder or s3:// prefix: of the collect itself, or in which each scene gets a folder of its name"""
+    """folder or s3:// prefix: of the collect or layer itself, or in which each scene gets a folder of its name"""
     zoom: Annotated[int, Field(ge=0, le=24)]
     """zoom of the tiles, 0 to 24"""
     tile_size: Annotated[int, Field(ge=16, le=4096)]
     """side of a tile in pixels, 16 to 4096"""
     min_valid: Annotated[float, Field(ge=0, le=1)]
-    """least share of a tile that must be observed, 0 to 1"""
+    """least share of a tile that must be observed, 0 to 1; of a layer one pixel is enough"""
     cover: Place | list[Place] | None
     """make only these tiles: z/x/y names, a file of them, a footprint (.geojson), or the folder of a collect"""
     compress: Literal["zstd", "deflate"]
@@ -74,8 +82,8 @@ class Config(ImageryConfig):
 
     @model_validator(mode="after")
     def _one_kind(self) -> "Config":
-        if (self.collect is None) == (self.scenes is None):
-            raise ValueError("give either collect=FILE or scenes=FILES, one of them")
+        if sum(one is not None for one in (self.collect, self.scenes, self.layer)) != 1:
+            raise ValueError("give either collect=FILE or scenes=FILES or layer=FILE, one of them")
         return self
 
     @model_validator(mode="after")
@@ -84,6 +92,19 @@ class Config(ImageryConfig):
             raise ValueError("bands names the bands of scenes, a collect has one of depth or a mask: leave bands out")
         if self.scenes is not None and self.depth_unit is not None:
             raise ValueError("depth_unit is the unit of a collect, scenes have none: leave depth_unit out")
+        return self
+
+    @model_validator(mode="after")
+    def _nothing_else_of_a_layer(self) -> "Config":
+        if self.layer is None:
+            if self.layer_name != ELEVATION:
+                raise ValueError(f"layer_name={self.layer_name} is for layer=FILE: leave it out")
+            return self
+        for key in ("bands", "depth_unit"):
+            if getattr(self, key) is not None:
+                raise ValueError(f"{key} is not for a layer, which has one band, called layer_name: leave {key} out")
+        if canonical(self.layer_name) != self.layer_name or self.layer_name in DERIVED:
+            raise ValueError(f"layer_name={self.layer_name} is what no raster's band can be called: give another name")
         return self
 
     @model_validator(mode="after")

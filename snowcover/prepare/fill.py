@@ -9,6 +9,7 @@ import numpy as np
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
+from snowcover.data.fills import USUAL_FILLS
 from snowcover.errors import UserError
 from snowcover.prepare.nodata import seen
 from snowcover.prepare.pixels import Pixels
@@ -124,6 +125,22 @@ def check_scene(uri: str, file: DatasetReader, pixels: Pixels, nodata: Sequence[
         suspects.add(odd.of(bands, seen(bands, nodata, pixels.read_mask(file, window))))
     own = nodata[0] if nodata else 0
     refuse_fill(uri, suspects.most(), file.width * file.height, f", else what is nodata, nodata={own:.9g}")
+
+
+def check_layer(uri: str, file: DatasetReader, pixels: Pixels, nodata: Sequence[float], given: float | None) -> None:
+    """Look for one value that is a usual fill, or beyond all measures, in many pixels of a band of anything.
+
+    Raises:
+        UntaggedFill
+    """
+    if given is not None or pixels.has_mask or pixels.nodata is not None:
+        return
+    suspects = Suspects()
+    for window in strips(file.width, file.height):
+        values = file.read(pixels.numbers[0], window=window)
+        odd = np.isin(values, USUAL_FILLS) | (np.abs(values) >= NO_MEASUREMENT)
+        suspects.add(values[odd & seen([values], nodata, None)])
+    refuse_fill(uri, suspects.most(), file.width * file.height)
 
 
 def _check_alpha(uri: str, file: DatasetReader, number: int) -> None:

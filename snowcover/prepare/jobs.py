@@ -1,13 +1,15 @@
 """From a source file to all that must be known before its first tile is cut."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 from snowcover.data.index import Index, Origin, Setting
+from snowcover.data.layer_names import ELEVATION
 from snowcover.data.tiles import Bounds, Tile
 from snowcover.errors import UserError
-from snowcover.prepare import collect, depths, imagery, names, places, raster
+from snowcover.prepare import collect, depths, imagery, layer, names, places, raster
 from snowcover.prepare.config import Config
 from snowcover.prepare.cover import Cover
 from snowcover.prepare.encode import Tags
@@ -18,7 +20,7 @@ from snowcover.prepare.pieces import Cut
 from snowcover.prepare.pixels import Pixels
 from snowcover.prepare.preview import layout
 from snowcover.prepare.raster import Raster
-from snowcover.prepare.warp import Source
+from snowcover.prepare.warp import Source, warp
 
 MOST_TILES = 10_000_000  # to be listed in memory, about a GB; at best some days of work
 
@@ -65,6 +67,22 @@ def collect_job(config: Config, scratch: str, cover: Cover | None) -> Job:
     )  # fmt: skip
     index = Index(kind="collect", complete=False, source=_origin(found), settings=told)
     return Job(found.name, config.out.rstrip("/"), found, _collect_opener(found, rule), tiles, cut, index, rule)
+
+
+def layer_job(config: Config, scratch: str, cover: Cover | None) -> Job:
+    """Raises: UserError, naming the layer's raster."""
+    uri = str(config.layer)
+    source = raster.inspect(uri, raster.local_file(uri, scratch), config.crs)
+    found = layer.look_at(source, config.layer_name, config.nodata)
+    tiles = _tiles(source, config, cover)
+    told = _common_settings(config, cover) | _pixel_settings(source.pixels, found.unobserved)
+    told |= {"min_valid": None, "bands": found.bands, "scale": found.scale, "offset": found.offset}
+    cut = Cut(  # every pixel counts: where a layer has no tile, no image can be used
+        config.tile_size, 0.0, config.compress, Tags(math.nan, found.bands), False, (0,), layout(tiles).side_px,
+        sample=layer.terrain if found.name == ELEVATION else warp,
+    )  # fmt: skip
+    index = Index(kind="layer", complete=False, source=_origin(source), settings=told)
+    return Job(source.name, config.out.rstrip("/"), source, found.opened, tiles, cut, index)
 
 
 def scene_job(config: Config, uri: str, scratch: str, cover: Cover | None) -> Job:

@@ -1,6 +1,6 @@
 """One tile: cut from its source, counted, and as the bytes of its file."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from zlib import crc32
 
@@ -35,6 +35,8 @@ class Cut:
     thumb_px: int
     factors: tuple[float, ...] | None = None
     """per band, what values are multiplied with"""
+    sample: Callable[[Source, Tile, int], tuple[Array, Array]] = warp
+    """the pixels of a tile of a source, by its size: see `warp`"""
 
     @property
     def nodata(self) -> float:
@@ -54,7 +56,7 @@ class Piece:
 
 def cut(source: Source, tile: Tile, how: Cut) -> Piece | None:
     """The tile, or None where less than `min_valid` of it is observed."""
-    values, seen = warp(source, tile, how.size_px)
+    values, seen = how.sample(source, tile, how.size_px)
     observed_px = int(np.count_nonzero(seen))
     if observed_px == 0 or observed_px < how.min_valid * how.size_px**2:
         return None

@@ -32,8 +32,8 @@ def _row(result: Result) -> tuple[str, ...]:
 
 
 def snow_share(index: Index) -> str:
-    """Of the observed pixels; nothing for imagery."""
-    if index.kind == "scene":
+    """Of the observed pixels of a collect."""
+    if index.kind != "collect":
         return "-"
     observed_px = sum(entry.observed_px for entry in index.tiles)
     return share(sum(entry.snow_px or 0 for entry in index.tiles), observed_px)

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -53,7 +53,7 @@ def _make(config: Config) -> None:
         workplace.check_out(config.out)
     workplace.check_scratch()
     allowed = cover.read(config.cover, config.zoom) if config.cover is not None else None
-    uris = [str(config.collect)] if config.collect else sources.scenes(config)
+    uris = sources.scenes(config) if config.scenes is not None else [str(config.collect or config.layer)]
     scales = _scales(config, uris)
     results: list[tiling.Result] = []
     empty: dict[str, str] = {}
@@ -84,8 +84,7 @@ def _make_one(
     config: Config, uri: str, scratch: str, allowed: Cover | None, scales: scene.SameScales
 ) -> tiling.Result | None:
     workers = config.workers or os.cpu_count() or 1
-    make_job = partial(jobs.collect_job, config) if config.collect else partial(jobs.scene_job, config, uri)
-    job = make_job(scratch, allowed)
+    job = _job(config, uri)(scratch, allowed)
     scales.check(uri, job.source.pixels)
     _tell_zoom(job, config.zoom)
     if not config.dry_run:
@@ -97,6 +96,12 @@ def _make_one(
         job.name, reckoned.tiles, config.zoom, reckoned.size_bytes / 1e6, reckoned.seconds, job.folder,
     )  # fmt: skip
     return None
+
+
+def _job(config: Config, uri: str) -> Callable[[str, Cover | None], Job]:
+    if config.collect:
+        return partial(jobs.collect_job, config)
+    return partial(jobs.layer_job, config) if config.layer else partial(jobs.scene_job, config, uri)
 
 
 def _tell_zoom(job: Job, zoom: int) -> None:

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from rasterio.windows import Window
 
-from snowcover.data.tiles import Tile, bounds
+from snowcover.data.tiles import Bounds, Tile, bounds
 from snowcover.prepare.nodata import keep_off
 from snowcover.prepare.positions import Array, Floats, Grid, positions
 
@@ -50,7 +50,12 @@ def warp(source: Source, tile: Tile, size_px: int) -> tuple[Array, Array]:
     Returns values [size_px, size_px, C], `source.nodata` in all bands where not observed, and where they are
     observed, [size_px, size_px] uint8; there no reader takes them for nodata.
     """
-    columns, rows = positions(source.grid, bounds(tile), size_px)
+    return warp_box(source, bounds(tile), size_px)
+
+
+def warp_box(source: Source, box: Bounds, size_px: int) -> tuple[Array, Array]:
+    """The source's pixels in any square of EPSG:3857, as `warp` gives those of a tile."""
+    columns, rows = positions(source.grid, box, size_px)
     return _sample(source, columns, rows, _shrink(columns, rows))
 
 

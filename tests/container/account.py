@@ -23,6 +23,7 @@ OFFERED = "ml.m5.*,ml.g4dn.*,ml.g5.*,ml.g6.*,ml.g6e.*,ml.p2.*,ml.p3.*,ml.p4d.*,m
 """InstanceTypes' default."""
 GIVEN = {
     "ImagesBucket": "imagery", "ImagesPrefix": "planet/2018", "MasksBucket": "snow", "MlflowArn": MLFLOW,
+    "LayersBucket": "ground", "LayersPrefix": "dem/",
     "AlarmEmail": "ana@example.org", "JobsEmail": "ana@example.org",
 }  # fmt: skip
 

@@ -13,8 +13,12 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 from snowcover import storage
 from snowcover.data import demo
-from snowcover.data.tiles import bounds, parse
+from snowcover.data.gather import gather
+from snowcover.data.tiles import Tile, bounds, parse, path
 from snowcover.errors import UserError
+from tests.making import config
+from tests.prepare.command import prepare
+from tests.prepare.rasters import write_raster
 
 Array = np.ndarray[Any, Any]
 SMALL = {"seed": 3, "tiles_per_side": 3, "tile_size": 64}
@@ -235,3 +239,54 @@ def samples(part: Pairs, every: int = 40) -> tuple[Array, Array]:
         around += [mean, uniform_filter(scenes**2, (0, 0, size, size)) - mean**2]
     features = np.moveaxis(np.concatenate(around, axis=1), 1, -1)  # [N, H, W, F]
     return features[part.valid][::every], part.masks[part.valid][::every] == 1
+
+
+def test_layers_stand_beside_the_same_scenes_and_masks(small: Path, tmp_path: Path) -> None:
+    demo.make(str(tmp_path / "with"), **SMALL, layers=True)
+    own, plain = contents(tmp_path / "with"), contents(small)
+    layers = {name: content for name, content in own.items() if name.startswith(demo.TERRAIN)}
+    assert len(layers) == 9
+    del own["demo.json"], plain["demo.json"]
+    assert {name: content for name, content in own.items() if name not in layers} == plain
+    demo.make(str(tmp_path / "with"), **SMALL, layers=True)
+    with pytest.raises(UserError, match="holds demo data made with"):
+        demo.make(str(tmp_path / "with"), **SMALL)
+
+
+def test_the_lands_layers_are_what_prepare_makes_of_its_elevation(tmp_path: Path) -> None:
+    demo.make(str(tmp_path / "with"), **SMALL, layers=True)
+    columns = []
+    for across in range(3):
+        tiles = (Tile(15, demo.CORNER.x + across, demo.CORNER.y + down) for down in range(3))
+        columns.append(np.concatenate([_read(tmp_path / "with" / demo.TERRAIN / path(tile)) for tile in tiles], axis=1))
+    whole = np.concatenate(columns, axis=2)  # [4, 192, 192]
+    left, _, _, top = bounds(demo.CORNER)
+    right, bottom = bounds(Tile(15, demo.CORNER.x + 2, demo.CORNER.y + 2))[2:0:-1]
+    place = rasterio.transform.from_bounds(left, bottom, right, top, 192, 192)
+    source = write_raster(tmp_path / "dem.tif", whole[0], crs="EPSG:3857", transform=place)
+    prepare(f"layer={source}", f"out={tmp_path}/made", "tile_size=64")
+    for down in range(3):
+        tile = Tile(15, demo.CORNER.x + 1, demo.CORNER.y + down)
+        made, ours = (_read(tmp_path / folder / path(tile)) for folder in ("made", f"with/{demo.TERRAIN}"))
+        known = np.isfinite(made).all(axis=0)
+        assert known.mean() > 0.95
+        np.testing.assert_allclose(made[:2, known], ours[:2, known], atol=0.05)
+        np.testing.assert_allclose(made[2:, known], ours[2:, known], atol=0.02)
+
+
+def _read(file: Path) -> Array:
+    with rasterio.open(file) as opened:
+        found: Array = opened.read()
+        return found
+
+
+def test_the_demo_with_its_terrain_can_be_trained_on(tmp_path: Path) -> None:
+    small = (f"data.generate.folder={tmp_path}/tiles", "+data.generate.tile_size=64", "+data.generate.tiles_per_side=4")
+    found = gather(config("data=demo_terrain", *small, "data.split.val=0.25", "data.split.test=0.25",
+                          "data.split.train=0.5"))  # fmt: skip
+    assert found.survey.layers is not None
+    means = dict(zip(found.survey.layers.channels, found.survey.layers.mean, strict=True))
+    assert 2000 < means["elevation"] < 4000
+    assert 5 < means["slope"] < 45
+    assert 0.3 < means["illumination"] < 1
+    assert found.survey.layers.nodata_share == [0] * 5

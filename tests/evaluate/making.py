@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
-from snowcover.evaluate.terrain import Rise
+from snowcover.data.terrain import Rise
 
 
 def block_places(side: int) -> NDArray[np.int64]:

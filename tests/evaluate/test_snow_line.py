@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from snowcover.data.terrain import rise_of
 from snowcover.evaluate.bootstrap import BlockBootstrap
 from snowcover.evaluate.snow_line import ASPECTS, BAND_M, SnowLineSums, snow_line_m
 from snowcover.evaluate.strata import ASPECT, aspect_bins
-from snowcover.evaluate.terrain import rise_of
 from tests.evaluate.making import block_places
 
 PIXEL_M, SIDE = 10.0, 300

@@ -199,6 +199,17 @@ def test_a_given_checkpoint_is_read_from_this_machine(tmp_path: Path, monkeypatc
     assert places == {tmp_path / "old", tmp_path / "s2"}
 
 
+def test_layers_are_read_from_this_machine_unless_the_container_makes_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    values = planned(tmp_path, "data=demo_terrain", "data.layers.slope=tiles/dem").planned_config
+    staged, places = at_absolute_paths(values.model_dump())
+    assert staged["data"]["layers"]["slope"] == f"{tmp_path}/tiles/dem"
+    assert staged["data"]["layers"]["elevation"] == "demo_terrain_tiles/layers/terrain"
+    assert places == {tmp_path / "tiles"}
+
+
 @pytest.mark.parametrize("wrong", ["checkpoint.resume=auto", "checkpoint.dir=kept"])
 def test_what_would_be_looked_for_in_the_container_is_refused(tmp_path: Path, wrong: str) -> None:
     with pytest.raises(KeepsItsOwn, match=r"name one to go on from with checkpoint\.resume="):

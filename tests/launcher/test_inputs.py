@@ -109,6 +109,21 @@ def test_a_manifest_stands_for_its_text_and_for_the_tiles_that_it_names(
             InputDigests(account).of(config)
 
 
+def test_layers_are_read_unless_the_job_makes_them(s3: Bucket, account: Account, demo: JobConfig) -> None:
+    s3.put("dem/15/1/1.tif", b"metres")
+    config = tiles(demo, s3)
+    with_layers = reading(config, layers={"slope": f"{s3.uri}/dem"})
+    seen = [InputDigests(account).of(one) for one in (config, with_layers)]
+    s3.put("dem/15/1/1.tif", b"METRES")
+    seen.append(InputDigests(account).of(with_layers))
+    assert len({*seen}) == 3
+    made = demo.data.generate["folder"]
+    of_demo = reading(demo, generate=demo.data.generate, layers={"slope": f"{made}/layers/terrain"})
+    assert InputDigests(account).of(of_demo) is None
+    with pytest.raises(MissingInput, match=r"data\.layers\.slope names .*/nowhere, where there are no tiles"):
+        InputDigests(account).of(reading(config, layers={"slope": f"{s3.uri}/nowhere"}))
+
+
 def test_weights_to_start_from_stand_for_their_content(s3: Bucket, account: Account, demo: JobConfig) -> None:
     for key in ("init_from", "resume"):
         config = reading(demo, {key: f"{s3.uri}/{key}/last.ckpt"}, generate=demo.data.generate)

@@ -213,6 +213,7 @@ def test_every_machine_makes_a_request_that_aws_takes(machine: str) -> None:
     [
         (["data=tiles", "data.sources=[{scenes: imagery/x, collect: s3://b/c}]"], r"data\.sources names imagery/x"),
         (["data=tiles", "data.manifest=/home/ana/manifest.csv"], r"data\.manifest names /home/ana/manifest\.csv"),
+        (["data.layers={slope: tiles/dem}"], r"data\.layers\.slope names tiles/dem, which is on this machine"),
         (["checkpoint.init_from=best.ckpt"], r"checkpoint\.init_from names best\.ckpt, which is on this machine"),
         (["model=unet", "model.encoder_weights=s2.pth"], r"model\.encoder_weights names s2\.pth, which is on this"),
         (["checkpoint.resume=auto"], r"checkpoint\.resume=auto looks on this machine"),

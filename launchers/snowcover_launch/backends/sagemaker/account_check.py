@@ -19,6 +19,7 @@ def refuse_local_only(config: JobConfig) -> None:
     named = {"data.manifest": [data.manifest] if data.manifest else []}
     if not (data.manifest or data.generate):
         named["data.sources"] = [place for source in data.sources for place in (*source.patterns, source.collect)]
+    named |= {f"data.layers.{name}": [place] for name, place in data.layers_to_read.items()}
     named["checkpoint.init_from"] = [checkpoint.init_from] if checkpoint.init_from else []
     named["checkpoint.resume"] = [checkpoint.resume] if checkpoint.resume else []
     named["model.encoder_weights"] = [weights] if (weights := weights_file(config.model)) else []

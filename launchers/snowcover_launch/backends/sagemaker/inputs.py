@@ -135,7 +135,8 @@ def inputs(config: JobConfig) -> list[Input]:
     named = {"checkpoint.init_from": checkpoint.init_from, "checkpoint.resume": checkpoint.resume}
     checkpoints = [Input(key, uri, "checkpoint") for key, uri in named.items() if uri]
     weights = [Input("model.encoder_weights", uri, "weights")] if (uri := weights_file(config.model)) else []
-    return [*_data(config.data), *checkpoints, *weights]
+    layers = [Input(f"data.layers.{name}", uri, "tiles") for name, uri in config.data.layers_to_read.items()]
+    return [*_data(config.data), *layers, *checkpoints, *weights]
 
 
 def _data(data: DataConfig) -> list[Input]:

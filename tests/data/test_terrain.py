@@ -1,7 +1,9 @@
 """Slope, aspect and light, on planes and under a sun whose places are known."""
 
 import math
+import re
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rasterio.crs import CRS
 
-from snowcover.evaluate.terrain import Rise, illumination, rise_of, sun_position
+from snowcover.data.dates import instant_in
+from snowcover.data.terrain import Rise, downhill, illumination, pixel_m, rise_downhill, rise_of, sun_position
+from snowcover.data.tiles import Tile, bounds
 from snowcover.predict.area import pixel_steps_m
 from snowcover.prepare.positions import Grid
 from tests.evaluate.making import facing
@@ -93,6 +97,37 @@ def test_the_sun_stands_where_almanacs_have_it(
     assert found[0] == pytest.approx(zenith, abs=0.02)
     if azimuth is not None:
         assert found[1] == pytest.approx(azimuth, abs=0.02)
+
+
+def test_the_sun_stands_where_planet_says_that_it_stood(shared_data: Path) -> None:
+    told = (shared_data / "planetscope_scene/20170831_172754_101c_3B_AnalyticMS_metadata.xml").read_text()
+    azimuth, elevation = (
+        float(re.findall(rf"illumination{angle}Angle[^>]*>([^<]+)<", told)[0]) for angle in ("Azimuth", "Elevation")
+    )
+    time = instant_in("20170831_172754_101c")
+    assert time is not None
+    found = sun_position(time, -95.911, 29.5675)  # the middle of its footprint, 25 km wide
+    assert found == (pytest.approx(90 - elevation, abs=0.2), pytest.approx(azimuth, abs=0.4))
+
+
+@given(st.floats(1, 80), st.floats(0, 359.9))
+def test_slope_and_aspect_are_the_rise_and_back(slope: float, aspect: float) -> None:
+    rise = facing(slope, aspect)
+    found = downhill(rise)
+    assert found[0] == pytest.approx(slope, abs=0.01)
+    off = (np.degrees(np.arctan2(found[1], found[2])) - aspect + 180) % 360 - 180
+    assert np.abs(off).max() < 0.01
+    np.testing.assert_allclose(np.stack(rise_downhill(*found)), np.stack(rise), rtol=1e-3, atol=1e-5)
+
+
+def test_pixels_of_a_tile_are_as_large_as_those_of_its_raster() -> None:
+    tile = Tile(12, 686, 1581)  # of 38 degrees north
+    left, bottom, right, top = bounds(tile)
+    grid = Grid(CRS.from_epsg(3857), Affine((right - left) / 65, 0, left, 0, (bottom - top) / 65, top), 65, 65)
+    east, north = pixel_m(tile, 65)
+    steps = pixel_steps_m(grid)
+    assert (east[32], north[32]) == (pytest.approx(steps[0, 0], rel=1e-6), pytest.approx(-steps[1, 1], rel=1e-6))
+    assert (np.diff(east) > 0).all()  # larger to the south
 
 
 def test_the_same_moment_in_another_offset_is_the_same_sun_and_one_without_is_refused() -> None:

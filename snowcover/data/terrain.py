@@ -7,11 +7,14 @@ import math
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from snowcover.data.tiles import HALF_WORLD_M, Tile, bounds
+
 Floats = NDArray[np.floating]
+LEVEL = 1e-3  # a rise of a metre in a kilometre
+ECCENTRICITY_2 = 0.00669437999014  # of WGS 84
 J2000 = datetime(2000, 1, 1, 12, tzinfo=UTC)
 
 
@@ -28,16 +31,66 @@ def rise_of(elevation_m: Floats, steps_m: Floats) -> Rise:
     elevation_m: [H, W], NaN unobserved; steps_m: [2, 2], predict.area.pixel_steps_m of the window, so that pixels may
     be degrees, turned or mirrored. NaN on the rim and next to unobserved pixels: give a halo of one pixel.
     """
+    rise = Rise(*np.full((2, *elevation_m.shape), np.nan, np.float32))
     if min(elevation_m.shape) < 3:
-        return Rise(*np.full((2, *elevation_m.shape), np.nan, np.float32))
+        return rise
     heights = elevation_m.astype(np.float32, copy=False)
-    by_col, by_row = (cv2.Sobel(heights, cv2.CV_32F, *along, scale=1 / 8) for along in ((1, 0), (0, 1)))
-    by_col[np.isnan(heights)] = np.nan
-    for rim in (np.s_[:1], np.s_[-1:], np.s_[:, :1], np.s_[:, -1:]):
-        by_col[rim] = np.nan
+    down = heights[:-2] + 2 * heights[1:-1] + heights[2:]
+    across = heights[:, :-2] + 2 * heights[:, 1:-1] + heights[:, 2:]
+    by_col, by_row = (down[:, 2:] - down[:, :-2]) / 8, (across[2:] - across[:-2]) / 8
+    by_col[np.isnan(heights[1:-1, 1:-1])] = np.nan  # of which its neighbours' differences know nothing
     inverse = np.linalg.inv(np.asarray(steps_m, np.float64)).astype(np.float32)
-    east, north = (by_col * across + by_row * down for across, down in inverse)
-    return Rise(east, north)
+    for part, (by_columns, by_rows) in zip(rise, inverse, strict=True):
+        part[1:-1, 1:-1] = by_col * by_columns + by_row * by_rows
+    return rise
+
+
+def terrain_bands(elevation_m: Floats, tile: Tile) -> NDArray[np.float32]:
+    """[4, S, S] of a tile, in the order of `layer_names.TERRAIN_BANDS`; NaN where they are not known.
+
+    elevation_m: [S + 2, S + 2], the tile's and one pixel of its neighbours all around, NaN unobserved.
+    """
+    side_px = len(elevation_m) - 2
+    of_pixels = rise_of(elevation_m, np.array([[1.0, 0.0], [0.0, -1.0]]))
+    inside = np.s_[1:-1, 1:-1]
+    by_metre = (one[inside] / size_m[:, None] for one, size_m in zip(of_pixels, pixel_m(tile, side_px), strict=True))
+    rise = Rise(*(np.asarray(one, np.float32) for one in by_metre))
+    return np.stack([np.asarray(elevation_m[inside], np.float32), *downhill(rise)])
+
+
+def pixel_m(tile: Tile, side_px: int) -> tuple[Floats, Floats]:
+    """Metres on the ground of the pixels of each row of a tile, [S] to the east and [S] to the north.
+
+    Web Mercator takes the earth for a sphere, and stretches it by 1 / cos(latitude); on the ellipsoid of WGS 84 both
+    ways differ by up to 1 %.
+    """
+    left, bottom, right, top = bounds(tile)
+    along_m = (right - left) / side_px
+    ys = top + (np.arange(side_px) + 0.5) * (bottom - top) / side_px
+    phi = np.arctan(np.sinh(ys / HALF_WORLD_M * math.pi))
+    curved = 1 - ECCENTRICITY_2 * np.sin(phi) ** 2
+    east = along_m * np.cos(phi) / np.sqrt(curved)
+    return east, along_m * np.cos(phi) * (1 - ECCENTRICITY_2) / curved**1.5
+
+
+def rise_downhill(slope_deg: Floats, east: Floats, north: Floats) -> Rise:
+    """The rise of ground of a slope whose way downhill points east and north so much, [H, W] each; see `downhill`."""
+    steepness = np.tan(np.radians(slope_deg, dtype=np.float32))
+    return Rise(np.asarray(-steepness * east, np.float32), np.asarray(-steepness * north, np.float32))
+
+
+def downhill(rise: Rise) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Slope in degrees, and the sine and cosine of the aspect, [H, W] each.
+
+    The aspect is the way downhill, clockwise from north: its sine points east, its cosine north; both are 0 on level
+    ground, which faces nowhere, and to the rounding of elevations any way.
+    """
+    steepness = np.hypot(rise.east, rise.north)
+    length = np.where(steepness < LEVEL, np.float32(np.inf), steepness)
+    slope = np.degrees(np.arctan(steepness), dtype=np.float32)
+    parts = (np.degrees(np.arctan(steepness)), 0 - rise.east / length, 0 - rise.north / length)  # 0 - 0, for -0 is -0
+    slope, east, north = (np.asarray(part, np.float32) for part in parts)
+    return slope, east, north
 
 
 def sun_position(time: datetime, longitude: float, latitude: float) -> tuple[float, float]:
