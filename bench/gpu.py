@@ -27,7 +27,7 @@ from snowcover.config import Config
 from snowcover.config_root import conf_dir
 from snowcover.parts import make_loss
 
-NETWORKS = {"ternausv2": ("model=ternausv2",), "pixelunet": ("experiment=recipe",)}
+NETWORKS = {"ternausv2": ("model=ternausv2",), "pixelunet": ()}
 PRECISIONS = {"full": "32-true", "mixed": "16-mixed"}
 LEAST_SHARE = 0.9  # of the bare network's steps per second
 SAME_LOSS = 0.02  # relative: a GPU sums in another order, and in TF32

@@ -36,7 +36,7 @@ SMALL = [  # what makes a command quick and fits its stand-in's pixels: module, 
     ("prepare", "", ["tile_size=128"]),
     ("prepare", "ASO_20180528", ["zoom=13"]),
     ("prepare", "_AnalyticMS.tif", ["zoom=12"]),
-    ("train", "", ["trainer.max_epochs=2", "model.encoder_name=tu-test_resnet", "hw=cpu",
+    ("train", "", ["trainer.max_epochs=2", "model.widths=[8,16,16]", "hw=cpu",
                    "tracking.system_metrics=false", "tracking.export_model=false"]),
     ("evaluate", "", ["draws=200"]),
 ]  # fmt: skip

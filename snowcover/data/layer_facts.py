@@ -87,6 +87,7 @@ class LayerMoments:
         self._of_train: list[LayerSums] = []
 
     def add(self, tile: LayerSums, is_train: bool) -> None:
+        """Count a tile's layers; only those of training tiles make mean and std."""
         self._pixels += tile.pixels
         self._known += tile.known
         if is_train:

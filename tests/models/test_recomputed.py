@@ -2,10 +2,12 @@
 
 import copy
 
+import pytest
 import torch
 from torch import Tensor, nn
 
 from snowcover.models.recomputed import Recomputed
+from snowcover.versions import CHECKPOINT_HAS_CONTEXTS
 
 
 def blocks() -> list[nn.Module]:
@@ -43,6 +45,7 @@ def test_losses_gradients_and_statistics_are_those_of_the_plain_blocks_bit_for_b
     assert int(twice[0][1].num_batches_tracked) == 3
 
 
+@pytest.mark.skipif(not CHECKPOINT_HAS_CONTEXTS, reason="torch before 2.1 runs them as plain blocks")
 def test_only_what_goes_into_the_blocks_is_kept() -> None:
     plain, x = nn.Sequential(*blocks()), torch.randn(2, 4, 64, 64)
     assert kept_bytes(Recomputed(*blocks()), x) < 0.5 * kept_bytes(plain, x)
