@@ -26,8 +26,8 @@ class DoesNotFit(UserError):
     """The network cannot take the tiles, or the memory not their batch."""
 
 
-def build(node: Mapping[str, Any], bands: Sequence[str], pretrained: bool) -> nn.Module:
-    """The network, with one input channel a band (or layer, named behind the bands) and one class.
+def build(node: Mapping[str, Any], bands: Sequence[str], pretrained: bool, layers: int = 0) -> nn.Module:
+    """The network, with one input channel a band, as many behind them as there are of layers, and one class.
 
     Args:
         pretrained: load the encoder weights that the node names; False where a checkpoint replaces them.
@@ -37,12 +37,12 @@ def build(node: Mapping[str, Any], bands: Sequence[str], pretrained: bool) -> nn
         NoWeights: the named encoder weights cannot be fetched.
     """
     check(node)
-    network = make(_own(node), "model", **_given(node, bands, pretrained))
+    network = make(_own(node), "model", **_given(node, len(bands) + layers, pretrained))
     if not isinstance(network, nn.Module):
         raise ConfigError(f"model._target_={node['_target_']} makes a {type(network).__name__} and no torch network.")
     weights = node.get("encoder_weights")
     if weights and pretrained and not (_is_others(node) and _names(node, "encoder_weights")):
-        _fill_encoder(network, node, bands)
+        _fill_encoder(network, node, bands, layers)
     return network
 
 
@@ -52,10 +52,10 @@ def _own(node: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in node.items() if key not in ours}
 
 
-def _given(node: Mapping[str, Any], bands: Sequence[str], pretrained: bool) -> dict[str, Any]:
+def _given(node: Mapping[str, Any], channels: int, pretrained: bool) -> dict[str, Any]:
     """What we pass in: of the channels and classes what the class takes, and no weights that we lay ourselves."""
     found: dict[str, Any] = {
-        key: value for key, value in (("in_channels", len(bands)), ("classes", 1)) if _takes(node, key)
+        key: value for key, value in (("in_channels", channels), ("classes", 1)) if _takes(node, key)
     }
     for key, value in found.items():
         if node.get(key, value) != value:
@@ -69,7 +69,7 @@ def _given(node: Mapping[str, Any], bands: Sequence[str], pretrained: bool) -> d
     return found
 
 
-def _fill_encoder(network: nn.Module, node: Mapping[str, Any], bands: Sequence[str]) -> None:
+def _fill_encoder(network: nn.Module, node: Mapping[str, Any], bands: Sequence[str], layers: int) -> None:
     encoder, weights = getattr(network, "encoder", None), node["encoder_weights"]
     if node.get("encoder_name") is None or not isinstance(encoder, nn.Module):
         raise ConfigError(
@@ -78,7 +78,7 @@ def _fill_encoder(network: nn.Module, node: Mapping[str, Any], bands: Sequence[s
         )
     state, learnt_on = pretrained_weights(node)
     try:
-        load_encoder_weights(encoder, state, bands, learnt_on)
+        load_encoder_weights(encoder, state, bands, learnt_on, layers)
     except ValueError as error:
         hint = "" if node.get("encoder_bands") else OTHER_BANDS
         raise ConfigError(f"model.encoder_weights={weights}: {error}{hint}") from error
@@ -134,7 +134,7 @@ def tile_memory_bytes(network: nn.Module, shape: tuple[int, int, int]) -> int:
         return tensor
 
     weights = {tensor.untyped_storage().data_ptr() for tensor in network.state_dict().values()}
-    name, tile = type(network).__name__, f"tiles of {shape[2]} x {shape[1]} pixels and {shape[0]} channels"
+    name, tile = type(network).__name__, f"tiles of {shape[2]} x {shape[1]} pixels and {shape[0]} bands and layers"
     network.eval()  # a batch of one has no statistics to normalise by
     try:
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):

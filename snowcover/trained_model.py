@@ -166,7 +166,7 @@ def _mapper(found: Found, baseline: nn.Module | None, facts: Mapping[str, Any]) 
     about = found.checkpoint.get("snowcover") or {}
     layers, temperature = of_checkpoint(about), about.get("temperature", 1.0)
     mean, std = [*facts["mean"], *layers.mean], [*facts["std"], *layers.std]
-    net = _network(found, (*bands, *layers.channels))
+    net = _network(found, bands, len(layers.channels))
     return SnowMapper(net, scale, offset, mean, std, temperature, len(layers.channels)).eval()
 
 
@@ -217,11 +217,11 @@ def _refuse_wrong(found: Found, facts: Mapping[str, Any]) -> None:
         )
 
 
-def _network(found: Found, channels: tuple[str, ...]) -> nn.Module:
+def _network(found: Found, bands: tuple[str, ...], layers: int) -> nn.Module:
     """Raises: BadCheckpoint, ConfigError"""
     about = found.checkpoint.get("snowcover")
     if about is None:
-        return robosat_pink.network_of(found.checkpoint, channels, found.uri)
-    net = network.build(about["config"]["model"], channels, pretrained=False)
+        return robosat_pink.network_of(found.checkpoint, bands, found.uri)
+    net = network.build(about["config"]["model"], bands, pretrained=False, layers=layers)
     checkpoints.load_network(net, found.checkpoint, found.uri)
     return net

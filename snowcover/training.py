@@ -112,7 +112,9 @@ def _parts(config: Config, start: Beginning) -> tuple[nn.Module, nn.Module, Mapp
     """
     check_parts(config)
     uri = None if start.resumed_from else config.checkpoint.init_from
-    net = network.build(config.model, config.data.channels, pretrained=not (start.resumed_from or uri))
+    data = config.data
+    layers = len(all_channels(data.layers))
+    net = network.build(config.model, data.bands, pretrained=not (start.resumed_from or uri), layers=layers)
     about = None
     if uri is not None:
         checkpoint = checkpoints.load(uri)

@@ -103,7 +103,7 @@ def test_its_own_weights_are_its_own_matter_and_not_fetched_where_others_follow(
 @pytest.mark.parametrize(
     ("name", "keys", "told"),
     [
-        ("Whole", {"in_channels": 3}, r"^model\.in_channels=3: data\.bands and the one class of snow make it 4;"),
+        ("Whole", {"in_channels": 3}, r"^model\.in_channels=3: data\.bands, data\.layers and the one class of snow make it 4;"),
         ("Whole", {"encoder_weights": "imagenet"}, r"^model\.encoder_weights=imagenet: Whole has no encoder_name"),
         ("Whole", {"width": 3}, r"^model\.width: Whole takes no such key; it takes "),
         ("Broken", {}, r"^model: no licence$"),
@@ -118,7 +118,7 @@ def test_what_a_class_does_not_take_is_told(name: str, keys: dict[str, Any], tol
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("OfRgb", r"^OfRgb does not take tiles of 16 x 16 pixels and 4 bands: .*3 channels"),
+        ("OfRgb", r"^OfRgb does not take tiles of 16 x 16 pixels and 4 bands and layers: .*3 channels"),
         ("Named", r"^Named gives a dict: let its forward return the logits \[N, 1, H, W\] alone\.$"),
         ("Flat", r"^Flat gives \[1, 16, 16\] for a tile of \[4, 16, 16\]: it is no mask of it"),
     ],

@@ -32,11 +32,14 @@ def lay_filters(weight: Tensor, bands: Sequence[str], learnt_on: Sequence[str] =
 
 
 def load_encoder_weights(
-    encoder: nn.Module, state: Mapping[str, Tensor], bands: Sequence[str], learnt_on: Sequence[str] = RGB
-) -> None:
-    """Load weights into an encoder of len(bands) input channels, in place.
+    encoder: nn.Module, state: Mapping[str, Tensor], bands: Sequence[str], learnt_on: Sequence[str] = RGB,
+    layers: int = 0,
+) -> None:  # fmt: skip
+    """Load weights into an encoder of len(bands) + `layers` input channels, in place.
 
-    The filters that read the image are laid onto the bands, all else is loaded as it is; a classifier's head
+    The filters that read the image are laid onto the bands, and are 0 for the layers behind them: these do not rise and
+    fall with the bands, so the encoder begins by what it has learnt of images, and learns what layers say. All else is
+    loaded as it is; a classifier's head
     in `state` is left out, and what else its network had beside an encoder (see `of_encoder`).
 
     Raises:
@@ -45,8 +48,9 @@ def load_encoder_weights(
     own = encoder.state_dict()
     given = of_encoder(state, own)
     adapted = {key: value for key, value in given.items() if key in own or not _is_head(key)}
-    for key in _reading_image(adapted, own, len(bands), len(learnt_on)):
-        adapted[key] = lay_filters(adapted[key], bands, learnt_on)
+    for key in _reading_image(adapted, own, len(bands) + layers, len(learnt_on)):
+        laid = lay_filters(adapted[key], bands, learnt_on)
+        adapted[key] = torch.cat([laid, laid.new_zeros(len(laid), layers, *laid.shape[2:])], dim=1) if layers else laid
     if mismatches := _mismatches(own, adapted):
         raise ValueError(f"These weights do not fit {type(encoder).__name__}: {'; '.join(mismatches)}.")
     encoder.load_state_dict({**own, **adapted})
@@ -78,8 +82,10 @@ def _is_head(key: str) -> bool:
     return key.removeprefix("model.").startswith(_HEADS)
 
 
-def _reading_image(given: Mapping[str, Tensor], own: Mapping[str, Tensor], bands: int, learnt_on: int) -> Iterator[str]:
-    """Names of the filters that read the image: of as many channels there as it has bands here.
+def _reading_image(
+    given: Mapping[str, Tensor], own: Mapping[str, Tensor], channels: int, learnt_on: int
+) -> Iterator[str]:
+    """Names of the filters that read the image: of as many channels there as it has here.
 
     Where both have as many, filters deep inside a network of grouped convolutions look the same: it is the first then.
     """
@@ -87,9 +93,9 @@ def _reading_image(given: Mapping[str, Tensor], own: Mapping[str, Tensor], bands
         key
         for key, value in own.items()
         if key in given and value.ndim == given[key].ndim == 4
-        if (given[key].shape[1], value.shape[1]) == (learnt_on, bands)
+        if (given[key].shape[1], value.shape[1]) == (learnt_on, channels)
     ]
-    yield from alike[:1] if learnt_on == bands else alike
+    yield from alike[:1] if learnt_on == channels else alike
 
 
 def _mismatches(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> list[str]:

@@ -98,3 +98,13 @@ def test_every_mismatch_is_named_and_nothing_is_loaded(rgb: nn.Module) -> None:
 def test_an_encoder_of_another_number_of_bands_is_refused(rgb: nn.Module) -> None:
     with pytest.raises(ValueError, match=r"conv1\.weight is \[64, 3, 7, 7\] and not \[64, 5, 7, 7\]"):
         load_encoder_weights(encoder(5), rgb.state_dict(), PLANET)
+
+
+@pytest.mark.parametrize(("bands", "layers"), [(PLANET, 5), (["red", "green", "blue"], 1), (["red", "nir"], 1)])
+def test_layers_say_nothing_until_they_are_learnt(rgb: nn.Module, bands: list[str], layers: int) -> None:
+    alone, network = encoder(len(bands)), encoder(len(bands) + layers)
+    load_encoder_weights(alone, rgb.state_dict(), bands)
+    load_encoder_weights(network, rgb.state_dict(), bands, layers=layers)
+    image = torch.randn(1, len(bands) + layers, 64, 64)
+    expected = last_features(alone, image[:, : len(bands)])
+    torch.testing.assert_close(last_features(network, image), expected, rtol=1e-4, atol=1e-4)
