@@ -87,7 +87,7 @@ def plan(config: Config, found: Tiles, mapper: SnowMapper, device: Device, name:
                     f"{weights / 1e6:.1f} M parameters"),
         ("training", f"{trainer.max_epochs} epochs, batches of {trainer.batch_size}"
                      + (f" x {trainer.accumulate_batches}" if trainer.accumulate_batches > 1 else "")
-                     + f", {_component(config.loss)}, {_component(config.optimizer)}"),
+                     + f", {_loss(config.loss)}, {_component(config.optimizer)}"),
         ("device", f"{device.processes} x {device.accelerator} ({device.name}), {device.precision}"),
     ]  # fmt: skip
     return table(rows)
@@ -176,6 +176,12 @@ def _unmatched(manifest: Manifest) -> list[tuple[str, str]]:
 def _component(node: Mapping[str, Any]) -> str:
     values = ", ".join(f"{key} {value:g}" for key, value in node.items() if key == "lr")
     return node["_target_"].rsplit(".", 1)[-1] + (f" ({values})" if values else "")
+
+
+def _loss(node: Mapping[str, Any]) -> str:
+    """Its name; of one that is given the observed pixels alone, that one's."""
+    inner = node.get("of")
+    return _component(inner if isinstance(inner, Mapping) and "_target_" in inner else node)
 
 
 def _git() -> dict[str, str]:

@@ -56,7 +56,7 @@ def test_the_defaults_are_the_documented_ones() -> None:
     assert chosen.model["_target_"].endswith("PixelUnet")
     assert chosen.optimizer == {"_target_": "torch.optim.AdamW", "lr": 1e-3, "weight_decay": 0.01}
     assert chosen.scheduler["_target_"].endswith("OneCycleLR")
-    assert chosen.loss["_target_"].endswith("BCEWithLogitsLoss")
+    assert chosen.loss["of"]["_target_"].endswith("BCEWithLogitsLoss")
     assert chosen.data.bands == list(BANDS)
     assert chosen.data.scale == 1e-4
 
@@ -187,7 +187,7 @@ def test_what_hydra_refuses_is_told_in_one_sentence(overrides: list[str], told: 
             ["model=unet", "model.encoder_name=resnet9"],
             r"model\.encoder_name=resnet9: no such encoder \(did you mean resnet",
         ),
-        (["model.encoder_name=resnet9"], r"model\.encoder_name=resnet9: no such encoder"),
+        (["model=ternausv2", "model.encoder_name=resnet9"], r"model\.encoder_name=resnet9: no such encoder"),
         (
             ["model=unet", "+model.encoder_dept=4"],
             r"model\.encoder_dept: Unet takes no such key \(did you mean encoder_depth\?",
@@ -201,7 +201,7 @@ def test_a_wrong_network_is_told_in_one_sentence(overrides: list[str], told: str
 
 
 def test_tiles_that_do_not_divide_are_refused_at_the_start() -> None:
-    net = network.build(config("model.encoder_name=resnet18").model, BANDS, pretrained=False)
+    net = network.build(config("model=ternausv2", "model.encoder_name=resnet18").model, BANDS, pretrained=False)
     with pytest.raises(network.DoesNotFit, match="TernausV2 does not take tiles of 96 x 96 pixels"):
         network.tile_memory_bytes(net, (4, 96, 96))
 

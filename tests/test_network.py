@@ -103,7 +103,7 @@ def test_its_own_weights_are_its_own_matter_and_not_fetched_where_others_follow(
 @pytest.mark.parametrize(
     ("name", "keys", "told"),
     [
-        ("Whole", {"in_channels": 3}, r"^model\.in_channels=3: data\.bands, data\.layers and the one class of snow make it 4;"),
+        ("Whole", {"in_channels": 3}, r"^model\.in_channels=3: data\.bands, data\.layers and the one class of snow"),
         ("Whole", {"encoder_weights": "imagenet"}, r"^model\.encoder_weights=imagenet: Whole has no encoder_name"),
         ("Whole", {"width": 3}, r"^model\.width: Whole takes no such key; it takes "),
         ("Broken", {}, r"^model: no licence$"),

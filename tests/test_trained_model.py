@@ -38,7 +38,8 @@ def run(site: Path, empty_database: Path, tmp_path_factory: pytest.TempPathFacto
     shutil.copy(empty_database, root / "mlflow.db")
     uri = f"sqlite:///{root}/mlflow.db"
     small = (
-        "model.encoder_name=resnet18", "model.num_filters=2", "trainer.max_epochs=1", "trainer.batch_size=4", "hw=cpu"
+        "model=ternausv2", "model.encoder_name=resnet18", "model.num_filters=2", "trainer.max_epochs=1",
+        "trainer.batch_size=4", "hw=cpu",
     )  # fmt: skip
     fit(
         config("data=tiles", sources(site), *small, f"tracking.uri={uri}", "tracking.system_metrics=false"),

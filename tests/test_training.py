@@ -206,11 +206,12 @@ def test_a_resumed_run_in_s3_brings_its_best_epoch_along(
 
 
 def test_going_on_with_another_learning_rate_is_refused_and_weights_alone_are_not(site: Path, here: Path) -> None:
-    fit(small(site), here / "outputs/snowcover/1", [])
+    fit(small(site, "scheduler=none"), here / "outputs/snowcover/1", [])
     best = here / "outputs/snowcover/1/checkpoints/best.ckpt"
     with pytest.raises(UserError, match=r"optimizer\.lr was 0\.001 and is now 0\.0001.*checkpoint\.init_from="):
-        fit(small(site, "optimizer.lr=1e-4", f"checkpoint.resume={best}"), here / "x", [])
-    fit(small(site, "optimizer.lr=1e-4", f"checkpoint.init_from={best}", "trainer.max_epochs=1"), here / "new", [])
+        fit(small(site, "scheduler=none", "optimizer.lr=1e-4", f"checkpoint.resume={best}"), here / "x", [])
+    slower = ("scheduler=none", "optimizer.lr=1e-4", "trainer.max_epochs=1")
+    fit(small(site, *slower, f"checkpoint.init_from={best}"), here / "new", [])
     first = history(here / "new")[0]
     assert first["epoch"] == 0
     assert first["lr_at_end"] == 1e-4
@@ -233,11 +234,12 @@ def test_a_run_that_began_from_weights_goes_on_with_the_same_command(
 
 
 def test_a_longer_run_goes_on_from_a_finished_one(site: Path, here: Path) -> None:
-    fit(small(site, "trainer.max_epochs=2", "checkpoint.keep_last=true"), here / "outputs/snowcover/1", [])
-    done = fit(small(site, "trainer.max_epochs=2", "checkpoint.resume=auto"), here / "outputs/snowcover/2", [])
+    steady = ("scheduler=none", "checkpoint.keep_last=true")
+    fit(small(site, *steady, "trainer.max_epochs=2"), here / "outputs/snowcover/1", [])
+    done = fit(small(site, *steady, "trainer.max_epochs=2", "checkpoint.resume=auto"), here / "outputs/snowcover/2", [])
     assert done == json.loads((here / "outputs/snowcover/1/result.json").read_text())["objective"]
     assert (here / "outputs/snowcover/1/checkpoints/last.ckpt").is_file()  # having nothing to do takes nothing away
-    fit(small(site, "trainer.max_epochs=3", "checkpoint.resume=auto"), here / "outputs/snowcover/3", [])
+    fit(small(site, *steady, "trainer.max_epochs=3", "checkpoint.resume=auto"), here / "outputs/snowcover/3", [])
     assert [row["epoch"] for row in history(here / "outputs/snowcover/1")] == [0, 1, 2]
 
 

@@ -127,7 +127,7 @@ def another_version(host: Host) -> None:
 def wrong_value(host: Host) -> None:
     host.stage(demo())
     staged = host.ml / "input/data/config/config.yaml"
-    staged.write_text(staged.read_text().replace("max_epochs: 12", "max_epochs: none"))
+    staged.write_text(staged.read_text().replace("max_epochs: 60", "max_epochs: none"))
 
 
 def another_command(host: Host) -> None:

@@ -44,7 +44,7 @@ def test_a_job_on_tiles_in_s3_that_was_stopped_goes_on_in_another_container(
         "AWS_ENDPOINT_URL": s3.server.endpoint, "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": s3.server.key,
         "AWS_SECRET_ACCESS_KEY": s3.server.secret,
     }  # fmt: skip
-    run = ("data=tiles", sources(f"{s3.uri}/site"), *SMALL, f"hw.devices={processes}")
+    run = ("data=tiles", sources(f"{s3.uri}/site"), *SMALL, "scheduler=none", f"hw.devices={processes}")
     first = Host(tmp_path / "first", container=InImage(built(variant)))
     first.stage(config(*run, "trainer.max_epochs=200"))
     first.start(**settings)
