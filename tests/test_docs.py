@@ -71,9 +71,10 @@ def _first_of_sweep(word: str) -> str:
 
 def _known_keys() -> set[str]:
     known: set[str] = set()
-    for name in CONFIGS.values():
+    encoders = ("config", ["model=unet"])  # whose keys the default network has not
+    for name, overrides in [*((name, []) for name in CONFIGS.values()), encoders]:
         with hydra.initialize_config_dir(str(config_root(name)), version_base="1.3"):
-            composed = OmegaConf.to_container(hydra.compose(name), resolve=False)
+            composed = OmegaConf.to_container(hydra.compose(name, overrides), resolve=False)
         known |= set(dotted_keys(composed))
     return known | {key for key, _, _ in _reference()}
 

@@ -41,6 +41,13 @@ def test_one_job_goes_to_the_machine_that_hw_names_and_its_objective_comes_back(
     assert len(list(launching.folder.glob("outputs/tuolumne/*/0/config.yaml"))) == 1
 
 
+@pytest.mark.parametrize(("name", "jobs"), [("seeds", 5), ("recipe", 8)])
+def test_a_sweep_by_name_is_as_many_jobs_as_it_says(launching: Launching, name: str, jobs: int) -> None:
+    done = launching(f"+sweep={name}", "launch.dry_run=true", "hw=local")
+    assert done.status == 0, done.err
+    assert sum(line.startswith("seed: ") for line in done.out.splitlines()) == jobs
+
+
 def test_a_dry_run_prints_request_and_config_and_sends_nothing(launching: Launching) -> None:
     done = launching.train("hw=g5", "launch.dry_run=true")
     assert done.status == 0, done.err
