@@ -20,14 +20,17 @@ class Recomputed(nn.Sequential):
 
     def forward(self, input: Tensor) -> Tensor:
         """What the blocks make of `input`, one after another."""
-        if not (CHECKPOINT_HAS_CONTEXTS and self.training and torch.is_grad_enabled()):
-            return super().forward(input)
+        twice = CHECKPOINT_HAS_CONTEXTS and self.training and torch.is_grad_enabled()
         for block in self:
-            input = checkpoint(
-                block, input, use_reentrant=False, preserve_rng_state=False,
-                context_fn=lambda block=block: (nullcontext(), _statistics_kept(block)),
-            )  # fmt: skip
+            input = _computed_twice(block, input) if twice else block(input)
         return input
+
+
+def _computed_twice(block: nn.Module, x: Tensor) -> Tensor:
+    return checkpoint(
+        block, x, use_reentrant=False, preserve_rng_state=False,
+        context_fn=lambda: (nullcontext(), _statistics_kept(block)),
+    )  # fmt: skip
 
 
 @contextmanager
