@@ -88,7 +88,8 @@ def settle() -> None:
             libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if torch.cuda.is_available():
         torch.set_float32_matmul_precision("high")  # TF32 where full precision is asked for
-    for name in ("lightning.pytorch", "lightning.fabric"):
+    # MLflow imports the second package of that code, which then speaks for the first: in the second run of a sweep.
+    for name in ("lightning.pytorch", "lightning.fabric", "pytorch_lightning", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module=r"lightning\..*|torch\.optim\.lr_scheduler|torch\._?utils.*|mlflow\..*")
 

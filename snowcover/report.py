@@ -79,12 +79,12 @@ def plan(config: Config, found: Tiles, mapper: SnowMapper, device: Device, name:
     rows = [
         ("run", f"{name} (experiment {config.experiment_name})"),
         ("tiles", f"{len(manifest.pairs)} pairs of {width} x {height} px, {bands} bands {survey.dtype}, "
-                  f"{len(scenes)} scenes, {len(collects)} collects, digest {found.digest[:12]}"),
+                  f"scenes: {len(scenes)}, collects: {len(collects)}, digest {found.digest[:12]}"),
         *_layers(config),
         *_unmatched(manifest),
         *((side, _side(facts)) for side, facts in survey.sides.items()),
-        ("network", f"{type(mapper.network).__name__} {config.model.get('encoder_name', '')}, "
-                    f"{weights / 1e6:.1f} M parameters"),
+        ("network", " ".join([type(mapper.network).__name__, *filter(None, [config.model.get("encoder_name")])])
+                    + f", {weights / 1e6:.1f} M parameters"),
         ("training", f"{trainer.max_epochs} epochs, batches of {trainer.batch_size}"
                      + (f" x {trainer.accumulate_batches}" if trainer.accumulate_batches > 1 else "")
                      + f", {_loss(config.loss)}, {_component(config.optimizer)}"),

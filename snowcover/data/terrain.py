@@ -87,7 +87,6 @@ def downhill(rise: Rise) -> tuple[NDArray[np.float32], NDArray[np.float32], NDAr
     """
     steepness = np.hypot(rise.east, rise.north)
     length = np.where(steepness < LEVEL, np.float32(np.inf), steepness)
-    slope = np.degrees(np.arctan(steepness), dtype=np.float32)
     parts = (np.degrees(np.arctan(steepness)), 0 - rise.east / length, 0 - rise.north / length)  # 0 - 0, for -0 is -0
     slope, east, north = (np.asarray(part, np.float32) for part in parts)
     return slope, east, north
