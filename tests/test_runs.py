@@ -17,7 +17,7 @@ from tests.making import config
 
 
 def small(*overrides: str) -> Config:
-    return config("model=unet", "trainer.max_epochs=2", *overrides)
+    return config("model=unet", "scheduler=none", "trainer.max_epochs=2", *overrides)
 
 
 def save(path: Path, of: Config, epochs: int, goes_on: bool = True, **more: Any) -> Path:

@@ -32,7 +32,7 @@ NOTHING = ModelOverrides()
 def small(site: Path, root: Path, *overrides: str) -> Config:
     return config(
         "data=tiles", sources(site), "tracking.system_metrics=false", "hw=cpu", *TINY_UNET,
-        "trainer.max_epochs=2", "trainer.batch_size=8",
+        "trainer.max_epochs=2", "trainer.batch_size=8", "scheduler=none",
         "tracking.export_model=false", f"tracking.uri=sqlite:///{root}/mlflow.db", *overrides,
     )  # fmt: skip
 

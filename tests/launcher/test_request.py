@@ -85,7 +85,7 @@ def test_the_digest_follows_what_is_learned_and_not_where_or_how_long() -> None:
     assert digest("aws.tags={owner: ana}", "launch.max_parallel=2", "checkpoint.keep_last=true") == same
     others = [
         digest(change)
-        for change in ("optimizer.lr=1e-3", "seed=1", "hw=g4dn", "model=unet", "hw.precision=32-true",
+        for change in ("optimizer.lr=1e-4", "seed=1", "hw=g4dn", "model=unet", "hw.precision=32-true",
                        "aws.image_uri=123456789012.dkr.ecr.us-west-2.amazonaws.com/snowcover:0.2.0-current")
     ]  # fmt: skip
     assert len({same, *others}) == 7
@@ -176,7 +176,7 @@ def test_a_job_gets_the_resolved_config_alone_and_can_read_it(tmp_path: Any) -> 
     }  # fmt: skip
     (tmp_path / "config.yaml").write_text(text)
     config, about = staged(tmp_path / "config.yaml")
-    assert config.scheduler["T_max"] == 12
+    assert config.scheduler["T_max"] == 60
     assert config.optimizer["lr"] == 1e-3
     assert about.name == "snowcover-x"
     assert about.result == "s3://snow-bucket/snowcover/snowcover/snowcover-x/result.json"
