@@ -9,7 +9,14 @@ from pathlib import Path
 from tests.making import sources, write_site
 
 ORIGINAL_GB = 9.7  # measured on two cores with the original's code: batch 7 x 512 px
-RUN = ("data=tiles", "hw=cpu", "hw.data_workers=2", "trainer.max_epochs=1", "tracking.system_metrics=false")
+RUN = (
+    "experiment=published",
+    "data=tiles",
+    "hw=cpu",
+    "hw.data_workers=2",
+    "trainer.max_epochs=1",
+    "tracking.system_metrics=false",
+)
 CASES = {
     "batch 7": ["trainer.batch_size=7"],
     "batch 1, 7 accumulated": ["trainer.batch_size=1", "trainer.accumulate_batches=7"],
