@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from snowcover.checking import Section
 from snowcover.data.bands import ALPHA, canonical
 from snowcover.data.layer_names import all_channels
-from snowcover.paths import Place, StoreUri, expanded, lies_in
+from snowcover.paths import Place, StoreUri, expanded, layers_to_read
 
 
 def _names_a_class(node: dict[str, Any]) -> dict[str, Any]:
@@ -162,8 +162,7 @@ class DataConfig(Section):
     @property
     def layers_to_read(self) -> dict[str, str]:
         """Those that must be there before the run: not in the folder that `generate` fills."""
-        folder = None if self.manifest else self.generate.get("folder")
-        return {name: place for name, place in self.layers.items() if not (folder and lies_in(place, folder))}
+        return layers_to_read(self.layers, self.manifest, self.generate)
 
     @model_validator(mode="after")
     def _layers_are_no_bands(self) -> "DataConfig":

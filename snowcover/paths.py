@@ -40,9 +40,16 @@ def expanded(path: str) -> str:
     return whole
 
 
-def lies_in(place: str, folder: str) -> bool:
-    """Whether a place is a folder or below it, by their words."""
-    return f"{place.rstrip('/')}/".startswith(f"{folder.rstrip('/')}/")
+def layers_to_read(layers: Mapping[str, str], manifest: str | None, generate: Mapping[str, Any]) -> dict[str, str]:
+    """Of data.layers those that must be there before the run: not in the folder that data.generate fills.
+
+    Compared by their words; with a manifest nothing is generated.
+    """
+    folder = None if manifest else generate.get("folder")
+    if not folder:
+        return dict(layers)
+    filled = f"{folder.rstrip('/')}/"
+    return {name: place for name, place in layers.items() if not f"{place.rstrip('/')}/".startswith(filled)}
 
 
 def weights_file(model: Mapping[str, Any]) -> str | None:

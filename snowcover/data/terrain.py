@@ -1,6 +1,6 @@
 """How the ground rises and how the sun lights it, from elevation, and where the sun stands. Pure.
 
-Slope and aspect are bins of the rise (strata.py): as angles they would take ten times as long.
+An evaluation's slopes and aspects are bins of the rise itself: as angles they would take ten times as long.
 """
 
 import math

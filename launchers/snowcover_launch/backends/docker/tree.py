@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from snowcover.paths import lies_in, weights_file
+from snowcover.paths import layers_to_read, weights_file
 from snowcover_launch.results import BEST, LAST, STORE, parse_result
 
 
@@ -52,10 +52,8 @@ def at_absolute_paths(values: dict[str, Any]) -> tuple[dict[str, Any], set[Path]
         for source in data["sources"]:
             scenes = [source["scenes"]] if isinstance(source["scenes"], str) else source["scenes"]
             source["scenes"], source["collect"] = [absolute(scene) for scene in scenes], absolute(source["collect"])
-    made = None if data["manifest"] else data["generate"].get("folder")
-    for name, place in (data.get("layers") or {}).items():
-        if not (made and lies_in(place, made)):
-            data["layers"][name] = absolute(place)
+    for name, place in layers_to_read(data.get("layers") or {}, data["manifest"], data["generate"]).items():
+        data["layers"][name] = absolute(place)
     return values, places
 
 
