@@ -20,14 +20,15 @@ def in_order(openers: Sequence[Opener[Item, Made]], items: Iterable[Item], ahead
     """
     stage: _Stage[Item, Made] = _Stage(iter(items), ahead)
     threads = [threading.Thread(target=stage.work, args=(opener,), daemon=True) for opener in openers]
-    for thread in threads:
-        thread.start()
     try:
+        for thread in threads:
+            thread.start()
         yield from stage.results()
     finally:
         stage.stop(len(threads))
         for thread in threads:
-            thread.join()
+            if thread.is_alive():  # a stop may come before all are started
+                thread.join()
         if callable(close := getattr(stage.items, "close", None)):
             close()
 

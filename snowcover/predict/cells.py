@@ -1,7 +1,6 @@
 """Cells of a grid kept in temporary files, a file per row: memory does not grow with the scene."""
 
 import os
-import shutil
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -76,10 +75,10 @@ class Cells:
 @contextmanager
 def cells(shape: tuple[int, ...], dtype: Any) -> Iterator[Cells]:
     """A store in a temporary folder (of TMPDIR), which is gone afterwards."""
-    folder = Path(tempfile.mkdtemp(prefix="snowcover-"))
-    store = Cells(folder, shape, dtype)
-    try:
-        yield store
-    finally:
-        store.close()
-        shutil.rmtree(folder, ignore_errors=True)
+    # It is removed as Python ends, too: a stop may come where no block is left in order.
+    with tempfile.TemporaryDirectory(prefix="snowcover-", ignore_cleanup_errors=True) as folder:
+        store = Cells(Path(folder), shape, dtype)
+        try:
+            yield store
+        finally:
+            store.close()

@@ -6,6 +6,7 @@ import subprocess
 import threading
 import time
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,17 +88,20 @@ class Training:
         process = self.machine.container.start(tree.root, self._environment(), folder)
         reader = threading.Thread(target=self._read, args=(process, stream), daemon=True)
         reader.start()
-        ending, killed_at, synced = None, float("inf"), 0.0
-        while process.poll() is None:
-            if ending is None and (ending := self._reason_to_end(began)):
-                killed_at = time.monotonic() + self._grace_s(ending)
-                self.machine.container.terminate(process)
-            if time.monotonic() >= killed_at:
-                self.machine.container.kill(process)
-            if time.monotonic() - synced > SYNC_EVERY_S and ending != "closed":
-                tree.sync()
-                synced = time.monotonic()
-            time.sleep(TICK_S)
+        ending, killed_at, synced = None, float("inf"), time.monotonic()
+        with ThreadPoolExecutor(1) as copying:  # for a stop is not to wait until a copy is made
+            copy = copying.submit(tree.sync)
+            while process.poll() is None:
+                if ending is None and (ending := self._reason_to_end(began)):
+                    killed_at = time.monotonic() + self._grace_s(ending)
+                    self.machine.container.terminate(process)
+                if time.monotonic() >= killed_at:
+                    self.machine.container.kill(process)
+                if copy.done() and time.monotonic() - synced > SYNC_EVERY_S and ending != "closed":
+                    copy.result()
+                    copy, synced = copying.submit(tree.sync), time.monotonic()
+                time.sleep(TICK_S)
+        copy.result()
         reader.join()
         if ending != "closed" and (ending != "Interrupted" or self.notice):
             tree.sync()
