@@ -59,11 +59,11 @@ def _write(path: Path, values: np.ndarray, nodata: float) -> None:
 def by_command(folder: str) -> None:
     import hydra
 
-    from snowcover.checking import check
-    from snowcover.command import without_nodes
+    from snowcover.cli import without_nodes
     from snowcover.config_root import config_root
     from snowcover.evaluate.config import Config
     from snowcover.evaluate.pipeline import evaluate_maps
+    from snowcover.validation import check
 
     overrides = [
         "out=report", f"maps={{a: {folder}/a_probability.tif, b: {folder}/b_probability.tif}}",

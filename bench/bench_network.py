@@ -14,7 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 import torch
 from torch import nn
 
-from snowcover.machine import settle
+from snowcover.machine import configure_process
 from snowcover.models.ternausv2 import DecoderBlock, TernausV2
 
 ORIGINAL, ORIGINAL_SETTLED, OURS = "as the original wrote it", "the same, freed memory kept", "ternausv2"
@@ -49,7 +49,7 @@ def _in_fresh_process(variant: str, batch: int, size: int) -> tuple[float, float
 def step(variant: str, batch: int, size: int) -> tuple[float, float]:
     """Seconds of the second forward and backward pass, and the process's peak memory in GB."""
     if variant != ORIGINAL:
-        settle()
+        configure_process()
     torch.manual_seed(0)
     network = TernausV2() if variant == OURS else _as_the_original_wrote_it(TernausV2())
     tiles, snow = torch.randn(batch, 4, size, size), torch.randint(0, 2, (batch, 1, size, size)).float()

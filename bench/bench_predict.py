@@ -25,14 +25,14 @@ from rasterio.crs import CRS
 from rasterio.windows import Window
 from torch import nn
 
-from snowcover.machine import settle
+from snowcover.machine import configure_process
 from snowcover.models.mapper import SnowMapper
 from snowcover.models.ternausv2 import TernausV2
 from snowcover.predict.group import Group, groups_of
 from snowcover.predict.mapping import OutputGrid, Tta, map_scene
 from snowcover.predict.members import Members, devices
 from snowcover.predict.windows import windows as windows_of
-from snowcover.prepare.positions import Grid
+from snowcover.prepare.reprojection import Grid
 from snowcover.trained_model import TrainedModel
 
 BANDS = ("blue", "green", "red", "nir")
@@ -167,7 +167,7 @@ def peak_mb() -> float:
 
 def memory_mb(side_px: int) -> float:
     """Peak of mapping a scene above that of a tiny one, with a network of one 1 x 1 convolution."""
-    settle()
+    configure_process()
     model = trained(nn.Conv2d(4, 1, 1), 512)
     peaks = []
     for side in (700, side_px):
@@ -188,7 +188,7 @@ def main() -> None:
     parser.add_argument("--memory-sides", type=int, nargs="*", default=[2000, 4000])
     args = parser.parse_args()
     torch.manual_seed(0)
-    settle()
+    configure_process()
     model = trained(TernausV2().eval(), args.tile)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "scene.tif"

@@ -56,10 +56,10 @@ def write_depth(path: Path) -> None:
 def ours(scene: str, out: str, workers: int) -> dict[str, float]:
     import hydra
 
-    from snowcover.checking import check
     from snowcover.config_root import conf_dir
     from snowcover.prepare import jobs, tiling
     from snowcover.prepare.config import Config
+    from snowcover.validation import check
 
     cv2.setNumThreads(1)
     with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
@@ -77,10 +77,10 @@ def rio_tiler(scene: str, out: str, workers: int) -> dict[str, float]:
     from rio_tiler.errors import TileOutsideBounds
     from rio_tiler.io import Reader
 
-    from snowcover.prepare import places, raster
+    from snowcover.prepare import raster, zoom
 
     cv2.setNumThreads(1)
-    tiles = places.candidates(raster.inspect(scene, scene, None).grid, ZOOM)
+    tiles = zoom.candidates(raster.inspect(scene, scene, None).grid, ZOOM)
     own = threading.local()
 
     def one(tile: tuple[int, int, int]) -> int:
@@ -108,15 +108,15 @@ def rio_tiler(scene: str, out: str, workers: int) -> dict[str, float]:
 
 def threshold(depth: str, out: str) -> dict[str, float]:
     """From the depth raster to the finished mask.tif, as `prepare` does it."""
-    from snowcover.prepare import collect, depths, raster, survey
+    from snowcover.prepare import collect, depths, raster, scan
 
     started = time.perf_counter()
     found = raster.inspect(depth, depth, None)
     with raster.settings(), raster.opened(depth, found.path) as file:
         rule = collect.Rule(found.pixels.nodata, 0.1, 0, 30)
         rule = depths.recognise(depths.Collect(depth, file, found.pixels), rule)
-        survey.threshold(file, found.grid, found.pixels, rule, f"{out}/plain.tif")
-        survey.cloud_optimised(f"{out}/plain.tif", f"{out}/mask.tif")
+        scan.threshold(file, found.grid, found.pixels, rule, f"{out}/plain.tif")
+        scan.cloud_optimised(f"{out}/plain.tif", f"{out}/mask.tif")
     return {"seconds": time.perf_counter() - started}
 
 

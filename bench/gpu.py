@@ -21,11 +21,11 @@ import hydra
 import torch
 
 from snowcover import checkpoints, network
-from snowcover.checking import check
-from snowcover.command import without_nodes
+from snowcover.cli import without_nodes
+from snowcover.component_checks import make_loss
 from snowcover.config import Config
 from snowcover.config_root import conf_dir
-from snowcover.parts import make_loss
+from snowcover.validation import check
 
 NETWORKS = {"ternausv2": ("model=ternausv2",), "pixelunet": ()}
 PRECISIONS = {"full": "32-true", "mixed": "16-mixed"}

@@ -78,7 +78,7 @@ def command(found: Hosts, module: list[str]) -> list[str]:
     """
     if found.alone:
         return [sys.executable, "-m", *module]
-    torchrun = [str(Path(__file__).with_name("several.py")), f"--nproc-per-node={found.processes}"]
+    torchrun = [str(Path(__file__).with_name("torchrun.py")), f"--nproc-per-node={found.processes}"]
     torchrun += ["--monitor-interval=0.5"]  # old torch waits for 5 s
     if len(found.names) == 1:
         return [sys.executable, *torchrun, "--standalone", "-m", *module]  # on a free port

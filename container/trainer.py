@@ -61,7 +61,7 @@ class Trainer:
         assert self._status is not None
         return self._status
 
-    def last_words(self, status: int) -> str:
+    def failure_reason(self, status: int) -> str:
         """Why it ended, where it did not say so itself."""
         if status == 128 + signal.SIGKILL:
             return (

@@ -1,11 +1,11 @@
 """`python -m snowcover.algorithm`: a door to the launcher, which is what knows AWS."""
 
-from snowcover.command import ending_in_a_sentence
+from snowcover.cli import cli_error_handler
 
 
 def main() -> None:
     """`python -m snowcover.algorithm`: hands over to the launcher's command."""
-    with ending_in_a_sentence("config"):
+    with cli_error_handler("config"):
         from snowcover_launch.cli import algorithm
 
         algorithm.main()

@@ -20,6 +20,7 @@ from snowcover.errors import UserError
 from snowcover.finite import not_finite, some_of
 
 BEST, LAST = "best.ckpt", "last.ckpt"
+METADATA = "snowcover"  # where a checkpoint of ours says what run it is of; others have none
 LEFT_OVER = re.compile(r"\.(best|last)\.ckpt\.\d+\.part|\.[0-9a-f]{16}\.tmp")  # our temporary names, and storage's
 NAMED = 8  # how many keys an error names
 
@@ -81,10 +82,10 @@ def save(checkpoint: dict[str, Any], path: Path) -> None:
 
 def weights_of(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     """What a checkpoint holds of weights and says of its run, without the state of optimizer, schedule and loops."""
-    return {key: checkpoint[key] for key in ("state_dict", "snowcover")}
+    return {key: checkpoint[key] for key in ("state_dict", METADATA)}
 
 
-def can_go_on(checkpoint: Mapping[str, Any]) -> bool:
+def can_resume(checkpoint: Mapping[str, Any]) -> bool:
     """Whether it holds all that training goes on with, and not weights alone."""
     return "optimizer_states" in checkpoint
 
@@ -153,7 +154,7 @@ def _loaded(path: Path, uri: str) -> dict[str, Any]:
 def network_weights(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     """The network's own weights, whatever wrapped it when they were saved."""
     state = checkpoint["state_dict"]
-    if "snowcover" in checkpoint:
+    if METADATA in checkpoint:
         prefix = "mapper.network."
         return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
     # robosat.pink saved from DataParallel, with ResNet's classifier that its network never used.

@@ -13,10 +13,10 @@ from hydra.errors import InstantiationException
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 
-from snowcover.checking import ConfigError
-from snowcover.command import nearest
+from snowcover.cli import nearest
 from snowcover.errors import UserError, first_line
 from snowcover.overrides import is_number
+from snowcover.validation import ConfigError
 
 logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)  # it logs what it raises
 
@@ -65,16 +65,16 @@ def parameters(node: Mapping[str, Any], path: str) -> Mapping[str, inspect.Param
         return {"keys": inspect.Parameter("keys", inspect.Parameter.VAR_KEYWORD)}
 
 
-def make(node: Mapping[str, Any], path: str, **given: Any) -> Any:
+def instantiate(node: Mapping[str, Any], path: str, **given: Any) -> Any:
     """The object that a node describes, with `given` added to its keys.
 
     Raises:
         ConfigError: the target refuses a value; its own words are kept.
     """
-    return call(maker(node), path, **given)
+    return call(partial(node), path, **given)
 
 
-def maker(node: Mapping[str, Any]) -> Callable[..., Any]:
+def partial(node: Mapping[str, Any]) -> Callable[..., Any]:
     """The node's target with the node's keys filled in."""
     made: Callable[..., Any] = hydra.utils.instantiate(dict(node), _partial_=True, _convert_="all")
     return made

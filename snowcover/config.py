@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from snowcover.checking import Section
 from snowcover.data.bands import ALPHA, canonical
 from snowcover.data.layer_names import all_channels
 from snowcover.paths import Place, StoreUri, expanded, layers_to_read
+from snowcover.validation import Section
 
 
 def _names_a_class(node: dict[str, Any]) -> dict[str, Any]:

@@ -13,11 +13,11 @@ from segmentation_models_pytorch import encoders
 from torch import Tensor
 
 from snowcover import storage
-from snowcover.checking import ConfigError
 from snowcover.errors import UserError
 from snowcover.finite import not_finite
-from snowcover.models.filters import RGB
+from snowcover.models.input_channels import RGB
 from snowcover.paths import expanded, weights_file
+from snowcover.validation import ConfigError
 
 HOLDERS = ("state_dict", "model", "model_state", "teacher")  # keys under which files keep what they hold
 KEY = "model.encoder_weights"

@@ -75,7 +75,7 @@ def rank() -> int:
     return int(getattr(rank_zero_only, "rank", 0) or 0)
 
 
-def settle() -> None:
+def configure_process() -> None:
     """Keep freed memory for the next step, and keep the libraries' chatter off the terminal."""
     with contextlib.suppress(OSError, AttributeError):
         libc = ctypes.CDLL("libc.so.6")
@@ -94,7 +94,7 @@ def settle() -> None:
     warnings.filterwarnings("ignore", module=r"lightning\..*|torch\.optim\.lr_scheduler|torch\._?utils.*|mlflow\..*")
 
 
-def forget_peak_memory() -> None:
+def reset_peak_memory() -> None:
     """Let the highest memory count from now on: of several runs in one process, each has its own."""
     gc.collect()
     if torch.cuda.is_available() and torch.cuda.max_memory_allocated():  # as of a run before this one

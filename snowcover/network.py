@@ -7,12 +7,12 @@ import torch
 from segmentation_models_pytorch import encoders
 from torch import Tensor, nn
 
-from snowcover.checking import ConfigError
-from snowcover.command import nearest
-from snowcover.components import check_component, make, parameters
+from snowcover.cli import nearest
+from snowcover.components import check_component, instantiate, parameters
 from snowcover.encoder_weights import pretrained as pretrained_weights
 from snowcover.errors import UserError
-from snowcover.models.filters import load_encoder_weights
+from snowcover.models.input_channels import load_encoder_weights
+from snowcover.validation import ConfigError
 
 OTHER_BANDS = " Weights learnt on other bands than RGB need their names: model.encoder_bands=[blue,green,red,nir]."
 GIVEN = ("in_channels", "classes", "encoder_weights")
@@ -37,7 +37,7 @@ def build(node: Mapping[str, Any], bands: Sequence[str], pretrained: bool, layer
         NoWeights: the named encoder weights cannot be fetched.
     """
     check(node)
-    network = make(_own(node), "model", **_given(node, len(bands) + layers, pretrained))
+    network = instantiate(_own(node), "model", **_given(node, len(bands) + layers, pretrained))
     if not isinstance(network, nn.Module):
         raise ConfigError(f"model._target_={node['_target_']} makes a {type(network).__name__} and no torch network.")
     weights = node.get("encoder_weights")

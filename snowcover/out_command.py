@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from snowcover.command import Command, without_nodes
+from snowcover.cli import Command, without_nodes
 
 if TYPE_CHECKING:
-    from snowcover.checking import Section
+    from snowcover.validation import Section
 
 
 def out_command(config_name: str, schema: "Callable[[], type[Section]]", make: Callable[[Any], None]) -> Command:
@@ -30,7 +30,7 @@ def checked(schema: "type[Section]", composed: DictConfig) -> Any:
 
     Raises: ConfigError
     """
-    from snowcover.checking import check
+    from snowcover.validation import check
 
     return check(schema, without_nodes(composed, "hydra"))
 

@@ -1,4 +1,4 @@
-"""Paths of this machine as a user types them. A command keeps to the folder that it was started in (command.py), so
+"""Paths of this machine as a user types them. A command keeps to the folder that it was started in (cli.py), so
 that a relative path means the same to the user, to us and to whom we tell it."""
 
 import os
@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, PlainSerializer
 
-from snowcover.addresses import StoreAddress, real
 from snowcover.secrets import secrets_in_userinfo
+from snowcover.tracking_uri import StoreAddress, real
 
 NAME_BYTES = 255  # of a file or folder, on every file system that we know of
 WEIGHTS = re.compile(r"\.(pt|pth|ckpt|bin|safetensors)$")
@@ -86,4 +86,4 @@ def home_as_tilde(path: str) -> str:
 Place = Annotated[str, AfterValidator(expanded)]
 """a path of this machine, or s3://..."""
 StoreUri = Annotated[str, AfterValidator(_store), PlainSerializer(str)]
-"""an MLflow tracking URI, whose secrets `snowcover.addresses.real` knows"""
+"""an MLflow tracking URI, whose secrets `snowcover.tracking_uri.real` knows"""

@@ -14,11 +14,11 @@ from pydantic import Field
 from yaml import YAMLError
 
 from snowcover import __version__
-from snowcover.checking import ConfigError, Section, checked
-from snowcover.command import ending_in_a_sentence, nearest
+from snowcover.cli import cli_error_handler, nearest
 from snowcover.config import Config
 from snowcover.errors import UserError, first_line
 from snowcover.terminal import log_to_terminal
+from snowcover.validation import ConfigError, Section, checked
 
 BEST, LAST = "best.ckpt", "last.ckpt"  # as in snowcover.checkpoints, which loads torch
 USAGE = "usage: python -m snowcover.staged CONFIG RUN_FOLDER CHECKPOINT_DIR FAILURE_FILE"
@@ -142,7 +142,7 @@ def main() -> None:
     level = logging.INFO if int(os.environ.get("RANK", "0")) == 0 else logging.WARNING
     log_to_terminal(level)
     logging.getLogger("matplotlib").setLevel(logging.WARNING)  # tells of each cache that a new machine has not got
-    with ending_in_a_sentence("config", failure_file):
+    with cli_error_handler("config", failure_file):
         run(config_file, folder, checkpoint_dir)
 
 

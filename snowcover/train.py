@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
 
-from snowcover.before_training import load_quietly, places, refuse_before_training
-from snowcover.command import Command, Finished, run, without_nodes
+from snowcover.cli import Command, Finished, run, without_nodes
 from snowcover.overrides import as_typed, given_overrides
+from snowcover.preflight import configure_imports, places, refuse_unfit_run
 from snowcover.secrets import masked_values
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ def check(composed: DictConfig) -> None:
         UserError
         Finished: it was only to be shown.
     """
-    from snowcover.checking import check
     from snowcover.config import Config
+    from snowcover.validation import check
     from snowcover.yaml_texts import refuse_changed_texts
 
     refuse_changed_texts(schema(), composed)
@@ -41,15 +41,15 @@ def check(composed: DictConfig) -> None:
         print(OmegaConf.to_yaml(OmegaConf.create(masked_values(OmegaConf.to_container(own, resolve=True)))))
         raise Finished
     config = check(Config, own)
-    refuse_before_training(config, Path(composed.hydra.run.dir), places(composed))
+    refuse_unfit_run(config, Path(composed.hydra.run.dir), places(composed))
 
 
 def train(composed: DictConfig) -> float:
     """One run of the composed config; returns its objective, the best val_iou, to a sweeper."""
     from hydra.core.hydra_config import HydraConfig
 
-    from snowcover.checking import check
     from snowcover.config import Config
+    from snowcover.validation import check
 
     config = check(Config, without_nodes(composed, *OF_THE_LAUNCHER))
     hydra_config = HydraConfig.get()
@@ -58,11 +58,11 @@ def train(composed: DictConfig) -> float:
 
 
 def fit(config: "Config", folder: Path, overrides: list[str], own_store: bool = False) -> float:
-    """`snowcover.training.fit`, imported only now that the config is right."""
-    load_quietly()
-    from snowcover import training
+    """`snowcover.training.run.fit`, imported only now that the config is right."""
+    configure_imports()
+    from snowcover.training import run
 
-    return training.fit(config, folder, overrides, own_store)
+    return run.fit(config, folder, overrides, own_store)
 
 
 COMMAND = Command("config", schema, check, places, train)

@@ -8,17 +8,17 @@ from typing import Any, Literal
 from torch import nn
 
 from snowcover import checkpoints, network, robosat_pink
-from snowcover.baselines.kept import kept_forest, kept_threshold
 from snowcover.baselines.networks import ForestNetwork, ThresholdNetwork, pixel_mapper
-from snowcover.data.layer_facts import of_checkpoint
+from snowcover.baselines.stored import stored_forest, stored_threshold
+from snowcover.data.layer_facts import LayerNumbers
 from snowcover.data.layer_names import all_channels
 from snowcover.errors import UserError
 from snowcover.identity import run_digest
-from snowcover.model_addresses import Found, find
+from snowcover.model_uri import Found, find
 from snowcover.models.mapper import SnowMapper
+from snowcover.run_metadata import DEFAULT_THRESHOLD
 
 Kind = Literal["network", "forest", "brightness"]
-DEFAULT_THRESHOLD = 0.5
 NEUTRAL = {"threshold": DEFAULT_THRESHOLD}  # of a baseline, whatever the network's was found to be
 PLANETS_SCALE = 1e-4  # PlanetScope surface reflectance is stored times 10,000, robosat.pink's tiles too
 ORIGINAL_TILE_PX = 512
@@ -125,25 +125,24 @@ def model_of(found: Found, overrides: ModelOverrides, kind: Kind = "network") ->
     facts = {**_facts(found), **({} if baseline is None else NEUTRAL), **given}
     _refuse_unknown(found, facts)
     _refuse_wrong(found, facts)
-    about = found.checkpoint.get("snowcover") or {}
-    config = about.get("config")
+    metadata = found.metadata
     return TrainedModel(
         mapper=_mapper(found, baseline, facts),
         **{**facts, **{name: tuple(facts[name]) for name in ("bands", "mean", "std")}},
-        run_id=about.get("run_id"),
-        experiment=config["experiment_name"] if config else None,
+        run_id=metadata.run_id if metadata else None,
+        experiment=metadata.config["experiment_name"] if metadata else None,
         checkpoint_uri=found.uri,
         checkpoint_sha256=found.sha256,
-        commit=about.get("commit"),
-        config_digest=run_digest(config) if config else None,
+        commit=metadata.commit if metadata else None,
+        config_digest=run_digest(metadata.config) if metadata else None,
         layers=places,
     )
 
 
 def _layer_places(found: Found, kind: Kind, elsewhere: Mapping[str, str]) -> Mapping[str, str]:
     """Of a network that was trained on layers: baselines see the bands alone."""
-    about = found.checkpoint.get("snowcover") or {}
-    trained = about["config"]["data"].get("layers") or {} if about and kind == "network" else {}
+    metadata = found.metadata if kind == "network" else None
+    trained = metadata.config["data"].get("layers") or {} if metadata else {}
     return {name: elsewhere.get(name, place) for name, place in trained.items()}
 
 
@@ -152,10 +151,9 @@ def _baseline(found: Found, kind: Kind) -> nn.Module | None:
 
     Raises: NoBaseline, BadBaseline
     """
-    about = found.checkpoint.get("snowcover") or {}
     if kind == "forest":
-        return ForestNetwork(kept_forest(about, found.uri))
-    return ThresholdNetwork(kept_threshold(about, found.uri)) if kind == "brightness" else None
+        return ForestNetwork(stored_forest(found.metadata, found.uri))
+    return ThresholdNetwork(stored_threshold(found.metadata, found.uri)) if kind == "brightness" else None
 
 
 def _mapper(found: Found, baseline: nn.Module | None, facts: Mapping[str, Any]) -> SnowMapper:
@@ -163,8 +161,8 @@ def _mapper(found: Found, baseline: nn.Module | None, facts: Mapping[str, Any]) 
     scale, offset, bands = facts["scale"], facts["offset"], facts["bands"]
     if baseline is not None:
         return pixel_mapper(baseline, scale, offset, len(bands))
-    about = found.checkpoint.get("snowcover") or {}
-    layers, temperature = of_checkpoint(about), about.get("temperature", 1.0)
+    metadata = found.metadata
+    layers, temperature = (metadata.layers, metadata.temperature) if metadata else (LayerNumbers(), 1.0)
     mean, std = [*facts["mean"], *layers.mean], [*facts["std"], *layers.std]
     net = _network(found, bands, len(layers.channels))
     return SnowMapper(net, scale, offset, mean, std, temperature, len(layers.channels)).eval()
@@ -172,17 +170,15 @@ def _mapper(found: Found, baseline: nn.Module | None, facts: Mapping[str, Any]) 
 
 def _facts(found: Found) -> dict[str, Any]:
     """What the checkpoint, or what lies beside it, says."""
-    about = found.checkpoint.get("snowcover")
-    if about is None:
+    metadata = found.metadata
+    if metadata is None:
         return {
             "scale": PLANETS_SCALE, "offset": 0.0, "nodata": 0.0, "threshold": DEFAULT_THRESHOLD,
             "tile_size": ORIGINAL_TILE_PX,
         }  # fmt: skip
-    said = {name: about[name] for name in ("bands", "scale", "offset", "mean", "std")}
-    grid = {name: about[name] for name in ("zoom", "tile_size") if about.get(name) is not None}
-    nodata = float(about["config"]["data"]["nodata"])
-    threshold = about.get("threshold", DEFAULT_THRESHOLD)
-    return {**found.tile_grid(), **grid, **said, "nodata": nodata, "threshold": threshold}
+    known = {name: getattr(metadata, name) for name in ("bands", "scale", "offset", "mean", "std", "threshold")}
+    grid = {name: value for name in ("zoom", "tile_size") if (value := getattr(metadata, name)) is not None}
+    return {**found.tile_grid(), **grid, **known, "nodata": float(metadata.config["data"]["nodata"])}
 
 
 EXAMPLES = {
@@ -210,18 +206,17 @@ def _refuse_wrong(found: Found, facts: Mapping[str, Any]) -> None:
             )
     if not all(value > 0 and math.isfinite(value) for value in facts["std"]):
         raise WrongModelFact(f"std={list(facts['std'])} of {found.uri}: each must be a number above 0.")
-    said = (found.checkpoint.get("snowcover") or {}).get("bands")
-    if said is not None and len(said) != bands:
+    trained = found.metadata.bands if found.metadata else None
+    if trained is not None and len(trained) != bands:
         raise WrongModelFact(
-            f"{found.uri} was trained on the {len(said)} bands {', '.join(said)}, and bands names {bands}."
+            f"{found.uri} was trained on the {len(trained)} bands {', '.join(trained)}, and bands names {bands}."
         )
 
 
 def _network(found: Found, bands: tuple[str, ...], layers: int) -> nn.Module:
     """Raises: BadCheckpoint, ConfigError"""
-    about = found.checkpoint.get("snowcover")
-    if about is None:
+    if found.metadata is None:
         return robosat_pink.network_of(found.checkpoint, bands, found.uri)
-    net = network.build(about["config"]["model"], bands, pretrained=False, layers=layers)
+    net = network.build(found.metadata.config["model"], bands, pretrained=False, layers=layers)
     checkpoints.load_network(net, found.checkpoint, found.uri)
     return net

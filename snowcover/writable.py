@@ -69,8 +69,8 @@ def local_place(composed: DictConfig, key: str) -> str | None:
     Raises:
         ConfigError: no file can have that path.
     """
-    from snowcover.checking import ConfigError
     from snowcover.paths import expanded
+    from snowcover.validation import ConfigError
 
     value = value_of(composed, key)
     if value is None or "://" in value:

@@ -10,11 +10,11 @@ import rasterio
 from omegaconf import DictConfig, open_dict
 from rasterio.transform import from_bounds
 
-from snowcover.checking import check
 from snowcover.config import Config
 from snowcover.config_root import conf_dir
 from snowcover.data.manifest import Pair
 from snowcover.data.tiles import Tile, bounds, path
+from snowcover.validation import check
 
 BANDS = ("blue", "green", "red", "nir")
 SNOW = np.array([6400, 4700, 7000, 6800])

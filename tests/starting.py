@@ -14,11 +14,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from snowcover.command import Command, run
+from snowcover.cli import Command, run
 
 ROOT = Path(__file__).resolve().parents[1]
 FORKED = multiprocessing.get_context("forkserver")
-FORKED.set_forkserver_preload(["snowcover.training", "snowcover.predict.pipeline", "snowcover.prepare.story"])
+FORKED.set_forkserver_preload(["snowcover.training.run", "snowcover.predict.pipeline", "snowcover.prepare.pipeline"])
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,13 @@ CONTAINER = {f"container.{path.stem}": path for path in [*(ROOT / "container").g
 EVERYWHERE = MODULES | PLUGIN | CONTAINER
 
 LAUNCHER = ["snowcover_launch", "hydra_plugins"]
-COMMANDS = ["arguments", "before_training", "checking", "checking_first", "command", "components", "config_root",
-            "out_command", "overrides", "secret_arguments", "staged", "train", "writable", "yaml_texts"]  # fmt: skip
-NETWORKS = ["baselines", "calibration", "checkpoints", "data.loader", "data.transforms", "disk", "encoder_weights",
-            "evaluate.saved_tiles", "finite", "losses", "machine", "metrics", "models", "network", "parts", "predict",
-            "report", "robosat_pink", "stopping", "task", "tracking.models", "trained_model", "training",
-            "versions"]  # fmt: skip
+COMMANDS = ["arguments", "cli", "components", "config_root", "out_command", "overrides", "preflight",
+            "secret_arguments", "staged", "train", "validation", "validation_callback", "writable",
+            "yaml_texts"]  # fmt: skip
+NETWORKS = ["baselines", "checkpoints", "compat", "component_checks", "data.loader", "data.transforms",
+            "encoder_weights", "evaluate.saved_tiles", "finite", "losses", "machine", "models", "network", "predict",
+            "robosat_pink", "run_metadata", "scoring", "signals", "tracking.models", "trained_model",
+            "training"]  # fmt: skip
 SAGEMAKER = "SageMaker is the launcher's business, and there that of one folder"
 FOREIGN: dict[str, tuple[str, list[str]]] = {  # package -> why only these may import it, in functions too; rooms' names
     "boto3": (SAGEMAKER, ["snowcover_launch.aws"]),
@@ -33,15 +34,15 @@ FOREIGN: dict[str, tuple[str, list[str]]] = {  # package -> why only these may i
     "mlflow": ("MLflow may be away: only tracking knows how to go on without it", ["tracking"]),
     "hydra": ("what works on a config gets it checked", [*LAUNCHER, *COMMANDS]),
     "omegaconf": ("what works on a config gets it checked", [*LAUNCHER, *COMMANDS]),
-    "torch": ("commands, launcher, tiles and statistics start without it", [*NETWORKS, "container.several"]),
-    "torchvision": ("its API changes: one file knows both", ["versions"]),
-    "lightning": ("its hooks are where a run is", ["checkpoints", "ending", "epochs", "machine", "task", "training"]),
+    "torch": ("commands, launcher, tiles and statistics start without it", [*NETWORKS, "container.torchrun"]),
+    "torchvision": ("its API changes: one file knows both", ["compat"]),
+    "lightning": ("its hooks are where a run is", ["checkpoints", "machine", "training"]),
     "rasterio": ("rasters are read by who knows what is observed", ["data", "prepare", "predict", "evaluate"]),
     "cv2": ("the extra `prepare` has it; training does without", ["prepare", "predict", "evaluate"]),
     "pystac": ("the extra `predict` has it", ["predict.stac"]),
     "sklearn": ("fits forests, which map without it", ["baselines.forest"]),
     "segmentation_models_pytorch": ("networks", ["encoder_weights", "models", "network"]),
-    "matplotlib": ("pictures", ["evaluate.figures", "pictures", "predict.preview", "prepare.preview"]),
+    "matplotlib": ("pictures", ["evaluate.figures", "training.plots", "predict.preview", "prepare.preview"]),
     "rich": ("the extra `launch` has it", ["snowcover_launch.progress"]),
 }
 HEAVY = {"torch", "lightning", "mlflow", "rasterio", "boto3", "botocore", "sagemaker", "obstore", "cv2", "matplotlib"}
@@ -49,21 +50,23 @@ LIGHT = ["config", "train", "staged", "prepare.__main__", "prepare.config", "pre
          "evaluate.__main__", "jobs", "image", "algorithm"]  # fmt: skip
 ROOMS: dict[str, set[str]] = {  # what of snowcover a room may import, in functions too, beside errors
     "errors": set(),
+    "labels": set(),
     "storage": set(),
-    "models": {"versions"},
-    "losses": set(),
-    "metrics": set(),
-    "calibration": {"metrics"},
-    "data": {"baselines", "components", "config", "storage", "versions"},  # baselines.sample; demo.py is a component
-    "prepare": {"checking", "command", "data", "out_command", "paths", "storage"},
-    "tracking": {"addresses", "baselines", "checkpoints", "models", "secrets", "versions"},
-    "convert": {"command", "storage"},
+    "models": {"compat"},
+    "losses": {"labels"},
+    "scoring": {"labels"},
+    "epoch_line": {"scoring"},
+    "run_metadata": {"checkpoints", "data"},
+    "data": {"baselines", "compat", "components", "config", "labels", "storage"},  # baselines.sample; demo.py
+    "prepare": {"cli", "data", "labels", "out_command", "paths", "storage", "validation"},
+    "tracking": {"baselines", "checkpoints", "compat", "data", "models", "run_metadata", "secrets", "tracking_uri"},
+    "convert": {"cli", "storage"},
 }
 KNOW_THE_LAUNCHER = {"algorithm", "image", "jobs", "train"}  # commands that hand over to it, and what is text there
 OF_SNOWCOVER = {  # what the launcher may import when it is imported; in functions it tries parts and imports runs
-    "snowcover", "addresses", "before_training", "checking", "checking_first", "checkout", "command", "config",
-    "config_root", "errors", "identity", "nested", "overrides", "paths", "secrets", "staged", "terminal", "writable",
-    "yaml_texts",
+    "snowcover", "cli", "config", "config_root", "epoch_line", "errors", "identity", "nested", "overrides", "paths",
+    "preflight", "provenance", "scoring", "secrets", "signals", "staged", "terminal", "tracking_uri", "validation",
+    "validation_callback", "writable", "yaml_texts",
 }  # fmt: skip
 
 

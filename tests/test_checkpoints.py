@@ -10,7 +10,7 @@ from torch import nn
 from snowcover import checkpoints
 from snowcover.checkpoints import BadCheckpoint, CannotSave
 from snowcover.errors import Stopped
-from snowcover.stopping import stopping_on_signals, uninterrupted
+from snowcover.signals import defer_signals, stopping_on_signals
 from snowcover.storage import MissingFile
 from tests.servers import Bucket
 
@@ -118,7 +118,7 @@ def test_weights_of_whole_numbers_are_not_taken_for_measurements() -> None:
 
 def test_a_stop_while_saving_comes_when_the_checkpoint_is_whole(tmp_path: Path) -> None:
     with pytest.raises(Stopped), stopping_on_signals():
-        with uninterrupted():
+        with defer_signals():
             os.kill(os.getpid(), signal.SIGTERM)
             checkpoints.save({"state_dict": {"a": torch.ones(3)}}, tmp_path / "last.ckpt")
         raise AssertionError("the stop was lost")

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from snowcover import network
-from snowcover.checking import ConfigError
-from snowcover.command import sentence
-from snowcover.components import check_component, make, maker
+from snowcover.cli import sentence
+from snowcover.components import check_component, instantiate, partial
 from snowcover.config_root import conf_dir
+from snowcover.validation import ConfigError
 from tests.making import BANDS, compose, config
 
 GIVE = {  # values that a user must give, for files that ask for some
@@ -84,7 +84,7 @@ def test_every_network_maps_four_bands_to_one_mask(choice: str) -> None:
 def test_every_loss_falls_towards_the_truth_and_ignores_the_unobserved(choice: str) -> None:
     node = config(choice).loss
     check_component(node, "loss")
-    loss = make(node, "loss")
+    loss = instantiate(node, "loss")
     mask = torch.tensor([[[1, 0], [1, 255]]], dtype=torch.uint8)
     right = torch.tensor([[[[3.0, -3.0], [3.0, 9.0]]]], requires_grad=True)
     assert loss(right, mask) < loss(-right, mask)
@@ -97,7 +97,7 @@ def test_every_optimizer_makes_its_step(choice: str) -> None:
     node = config(choice).optimizer
     check_component(node, "optimizer", given=("params",))
     weight = torch.nn.Parameter(torch.ones(1))
-    optimizer = make(node, "optimizer", params=[weight])
+    optimizer = instantiate(node, "optimizer", params=[weight])
     (weight**2).sum().backward()
     optimizer.step()
     assert weight.item() < 1
@@ -109,13 +109,13 @@ def test_every_scheduler_can_be_made(choice: str) -> None:
     check_component(node, "scheduler", given=("optimizer", "steps_per_epoch"))
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=0.1)
     extra = {"steps_per_epoch": 5} if choice == "scheduler=onecycle" else {}
-    maker(node)(optimizer, **extra)
+    partial(node)(optimizer, **extra)
 
 
 def test_any_two_losses_can_be_weighed() -> None:
     node = config("loss=weighted", "+loss@loss.terms.dice=dice", "+loss.weights.dice=0.5").loss
     assert set(node["terms"]) == {"lovasz", "bce", "dice"}
-    make(node, "loss")
+    instantiate(node, "loss")
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_a_wrong_component_is_told_in_one_sentence(overrides: list[str], told: s
     with pytest.raises(ConfigError, match=told):
         node = config(*overrides).optimizer
         check_component(node, "optimizer", given=("params",))
-        make(node, "optimizer", params=[torch.nn.Parameter(torch.ones(1))])
+        instantiate(node, "optimizer", params=[torch.nn.Parameter(torch.ones(1))])
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ def test_a_batch_beyond_memory_is_refused_with_one_that_fits() -> None:
 def test_composing_and_checking_imports_nothing_heavy() -> None:
     program = (
         "import sys, hydra; from omegaconf import open_dict; from snowcover import train\n"
-        "from snowcover.checking import check; from snowcover.config_root import conf_dir\n"
+        "from snowcover.validation import check; from snowcover.config_root import conf_dir\n"
         "from snowcover.config import Config\n"
         "with hydra.initialize_config_dir(str(conf_dir()), version_base='1.3'):\n"
         "    config = hydra.compose('config')\n"

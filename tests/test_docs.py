@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 
-from snowcover.command import dotted_keys
+from snowcover.cli import dotted_keys
 from snowcover.config_root import config_root
 from tests.starting import ROOT
 

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from snowcover import network
-from snowcover.checking import ConfigError
 from snowcover.encoder_weights import NoWeights
 from snowcover.paths import weights_file
+from snowcover.validation import ConfigError
 from tests.servers import Bucket
 
 PLANET = ["blue", "green", "red", "nir"]

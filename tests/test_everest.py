@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from snowcover import checkpoints
-from snowcover.training import fit
+from snowcover.training.run import fit
 from tests.making import config
 from tests.servers import Bucket
 

@@ -10,15 +10,15 @@ import pytest
 import torch
 
 from snowcover import checkpoints
+from snowcover.compat import raw_tensor
 from snowcover.config import Config
-from snowcover.data.gather import gather
+from snowcover.data.dataset import load_dataset
 from snowcover.evaluate.saved_run import load_runs
 from snowcover.evaluate.saved_tiles import SavedTiles
 from snowcover.predict.models import NoModel
-from snowcover.runs import CannotResume
 from snowcover.trained_model import ModelOverrides, load_trained_model
-from snowcover.training import fit
-from snowcover.versions import raw_tensor
+from snowcover.training.resume import CannotResume
+from snowcover.training.run import fit
 from tests.evaluate.test_config import config as evaluation
 from tests.layer_making import TIMED, layers, tiles_of, write_layer
 from tests.making import TINY_UNET, config, sources, write_site
@@ -51,12 +51,12 @@ def wanted(root: Path, *overrides: str, named: str = "elevation slope aspect ill
 
 def test_the_checkpoint_says_what_its_layers_are(home: Path) -> None:
     about = checkpoints.load(str(home / "run/checkpoints/best.ckpt"))["snowcover"]
-    tiles = gather(wanted(home))
+    tiles = load_dataset(wanted(home))
     assert about["bands"] == ["blue", "green", "red", "nir"]
     assert len(about["mean"]) == len(about["std"]) == 4
     assert about["layers"]["channels"] == CHANNELS
-    assert tiles.survey.layers is not None
-    assert about["layers"]["mean"] == tiles.survey.layers.mean
+    assert tiles.statistics.layers is not None
+    assert about["layers"]["mean"] == tiles.statistics.layers.mean
     assert about["manifest_digest"] == tiles.digest != tiles.manifest.digest
 
 
@@ -64,7 +64,7 @@ def test_the_loaded_network_says_what_the_trained_one_does_of_bands_and_layers(h
     model = load_trained_model(str(home / "run"), ModelOverrides())
     assert model.channels == ("blue", "green", "red", "nir", *CHANNELS)
     assert model.layers == dict.fromkeys(("aspect", "elevation", "illumination", "slope"), str(home / "dem"))
-    tiles = gather(wanted(home))
+    tiles = load_dataset(wanted(home))
     hits = union = 0
     for pair in tiles.of("test"):
         raw = tiles.read(pair)
@@ -81,7 +81,7 @@ def test_the_model_in_mlflow_takes_bands_and_layers(home: Path) -> None:
     run_id = json.loads((home / "run/result.json").read_text())["run_id"]
     network = mlflow.pytorch.load_model(f"runs:/{run_id}/model")
     ours = load_trained_model(str(home / "run"), ModelOverrides()).mapper
-    tiles = gather(wanted(home))
+    tiles = load_dataset(wanted(home))
     raw = raw_tensor(np.stack([tiles.read(pair).network_input for pair in tiles.of("val")[:3]]))
     torch.testing.assert_close(network(raw), ours(raw), atol=1e-4, rtol=1e-4, equal_nan=True)
 

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from snowcover.machine import forget_peak_memory, peak_memory_gb
+from snowcover.machine import peak_memory_gb, reset_peak_memory
 
 pytestmark = pytest.mark.process
 
@@ -15,13 +15,13 @@ PEAK = "from snowcover.machine import peak_memory_gb; print(peak_memory_gb())"
 
 
 def test_the_highest_memory_is_that_of_this_run_and_of_no_earlier_one() -> None:
-    forget_peak_memory()
+    reset_peak_memory()
     before = peak_memory_gb()
     much = np.ones(100_000_000)  # 0.8 GB
     assert peak_memory_gb() > before + 0.7
     del much
     assert peak_memory_gb() > before + 0.7  # it was that high, and is no more
-    forget_peak_memory()
+    reset_peak_memory()
     assert peak_memory_gb() < before + 0.2
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from snowcover import network
-from snowcover.checking import ConfigError
+from snowcover.validation import ConfigError
 from tests.making import BANDS
 
 HERE = __name__

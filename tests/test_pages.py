@@ -9,7 +9,7 @@ from mlflow import MlflowClient
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 
-from snowcover.training import fit
+from snowcover.training.run import fit
 from tests.browsing import mlflow_server, shows, until
 from tests.making import TINY_UNET, config, sources
 

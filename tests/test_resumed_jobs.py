@@ -12,7 +12,7 @@ from mlflow.entities import Run
 
 from snowcover import __version__, checkpoints, staged
 from snowcover.errors import Stopped
-from snowcover.task import SnowTask
+from snowcover.training.module import SnowModule
 from tests.making import QUICK, config, sources
 from tests.servers import Bucket
 
@@ -43,7 +43,7 @@ class Machine:
         )
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(self.work)
-            patch.setattr(SnowTask, "training_step", _stopping_at(stop_at))
+            patch.setattr(SnowModule, "training_step", _stopping_at(stop_at))
             staged.run(self.work / "config.yaml", self.work / "run", self.checkpoints)
 
     @property
@@ -64,9 +64,9 @@ class Machine:
 
 
 def _stopping_at(place: tuple[int, int] | None) -> Callable[..., Any]:
-    step = SnowTask.training_step
+    step = SnowModule.training_step
 
-    def stopping(self: SnowTask, tiles: Any, index: int) -> Any:
+    def stopping(self: SnowModule, tiles: Any, index: int) -> Any:
         if (self.current_epoch, index) == place:
             raise Stopped("Stopped by SIGTERM.")
         return step(self, tiles, index)

@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from snowcover import __version__
-from snowcover.checking import ConfigError
 from snowcover.config import Config
 from snowcover.staged import OtherVersion, UnknownCommand, run, staged
+from snowcover.validation import ConfigError
 from tests.making import config
 
 JOB = {"version": __version__, "command": "train", "name": "job-1", "result": None, "overrides": ["model=unet"]}

@@ -16,11 +16,11 @@ from snowcover.checkpoints import BadCheckpoint
 from snowcover.errors import UserError
 from snowcover.evaluate.saved_run import load_runs, shared_keys
 from snowcover.evaluate.saved_tiles import SavedTiles
-from snowcover.metrics import Counts, scores
-from snowcover.model_addresses import NoModel
+from snowcover.model_uri import NoModel
 from snowcover.models.ternausv2 import TernausV2
+from snowcover.scoring.confusion import Counts, scores
 from snowcover.trained_model import ModelOverrides, UnknownModelFact, WrongModelFact, load_trained_model
-from snowcover.training import fit
+from snowcover.training.run import fit
 from tests.evaluate.test_config import config as evaluation
 from tests.making import BANDS, config, sources
 from tests.servers import Bucket

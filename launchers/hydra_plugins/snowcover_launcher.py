@@ -16,8 +16,8 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from snowcover.checking_first import expand_tilde, known_to_hydra
 from snowcover.overrides import given_overrides
+from snowcover.validation_callback import expand_tilde, known_to_hydra
 from snowcover_launch.compose import RememberingLoader
 
 log = logging.getLogger(__name__)

@@ -54,7 +54,7 @@ def aws_config(overrides: list[str]) -> "AwsConfig":
 
     Raises: ConfigError
     """
-    from snowcover.checking import check
+    from snowcover.validation import check
     from snowcover_launch.config import AwsConfig
 
     return check(AwsConfig, composed_config(overrides).aws)

@@ -4,12 +4,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from snowcover.addresses import real
-from snowcover.checking import Section
 from snowcover.config import Config, Texts
 from snowcover.nested import flat
 from snowcover.paths import Place
 from snowcover.secrets import is_secret_value, masked, masked_values
+from snowcover.tracking_uri import real
+from snowcover.validation import Section
 
 OWN_TAGS = "snowcover:"  # what the names of our tags on a job in AWS begin with, so that any other is the user's
 SWEEP_TAG = f"{OWN_TAGS}sweep"  # by which a job that was there already is known for our own

@@ -8,9 +8,9 @@ from typing import Annotated
 import yaml
 from pydantic import Field, ValidationError
 
-from snowcover.checking import Section
 from snowcover.config import HwConfig
 from snowcover.errors import UserError
+from snowcover.validation import Section
 
 OURS = Path(__file__).with_name("prices.yaml")
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from hydra.core.utils import filter_overrides
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from snowcover.before_training import load_quietly, places, refuse_before_training
-from snowcover.checking import check
-from snowcover.checking_first import known_to_hydra
 from snowcover.errors import UserError
 from snowcover.overrides import as_typed, given_overrides
+from snowcover.preflight import configure_imports, places, refuse_unfit_run
+from snowcover.validation import check
+from snowcover.validation_callback import known_to_hydra
 from snowcover.writable import refuse_unwritable
 from snowcover.yaml_texts import refuse_changed_texts
 from snowcover_launch.backends.base import Backend
@@ -112,13 +112,13 @@ def _try_parts(job: Job, composed: DictConfig, folder: Path) -> None:
     """What a run would be stopped by after it has begun, or been paid for."""
     config, written = job.planned_config, places(composed)
     if job.backend == "local":
-        refuse_before_training(config, folder, written)
+        refuse_unfit_run(config, folder, written)
         return
     refuse_unwritable({key: place for key, place in written.items() if key in ("hydra.sweep.dir", "tracking.uri")})
-    load_quietly()
-    from snowcover.parts import check_parts
+    configure_imports()
+    from snowcover.component_checks import check_components
 
-    check_parts(config)
+    check_components(config)
 
 
 def _without_hydra(composed: DictConfig) -> DictConfig:

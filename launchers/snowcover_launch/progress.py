@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from snowcover import epoch_line
 from snowcover.terminal import safe
 from snowcover_launch.job import State
 from snowcover_launch.poller import Watcher
@@ -28,7 +29,7 @@ class Lines:
         for line in lines:
             if self._single:
                 log.info("  | %s", line)
-            elif line.startswith("epoch="):
+            elif line.startswith(epoch_line.PREFIX):
                 log.info("  %d  %s", one.job.number, line)
 
     def trouble(self, sentence: str | None) -> None:

@@ -40,14 +40,14 @@ def import_store(job: Job, report: Report, store: Path, uri: str) -> str | None:
         The run's id there; None where the job ended before its run began.
 
     Raises:
-        CannotBring: a job that has completed left no run that can be read.
+        RunImportError: a job that has completed left no run that can be read.
         CannotRecord: the user's store cannot be written.
     """
     from snowcover import tracking
 
     try:
-        return tracking.bring_run(store, uri, job.experiment, job.tags)
-    except tracking.CannotBring:
+        return tracking.import_run(store, uri, job.experiment, job.tags)
+    except tracking.RunImportError:
         if report.state is State.COMPLETED:
             raise
         return None

@@ -7,15 +7,15 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from queue import SimpleQueue
 
-from snowcover.command import sentence
+from snowcover.cli import sentence
 from snowcover.errors import Stopped, UserError, first_line
+from snowcover.signals import stopping_on_signals
 from snowcover_launch.backends.base import Backend
 from snowcover_launch.errors import JobFailed
 from snowcover_launch.job import Job, State
 from snowcover_launch.jobs_file import JobsFile
 from snowcover_launch.poller import JobPoller, PollingTimeout
 from snowcover_launch.progress import watching
-from snowcover_launch.signals import stopping_on_signals
 from snowcover_launch.tracked_job import TrackedJob
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ class JobRunner:
             self._run_here()
             return self._errors
         self._file.save()
-        with watching(self._tracked, alone=not self._here) as watcher, stopping_on_signals():
+        with watching(self._tracked, alone=not self._here) as watcher, stopping_on_signals(repeatedly=True):
             poller = JobPoller(self._file, self._tracked, self._backends, watcher, max_parallel)
             self._tell = watcher.tell
             try:

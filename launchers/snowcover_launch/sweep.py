@@ -11,9 +11,9 @@ from typing import Any
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from snowcover.addresses import where_to_look
 from snowcover.errors import UserError
 from snowcover.overrides import as_typed, given_overrides
+from snowcover.tracking_uri import ui_hint
 from snowcover_launch import ranking
 from snowcover_launch.backends import Backends
 from snowcover_launch.backends.base import Found, SweepContext
@@ -77,7 +77,7 @@ class Sweep:
             self._parents.rank(batch)
         if launch.wait and len(batch) > 1:
             stores = sorted({job.tracking_uri for job in batch})
-            log.info("\n".join([ranking.text(batch), *(f"  look     {where_to_look(uri)}" for uri in stores)]))
+            log.info("\n".join([ranking.text(batch), *(f"  look     {ui_hint(uri)}" for uri in stores)]))
         return [self._returned(job, errors) for job in batch]
 
     def _backends_for(self, composed: DictConfig) -> Backends:

@@ -1,17 +1,16 @@
 """One job while a command waits for it: when it is looked at next, and what it has printed."""
 
-import re
 import time
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
+from snowcover.epoch_line import progress_of
 from snowcover_launch.errors import JobFailed
 from snowcover_launch.job import Job, Report
 
 SOONEST_S, LATEST_S, SLOWER = 1.0, 20.0, 1.5
 LOG_FILE = "job.log"
-EPOCH = re.compile(r"epoch=(\d+)/(\d+)(?:.* val_iou=([0-9.]+))?")
 LAST_LINES = 3
 WAYS_OUT = {
     "MaxRuntimeExceeded": "it used up hw.max_hours: the same command with a higher one goes on from its last epoch",
@@ -57,9 +56,7 @@ class TrackedJob:
             file.writelines(f"{line}\n" for line in lines)
         self.tail.extend(line for line in lines if line.strip())
         for line in lines:
-            if found := EPOCH.search(line):
-                epoch, of, iou = found.groups()
-                self.epoch = f"epoch {epoch}/{of}" + (f", val_iou {iou}" if iou else "")
+            self.epoch = progress_of(line) or self.epoch
 
     @property
     def is_silent(self) -> bool:

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from snowcover.metrics import Counts
+from snowcover.scoring.confusion import Counts
 
 Histogram = np.ndarray[Any, Any]
 """[2, BINS] observed pixels by brightness: no snow, snow"""

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from snowcover.data.mask import SNOW, UNOBSERVED
+from snowcover.labels import SNOW, UNOBSERVED
 
 Array = np.ndarray[Any, Any]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from snowcover import storage
-from snowcover.command import ending_in_a_sentence
+from snowcover.cli import cli_error_handler
 from snowcover.convert.experiment import Experiment, NotAnOldConfig, experiment_of
 from snowcover.errors import UserError, first_line
 
@@ -60,7 +60,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("old", type=Path, help="training TOML of robosat.pink or planet-snowcover")
     parser.add_argument("--into", type=Path, default=Path("."), help="folder of your own configs; by default this one")
     given = parser.parse_args(arguments)
-    with ending_in_a_sentence("config"):
+    with cli_error_handler("config"):
         path, made = convert(given.old, given.into / GROUP)
         for note in made.notes:
             print(f"  {note}")

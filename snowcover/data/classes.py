@@ -8,7 +8,7 @@ from snowcover.errors import UserError
 
 
 class OneClass(UserError):
-    """A side of the split is all snow, or has none."""
+    """A split is all snow, or has none."""
 
 
 class OtherCoding(UserError):
@@ -28,7 +28,7 @@ class CollectFacts:
         self.has_untagged_255 |= has_untagged_255
 
 
-class _Side(Protocol):
+class _Statistics(Protocol):
     tiles: int
     unobserved: int
 
@@ -51,30 +51,33 @@ def refuse_other_coding(collects: Mapping[str, CollectFacts]) -> None:
             )
 
 
-def refuse_one_class(sides: Mapping[str, _Side]) -> None:
-    """Refuse a split that leaves a side with snow alone, without snow, or with nothing observed.
+def refuse_one_class(splits: Mapping[str, _Statistics]) -> None:
+    """Refuse a split that leaves a split with snow alone, without snow, or with nothing observed.
 
     Raises:
         OneClass
     """
-    for side, facts in sides.items():
+    for name, facts in splits.items():
         share = facts.snow_share
         if share is None:
             raise OneClass(
-                f"No pixel of the {side} tiles is observed in both image and mask: check the masks, or give another "
+                f"No pixel of the {name} tiles is observed in both image and mask: check the masks, or give another "
                 "data.split."
             )
         if share in (0, 1):
             tiles = f"{facts.tiles} tile{'s' if facts.tiles != 1 else ''}"
             raise OneClass(
-                f"The {side} side of the split ({tiles}) is {share:.1%} snow, and scores of one class say nothing: "
+                f"The {name} split ({tiles}) is {share:.1%} snow, and scores of one class say nothing: "
                 f"likely causes are {_causes(share, facts.unobserved)}; where the masks are right, give more tiles, "
                 "another seed or another data.split."
             )
 
 
 def _causes(share: float, unobserved: int) -> str:
-    causes = ["a side that is too small", "a depth threshold in other units (prepare's depth_threshold_m is in metres)"]
+    causes = [
+        "a split that is too small",
+        "a depth threshold in other units (prepare's depth_threshold_m is in metres)",
+    ]
     if share == 0 and unobserved:
         causes.append("masks that mean snow by 255, which counts as unobserved (make it 1)")
     if share == 1:

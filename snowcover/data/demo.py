@@ -26,6 +26,7 @@ from snowcover.data.layer_names import TERRAIN_BANDS
 from snowcover.data.terrain import pixel_m, terrain_bands
 from snowcover.data.tiles import Tile, bounds, path
 from snowcover.errors import UserError
+from snowcover.labels import UNOBSERVED
 
 Field = NDArray[np.float32]  # [side, side], row 0 in the north
 
@@ -36,7 +37,7 @@ BANDS = ("blue", "green", "red", "nir")
 CORNER = Tile(15, 5514, 12650)  # Tuolumne, Sierra Nevada
 SNOW_DEPTH_M = 0.1  # the depth from which lidar maps count as snow
 SNOW_SHARE = 0.46
-NODATA, UNOBSERVED = 0, 255
+NODATA = 0
 TERRAIN = "layers/terrain"
 VALLEY_M = 3000.0  # elevation that heights are told from
 

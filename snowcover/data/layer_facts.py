@@ -1,6 +1,6 @@
 """What the layers of a run's tiles hold: their moments over the training tiles, and how much of them is missing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,16 +23,9 @@ class LayerNumbers:
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
 
-    def as_told(self) -> dict[str, Any]:
-        """What a checkpoint says of them: nothing where there are none."""
-        values = {"channels": list(self.channels), "mean": list(self.mean), "std": list(self.std)}
-        return {"layers": values} if self.channels else {}
-
-
-def of_checkpoint(about: Mapping[str, Any]) -> LayerNumbers:
-    """Args: about: what a checkpoint says of its run; those from before there were layers say nothing of them."""
-    told = about.get("layers")
-    return LayerNumbers(*(tuple(told[name]) for name in ("channels", "mean", "std"))) if told else LayerNumbers()
+    def to_dict(self) -> dict[str, list[Any]]:
+        """Plain values, for a checkpoint."""
+        return {name: list(getattr(self, name)) for name in ("channels", "mean", "std")}
 
 
 @dataclass(frozen=True)

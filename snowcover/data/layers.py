@@ -10,7 +10,7 @@ import numpy as np
 from snowcover.data import geotiff
 from snowcover.data.bands import ALPHA, names_in_file
 from snowcover.data.dates import instant_in
-from snowcover.data.fills import refuse_untagged_fill
+from snowcover.data.fill_values import refuse_untagged_fill
 from snowcover.data.folder import Folder
 from snowcover.data.layer_names import ASPECT_BANDS, ILLUMINATION, SLOPE, all_channels, bands_of, channels_of
 from snowcover.data.listing import Listing

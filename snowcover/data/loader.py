@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import Tensor
 
+from snowcover.compat import raw_tensor
 from snowcover.data.manifest import Pair
-from snowcover.data.reading import UNOBSERVED, RawPair
-from snowcover.versions import raw_tensor
+from snowcover.data.reading import RawPair
+from snowcover.labels import UNOBSERVED
 
 READS_IN_FLIGHT = 4  # per data worker: a read from S3 waits far longer than it computes
 BATCHES_AHEAD = 2  # one in the network, one ready, one being read

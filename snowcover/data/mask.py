@@ -10,8 +10,7 @@ from snowcover.data import geotiff
 from snowcover.data.observed import observed
 from snowcover.data.raster_mask import dataset_mask
 from snowcover.errors import UserError
-
-SNOW, BARE, UNOBSERVED = 1, 0, 255
+from snowcover.labels import BARE, SNOW, UNOBSERVED
 
 
 class WrongMask(UserError):

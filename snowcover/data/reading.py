@@ -10,11 +10,11 @@ from snowcover import storage
 from snowcover.config import DataConfig
 from snowcover.data import geotiff
 from snowcover.data.bands import names_in_file
-from snowcover.data.fills import refuse_untagged_fill, refuse_zero_fill
+from snowcover.data.fill_values import refuse_untagged_fill, refuse_zero_fill
 from snowcover.data.geotiff import BrokenTile
 from snowcover.data.layers import LayerReader
 from snowcover.data.manifest import Pair
-from snowcover.data.mask import BARE, SNOW, UNOBSERVED, Mask, WrongMask, read_mask
+from snowcover.data.mask import Mask, WrongMask, read_mask
 from snowcover.data.observed import holds, mark_unobserved, observed
 from snowcover.data.place import check_place
 from snowcover.data.raster_mask import dataset_mask
@@ -24,6 +24,7 @@ from snowcover.data.selection import WrongBands, band_numbers
 from snowcover.data.tile_bytes import tile_bytes
 from snowcover.data.tiles import Tile
 from snowcover.errors import UserError
+from snowcover.labels import BARE, SNOW, UNOBSERVED
 from snowcover.storage.cache import Cache
 
 __all__ = [

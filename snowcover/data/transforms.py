@@ -5,9 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from snowcover.compat import Image, Mask, v2
 from snowcover.config import Augment
 from snowcover.data.loader import Batch
-from snowcover.versions import Image, Mask, v2
 
 
 class Brightness(nn.Module):

@@ -3,7 +3,7 @@ right."""
 
 from typing import TYPE_CHECKING
 
-from snowcover.command import run
+from snowcover.cli import run
 from snowcover.errors import UserError
 from snowcover.out_command import out_command
 
@@ -20,9 +20,9 @@ def schema() -> "type[Config]":
 
 def evaluate(config: "Config") -> None:
     """Make the evaluation that the config asks for."""
-    from snowcover.before_training import load_quietly
+    from snowcover.preflight import configure_imports
 
-    load_quietly()
+    configure_imports()
     try:
         from snowcover.evaluate.pipeline import make_report
     except ModuleNotFoundError as error:

@@ -12,7 +12,7 @@ import numpy as np
 from rasterio.windows import Window
 
 from snowcover.evaluate.integrals import Integrals
-from snowcover.prepare.positions import Array, Floats, Grid, apply, beside, project
+from snowcover.prepare.reprojection import Array, Floats, Grid, apply, beside, project
 
 MAX_SOURCE_PX = 2**23  # read at once: a window that needs more is made in parts, so memory has a bound
 LEAST_OBSERVED = 0.5  # of a pixel's area, else it is unobserved

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 
 from snowcover.predict.area import GroundArea
-from snowcover.prepare.positions import Grid
+from snowcover.prepare.reprojection import Grid
 
 
 def pixel_areas_km2(crs: CRS, transform: Affine, height: int, width: int) -> NDArray[np.float64]:

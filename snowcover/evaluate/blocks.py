@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from rasterio.windows import Window
 
-from snowcover.prepare.positions import Array
+from snowcover.prepare.reprojection import Array
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,11 @@ from snowcover.evaluate.products import OpenProduct
 from snowcover.evaluate.rasters import aligned_metres
 from snowcover.evaluate.reference import OpenReference
 from snowcover.evaluate.site import Site
-from snowcover.predict.ahead import in_order
+from snowcover.labels import UNOBSERVED
 from snowcover.predict.area import pixel_steps_m
+from snowcover.predict.prefetch import in_order
 from snowcover.prepare import raster
-from snowcover.prepare.collect import UNOBSERVED
-from snowcover.prepare.positions import Array, Grid
+from snowcover.prepare.reprojection import Array, Grid
 
 Counted = TypeVar("Counted")
 THREADS = 2

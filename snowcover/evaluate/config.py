@@ -5,9 +5,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from snowcover.checking import Section
 from snowcover.config import TrackingConfig
 from snowcover.paths import Place
+from snowcover.validation import Section
 
 Depth = Annotated[float, Field(ge=0)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._+-]*$", max_length=40)]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from snowcover.evaluate.chunk import Chunk
 from snowcover.evaluate.strata import Stratum
-from snowcover.prepare.collect import UNOBSERVED
+from snowcover.labels import UNOBSERVED
 
 AT_ONCE = 5  # products whose answers share one number: more would make it too many numbers
 MOSTLY_SNOW = 0.5  # share of snow from which a pixel is snow

@@ -16,7 +16,7 @@ from snowcover.errors import UserError
 from snowcover.evaluate.align import Alignment, Read, aligned
 from snowcover.evaluate.rasters import RasterFile, look_at
 from snowcover.prepare import polygons
-from snowcover.prepare.positions import WEB_MERCATOR, Array, Grid, beside, project
+from snowcover.prepare.reprojection import WEB_MERCATOR, Array, Grid, beside, project
 
 GEOJSON = (".geojson", ".json")
 MOSTLY = 0.5  # of a pixel that is excluded, from which it does not count

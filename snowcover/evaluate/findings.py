@@ -18,7 +18,7 @@ from snowcover.evaluate.site import Site
 from snowcover.evaluate.snow_line import SnowLineSums
 from snowcover.evaluate.strata import ASPECT
 from snowcover.evaluate.words import REFERENCE
-from snowcover.prepare.collect import UNOBSERVED
+from snowcover.labels import UNOBSERVED
 
 
 class Findings:

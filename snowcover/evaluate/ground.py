@@ -8,14 +8,14 @@ import numpy as np
 from affine import Affine
 from rasterio.windows import Window
 
-from snowcover.checking import checked
 from snowcover.config import Split
 from snowcover.data.manifest import Pair, from_csv
-from snowcover.data.split import sides
+from snowcover.data.split import assign_splits
 from snowcover.data.tiles import HALF_WORLD_M, Tile, ancestor
 from snowcover.errors import UserError, first_line
 from snowcover.evaluate.align import Alignment
-from snowcover.prepare.positions import WEB_MERCATOR, Array, Grid
+from snowcover.prepare.reprojection import WEB_MERCATOR, Array, Grid
+from snowcover.validation import checked
 
 SEEN = ("train", "val")  # a run's epoch is chosen by its val tiles: to score it there is to score what it was chosen by
 
@@ -61,10 +61,10 @@ class TrainedGround:
         return found
 
 
-def sides_of_run(pairs: Sequence[Pair], config: Mapping[str, Any]) -> tuple[Split, list[str]]:
+def splits_of_run(pairs: Sequence[Pair], config: Mapping[str, Any]) -> tuple[Split, list[str]]:
     """How a run split its pairs, and the side of each, by its config as it was recorded."""
     split = checked(Split, config["data"]["split"])
-    return split, sides(pairs, split, int(config["seed"]))
+    return split, assign_splits(pairs, split, int(config["seed"]))
 
 
 def trained_cells(manifest: str, config: Mapping[str, Any]) -> Cells:
@@ -74,7 +74,7 @@ def trained_cells(manifest: str, config: Mapping[str, Any]) -> Cells:
         manifest: the run's manifest as CSV; config: its config, as it was recorded.
     """
     pairs = from_csv(manifest, "the run's manifest").pairs
-    split, its_sides = sides_of_run(pairs, config)
+    split, its_sides = splits_of_run(pairs, config)
     tiles = [pair.tile for pair, side in zip(pairs, its_sides, strict=True) if side in SEEN]
     zoom = min(pair.z for pair in pairs)
     block = split.block_tiles if split.by == "block" else 1
@@ -88,7 +88,7 @@ def _square(tile: Tile, zoom: int, block_tiles: int) -> tuple[int, int]:
 
 def find_trained(runs: Sequence[str], tracking_uri: str | None) -> tuple[list[Cells], list[str]]:
     """What the runs have seen, and a note of each whose record is not to be had."""
-    from snowcover.tracking.trained import fetch_tiles
+    from snowcover.tracking.fetch_model import fetch_tiles
 
     found, notes = [], []
     for run in runs:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from snowcover.prepare.positions import Array, Floats
+from snowcover.prepare.reprojection import Array, Floats
 
 STRAIGHT_PX = 1e-7  # by which a line along the raster's own may bend
 PIECES_PX = 2**16  # pieces of edges cut at once: what is computed on the way stays in the processor's cache

@@ -8,10 +8,11 @@ import numpy as np
 
 from snowcover.errors import UserError
 from snowcover.evaluate.rasters import RasterFile
-from snowcover.predict.raster_files import DESCRIPTIONS, NO_SNOW, SNOW, UNOBSERVED
+from snowcover.labels import BARE, SNOW, UNOBSERVED
+from snowcover.predict.raster_files import DESCRIPTIONS
 from snowcover.prepare import raster
 from snowcover.prepare.fill import strips
-from snowcover.prepare.positions import Array
+from snowcover.prepare.reprojection import Array
 
 Kind = Literal["classes", "probability", "fraction"]
 
@@ -51,7 +52,7 @@ class MapValues:
         unobserved; and observed [h, w] bool. Flags are no shares: they are told apart before any number is scaled."""
         if self.kind == "classes":
             snow = stored == SNOW
-            return snow[None].astype(np.float32), known & (snow | (stored == NO_SNOW))
+            return snow[None].astype(np.float32), known & (snow | (stored == BARE))
         if np.dtype(stored.dtype).itemsize == 1:  # by a table: 256 numbers are quicker scaled than all pixels
             table, inside = self._scaled(np.arange(256, dtype=np.uint8).view(stored.dtype))
             places = stored.view(np.uint8)
@@ -152,7 +153,7 @@ def _by_values(file: RasterFile) -> MapValues:
             raise _neither(file, found, f" with a scale of {scale:g}")
         return MapValues(kind, scale, offset)
     found = _look_through(file, (1, *TOPS))
-    if found.values is not None and found.values <= {NO_SNOW, SNOW, UNOBSERVED}:
+    if found.values is not None and found.values <= {BARE, SNOW, UNOBSERVED}:
         _refuse_wrong_classes(file, found)
         return MapValues("classes")
     return MapValues(kind, 1 / _top(file, found))

@@ -8,7 +8,7 @@ from snowcover.evaluate.findings import Findings
 from snowcover.evaluate.rasters import Metres
 from snowcover.evaluate.site import Site
 from snowcover.prepare.extent import ring
-from snowcover.prepare.positions import WGS84, Grid, project
+from snowcover.prepare.reprojection import WGS84, Grid, project
 
 
 class NoOverlap(UserError):

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from snowcover.evaluate.chunk import Chunk
 from snowcover.evaluate.results import Overview
 from snowcover.evaluate.words import REFERENCE
-from snowcover.prepare.collect import UNOBSERVED
+from snowcover.labels import UNOBSERVED
 
 Floats = NDArray[np.float32]
 

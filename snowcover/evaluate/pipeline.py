@@ -20,8 +20,8 @@ from snowcover.evaluate.results import Evaluation, Ground
 from snowcover.evaluate.rows import RowMaker, fractions_of
 from snowcover.evaluate.score_rows import ScoreRows
 from snowcover.evaluate.site import Site, look_at_site
-from snowcover.prepare import raster, workplace
-from snowcover.stopping import stopping_on_signals
+from snowcover.prepare import raster, work_folders
+from snowcover.signals import stopping_on_signals
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +37,8 @@ def make_report(config: Config) -> None:
     out = config.out.rstrip("/")
     with stopping_on_signals(), raster.settings(), gdal_warnings.taken():  # else GDAL itself writes to the terminal
         publish.refuse_existing(out, config.overwrite)
-        workplace.check_out(out)
-        workplace.check_scratch()
+        work_folders.check_out(out)
+        work_folders.check_scratch()
         evaluation, training_runs = _evaluate(config)
         files = publish.report_files(evaluation)
         publish.publish(files, out)
@@ -62,7 +62,7 @@ def evaluate_maps(config: Config) -> tuple[Evaluation, Mapping[str, str]]:
 
     Raises: UserError
     """
-    with workplace.scratch_folder() as scratch:
+    with work_folders.scratch_folder() as scratch:
         site = look_at_site(config, scratch)
         refuse_elsewhere(site)
         ground = ground_of(config, site)

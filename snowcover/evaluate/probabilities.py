@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from snowcover.calibration import BINS, Reliability
+from snowcover.scoring.calibration import BINS, Reliability
 
 LEVELS = 201  # steps of 0.005, those of our maps; the last is that of 1 alone
 SUMS = 3 * LEVELS + 2

@@ -16,7 +16,7 @@ from snowcover.evaluate.align import Alignment, Read, aligned, nothing
 from snowcover.evaluate.config import Config
 from snowcover.evaluate.map_values import MapValues, recognise
 from snowcover.evaluate.rasters import RasterFile, look_at
-from snowcover.prepare.positions import Array, Grid
+from snowcover.prepare.reprojection import Array, Grid
 from snowcover.prepare.sources import matching
 
 _KIND_IN_NAME = re.compile(r"_(snow|probability)$")

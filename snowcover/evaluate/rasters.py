@@ -16,7 +16,7 @@ from snowcover.prepare import raster
 from snowcover.prepare.georeference import MissingPlace, grid_of
 from snowcover.prepare.nodata import nodata_values, seen
 from snowcover.prepare.pixels import Pixels, pixels_of
-from snowcover.prepare.positions import Array, Grid
+from snowcover.prepare.reprojection import Array, Grid
 from snowcover.prepare.units import IN_METRES
 
 

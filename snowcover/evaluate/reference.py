@@ -11,9 +11,10 @@ from snowcover.data.dates import date_in
 from snowcover.errors import UserError
 from snowcover.evaluate.config import Config
 from snowcover.evaluate.rasters import OpenRaster, RasterFile, look_at
+from snowcover.labels import UNOBSERVED
 from snowcover.prepare import depths, raster
-from snowcover.prepare.collect import UNOBSERVED, Rule, WrongCollect
-from snowcover.prepare.positions import Array, Grid
+from snowcover.prepare.collect import Rule, WrongCollect
+from snowcover.prepare.reprojection import Array, Grid
 
 
 class WrongReference(UserError):

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from snowcover.calibration import Reliability
+from snowcover.scoring.calibration import Reliability
 
 Ground = Literal["all", "unseen", "trained"]
 """pixels counted: all, those of blocks that no product's network was trained on, or the others"""

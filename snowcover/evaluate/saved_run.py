@@ -5,15 +5,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from snowcover import model_addresses
-from snowcover.baselines.kept import FOREST, THRESHOLD
+from snowcover import model_uri
+from snowcover.baselines.stored import FOREST, THRESHOLD
 from snowcover.data.layers import LayerReader
 from snowcover.data.manifest import Pair
 from snowcover.data.reading import PairReader
 from snowcover.errors import UserError
 from snowcover.evaluate.config import Config
-from snowcover.evaluate.ground import SEEN, sides_of_run
-from snowcover.model_addresses import Found
+from snowcover.evaluate.ground import SEEN, splits_of_run
+from snowcover.model_uri import Found
+from snowcover.run_metadata import RunMetadata
 from snowcover.trained_model import Kind, ModelOverrides, TrainedModel, model_of
 
 Side = Literal["val", "test"]
@@ -58,15 +59,15 @@ def load_runs(config: Config) -> tuple[SavedRun, ...]:
     if twice := [one for one in addresses if addresses.count(one) > 1]:
         raise NotARun(f"compare names {twice[0]} twice: name each run once.")
     found = [_found(address, config) for address in addresses]
-    names = short_names(addresses, [one.checkpoint["snowcover"]["config"] for one in found])
-    runs = tuple(_load(*of_run, config) for of_run in zip(names, addresses, found, strict=True))
+    names = short_names(addresses, [metadata.config for _, metadata in found])
+    runs = tuple(_load(name, address, *one, config) for name, address, one in zip(names, addresses, found, strict=True))
     _refuse_other_sizes(runs)
-    return (*runs, *_baselines(runs[0], found[0])) if config.run is not None else runs
+    return (*runs, *_baselines(runs[0], *found[0])) if config.run is not None else runs
 
 
-def _baselines(run: SavedRun, found: Found) -> Iterator[SavedRun]:
-    for kind, kept in BASELINES.items():
-        if kept in found.checkpoint["snowcover"]:
+def _baselines(run: SavedRun, found: Found, metadata: RunMetadata) -> Iterator[SavedRun]:
+    for kind, field in BASELINES.items():
+        if getattr(metadata, field) is not None:
             name = kind if kind != run.name else f"{kind} baseline"
             yield replace(run, name=name, model=model_of(found, ModelOverrides(), kind), kind=kind)
 
@@ -95,19 +96,19 @@ def _address(given: str) -> str:
     return latest()
 
 
-def _found(address: str, config: Config) -> Found:
-    found = model_addresses.find(address, config.tracking.uri)
-    if found.checkpoint.get("snowcover") is None:
+def _found(address: str, config: Config) -> tuple[Found, RunMetadata]:
+    found = model_uri.find(address, config.tracking.uri)
+    if found.metadata is None:
         raise NotARun(
             f"{found.uri} is a checkpoint of another project, which does not say from which tiles it learned: map a "
             "scene with it (python -m snowcover.predict), and evaluate the map."
         )
-    return found
+    return found, found.metadata
 
 
-def _load(name: str, address: str, found: Found, config: Config) -> SavedRun:
-    its_config, pairs = found.checkpoint["snowcover"]["config"], found.tiles().pairs
-    _, its_sides = sides_of_run(pairs, its_config)
+def _load(name: str, address: str, found: Found, metadata: RunMetadata, config: Config) -> SavedRun:
+    its_config, pairs = metadata.config, found.tiles().pairs
+    _, its_sides = splits_of_run(pairs, its_config)
     wanted = {_key(pair): pair for pair, side in zip(pairs, its_sides, strict=True) if side == config.split}
     model = model_of(found, ModelOverrides())
     layers = LayerReader.of(model.layers)
@@ -151,7 +152,7 @@ def _numbered(names: Iterable[str]) -> list[str]:
 
 
 def _place(address: str) -> str:
-    if model_addresses.RUN_ID.fullmatch(address) and not Path(address).exists():
+    if model_uri.RUN_ID.fullmatch(address) and not Path(address).exists():
         return f"run {address.removeprefix('runs:/')[:ID_LETTERS]}"
     parts = [part for part in address.removeprefix("models:/").split("/") if part not in ("", ".", "checkpoints")]
     if len(parts) > 1 and parts[-1].endswith(".ckpt"):

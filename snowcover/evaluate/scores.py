@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from snowcover.metrics import score_arrays
+from snowcover.scoring.confusion import score_arrays
 
 SCORES = ("iou", "f1", "precision", "recall", "balanced_accuracy", "kappa", "mcc")
 

@@ -22,7 +22,7 @@ from snowcover.evaluate.reference import Reference, read_reference
 from snowcover.evaluate.strata import Stratum
 from snowcover.predict.area import pixel_size_m
 from snowcover.prepare import raster
-from snowcover.prepare.positions import WGS84, Grid, apply, project
+from snowcover.prepare.reprojection import WGS84, Grid, apply, project
 
 CANOPY_M, ELEVATION_M = (-5.0, 150.0), (-500.0, 9000.0)  # beyond which there is none
 CHUNK_PX = 1024  # side of what is read at once

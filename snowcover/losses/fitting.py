@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from snowcover.losses.valid import IGNORED, ValidPixels
+from snowcover.labels import UNOBSERVED
+from snowcover.losses.masked import MaskedLoss
 
 Loss = Callable[[Any, Any], Any]
 SIDE = 8  # of the images tried on
@@ -28,9 +29,9 @@ def for_masks(loss: Loss, name: str) -> nn.Module:
         ValueError: it falls towards the truth in none of them.
     """
     on_observed: list[Loss] = [
-        ValidPixels(loss),
-        ValidPixels(loss, probabilities=True),
-        ValidPixels(loss, target="signs"),
+        MaskedLoss(loss),
+        MaskedLoss(loss, probabilities=True),
+        MaskedLoss(loss, target="signs"),
     ]
     reasons = []
     for fitted in [loss, *on_observed]:
@@ -76,7 +77,7 @@ def _fault(loss: Loss) -> str | None:
 def _made_up() -> tuple[Tensor, Tensor, Tensor]:
     """Where snow and bare ground were seen, and the mask [2, SIDE, SIDE] of both."""
     places = torch.arange(2 * SIDE * SIDE).reshape(2, SIDE, SIDE) % 5
-    mask = torch.where(places < 2, 1, torch.where(places < 4, 0, IGNORED)).to(torch.uint8)
+    mask = torch.where(places < 2, 1, torch.where(places < 4, 0, UNOBSERVED)).to(torch.uint8)
     return mask == 1, mask == 0, mask
 
 

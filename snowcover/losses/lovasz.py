@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-IGNORED = 255
+from snowcover.labels import UNOBSERVED
+
 _FLOAT_BITS = 0x7FFFFFFF  # everything but the sign of a float32
 Keys = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -31,14 +32,14 @@ class LovaszHinge(nn.Module):
         labels = mask.flatten(1)
         packs = scores.device.type == "cpu" and scores.dtype == torch.float32
         hinges = _PackedHinges.apply(scores, labels) if packs else sorted_hinges(scores, labels)  # [B]
-        images = (labels != IGNORED).any(dim=1).sum()
+        images = (labels != UNOBSERVED).any(dim=1).sum()
         return hinges.sum() / images.clamp(min=1)
 
 
 def sorted_hinges(scores: Tensor, labels: Tensor) -> Tensor:
     """Lovasz hinge [B] of each row of scores [B, P] (float32, float64) by labels [B, P], on any device."""
     snow = (labels == 1).to(scores.dtype)
-    errors = _errors(scores, snow).masked_fill(labels == IGNORED, 0)
+    errors = _errors(scores, snow).masked_fill(labels == UNOBSERVED, 0)
     errors, order = torch.sort(errors, dim=1, descending=True)  # ignored ones past all that count
     steps = jaccard_steps(snow.gather(1, order), snow.sum(dim=1, keepdim=True))
     return (errors.relu() * steps).sum(dim=1)
@@ -97,7 +98,7 @@ def _packed_hinge(scores: Tensor, labels: Tensor, slopes: Tensor) -> float:
     """Lovasz hinge of one image [P]; writes its gradient into slopes [P]."""
     snow = labels == 1
     errors = _errors(scores, snow.float())
-    wrong = (labels != IGNORED) & ~(errors <= 0)  # not "> 0", which would hide a NaN
+    wrong = (labels != UNOBSERVED) & ~(errors <= 0)  # not "> 0", which would hide a NaN
     keys = _pack(errors, snow)[wrong.numpy()]
     keys.sort()
     errors, pixels, snow_sorted = _unpack(keys)

@@ -33,7 +33,7 @@ class SnowMapper(nn.Module):
 
         Args:
             layers: L, how many channels behind the bands are layers: not scaled, and of no say in what is observed.
-            temperature: what logits are divided by to be log odds of snow; see snowcover.calibration.
+            temperature: what logits are divided by to be log odds of snow; see snowcover.scoring.calibration.
         """
         super().__init__()
         self.network = network

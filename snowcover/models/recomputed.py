@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
-from snowcover.versions import CHECKPOINT_HAS_CONTEXTS
+from snowcover.compat import CHECKPOINT_HAS_CONTEXTS
 
 
 class Recomputed(nn.Sequential):

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from snowcover.command import run
+from snowcover.cli import run
 from snowcover.errors import UserError
 from snowcover.out_command import out_command
 
@@ -21,9 +21,9 @@ def schema() -> "type[Config]":
 
 def predict(config: "Config") -> None:
     """Make the maps that the config asks for."""
-    from snowcover.before_training import load_quietly
+    from snowcover.preflight import configure_imports
 
-    load_quietly()
+    configure_imports()
     try:
         from snowcover.predict.pipeline import make_maps
     except ModuleNotFoundError as error:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from snowcover.prepare.positions import WGS84, Array, Floats, Grid, apply, project
+from snowcover.prepare.reprojection import WGS84, Array, Floats, Grid, apply, project
 
 if TYPE_CHECKING:  # it comes with torch, which areas do without
     from snowcover.predict.mapping import OutputGrid

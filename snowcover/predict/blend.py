@@ -3,7 +3,7 @@
 import numpy as np
 
 from snowcover.predict.plan import Layout
-from snowcover.prepare.positions import Array
+from snowcover.prepare.reprojection import Array
 
 
 def weights(layout: Layout) -> Array:

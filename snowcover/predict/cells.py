@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from snowcover import storage
-from snowcover.prepare.positions import Array
+from snowcover.prepare.reprojection import Array
 
 
 class Cells:

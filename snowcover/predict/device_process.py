@@ -17,7 +17,7 @@ from snowcover.models.mapper import SnowMapper
 from snowcover.predict.members import Conversion, Members
 from snowcover.predict.plan import Layout
 from snowcover.predict.windows import Window
-from snowcover.prepare.positions import Array
+from snowcover.prepare.reprojection import Array
 
 
 class LostProcess(UserError):

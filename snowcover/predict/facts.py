@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from snowcover import __version__
-from snowcover.checkout import Commit
 from snowcover.predict.config import Config
 from snowcover.predict.mapping import OutputGrid
 from snowcover.predict.raster_files import Totals
+from snowcover.provenance import Commit
 from snowcover.trained_model import TrainedModel
 
 Settings = Mapping[str, object]

@@ -14,7 +14,7 @@ from snowcover.prepare import raster, scene
 from snowcover.prepare.imagery import Imagery
 from snowcover.prepare.names import true_colour
 from snowcover.prepare.nodata import seen
-from snowcover.prepare.positions import Array, Floats, Grid
+from snowcover.prepare.reprojection import Array, Floats, Grid
 from snowcover.trained_model import TrainedModel
 
 

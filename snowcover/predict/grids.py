@@ -13,7 +13,7 @@ from snowcover.predict.mapping import OutputGrid, SceneSource
 from snowcover.prepare import raster
 from snowcover.prepare.extent import boxes, ring
 from snowcover.prepare.georeference import grid_of
-from snowcover.prepare.positions import WEB_MERCATOR, Array, Grid, apply, beside, project
+from snowcover.prepare.reprojection import WEB_MERCATOR, Array, Grid, apply, beside, project
 from snowcover.trained_model import TrainedModel
 
 MOST_PX = 2**31 - 1  # along a side: GDAL counts no further

@@ -16,18 +16,18 @@ from rasterio.windows import Window as RasterWindow
 from snowcover.data.layers import LayerReader
 from snowcover.models.mapper import SnowMapper
 from snowcover.predict import plan, resample, windows
-from snowcover.predict.ahead import in_order, made_ahead
 from snowcover.predict.blend import Blender
 from snowcover.predict.cells import Cells, cells
 from snowcover.predict.device_process import process_of
 from snowcover.predict.layers import WindowLayers, reader_of
 from snowcover.predict.members import D4, GPU_BATCH, Conversion, Members
+from snowcover.predict.observed_mask import ObservedMask
 from snowcover.predict.plan import Layout, Plan
+from snowcover.predict.prefetch import in_order, prefetched
 from snowcover.predict.resample import Mosaic, Part, Places
-from snowcover.predict.seen import SeenPixels
 from snowcover.predict.windows import Window
 from snowcover.prepare import raster
-from snowcover.prepare.positions import Array, Grid
+from snowcover.prepare.reprojection import Array, Grid
 from snowcover.prepare.warp import Source
 from snowcover.trained_model import TrainedModel
 
@@ -129,7 +129,7 @@ class _Run:
         self._source, self._grid, self._group, self._plan, self._devices = source, grid, group, plan, devices
         self._opener: windows.Opener = partial(source.open, group.bands)
         self._places = Places(grid, plan)
-        self._seen = SeenPixels(grid.height) if grid == source.grid else None
+        self._seen = ObservedMask(grid.height) if grid == source.grid else None
 
     def rows(self, on_window: Callable[[int], None]) -> Iterator[tuple[int, Array]]:
         with cells(self._block_shape, np.float32) as blocks:
@@ -155,7 +155,7 @@ class _Run:
             of_layers.check()
             cut = of_layers.along(cut)
         size = GPU_BATCH if self._devices[0].type == "cuda" else 1
-        batches = made_ahead(windows.batches(cut, size), 2 * len(self._devices))
+        batches = prefetched(windows.batches(cut, size), 2 * len(self._devices))
         return in_order([partial(self._mapping, device) for device in self._devices], batches, 2 * len(self._devices))
 
     def _dtype(self) -> str:

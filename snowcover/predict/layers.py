@@ -12,7 +12,7 @@ from snowcover.data import geotiff
 from snowcover.data.layers import LayerReader, NoLayer
 from snowcover.predict.plan import Plan
 from snowcover.predict.windows import Window
-from snowcover.prepare.positions import Array
+from snowcover.prepare.reprojection import Array
 
 log = logging.getLogger(__name__)
 

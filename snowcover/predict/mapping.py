@@ -11,7 +11,7 @@ from rasterio.crs import CRS
 
 from snowcover.predict.group import Group, groups_of, map_group
 from snowcover.predict.members import D4, devices
-from snowcover.prepare.positions import Array, Floats, Grid
+from snowcover.prepare.reprojection import Array, Floats, Grid
 from snowcover.prepare.warp import Source
 from snowcover.trained_model import TrainedModel
 

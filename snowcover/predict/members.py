@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from snowcover.compat import raw_tensor
 from snowcover.models.mapper import SnowMapper
 from snowcover.predict.plan import Layout
 from snowcover.predict.windows import Window
-from snowcover.prepare.positions import Array, Floats
-from snowcover.versions import raw_tensor
+from snowcover.prepare.reprojection import Array, Floats
 
 GPU_BATCH = 8
 D4 = tuple((turns, flipped) for flipped in (False, True) for turns in range(4))  # of a square

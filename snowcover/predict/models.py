@@ -5,11 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from snowcover import checkpoints, records
+from snowcover import checkpoints
 from snowcover.data.bands import canonical
 from snowcover.errors import UserError
 from snowcover.predict.config import Config
 from snowcover.trained_model import ModelOverrides, TrainedModel, UnknownModelFact, load_trained_model
+from snowcover.training import run_record
 
 Value = TypeVar("Value")
 
@@ -63,7 +64,7 @@ def latest() -> str:
 
     Raises: NoModel
     """
-    for folder, _ in records.below(Path(RUNS)):
+    for folder, _ in run_record.below(Path(RUNS)):
         if (folder / "checkpoints" / checkpoints.BEST).is_file():
             return str(folder)
     raise NoModel(

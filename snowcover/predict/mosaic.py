@@ -16,7 +16,7 @@ from rasterio.windows import Window
 from snowcover.predict.grids import part_of
 from snowcover.predict.mapping import OutputGrid, Rows, SceneSource
 from snowcover.prepare import raster
-from snowcover.prepare.positions import Array
+from snowcover.prepare.reprojection import Array
 
 STRIP_ROWS = 128
 

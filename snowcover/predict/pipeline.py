@@ -8,7 +8,6 @@ from pathlib import Path
 import cv2
 
 from snowcover import machine
-from snowcover.checkout import commit
 from snowcover.data import demo_scene, gdal_warnings
 from snowcover.errors import UserError
 from snowcover.predict import facts, models, one_map, table
@@ -22,8 +21,9 @@ from snowcover.predict.progress import progress
 from snowcover.predict.record import MapRecord, recording
 from snowcover.predict.scenes import DEMO, list_scenes
 from snowcover.predict.table import Made
-from snowcover.prepare import raster, workplace
-from snowcover.stopping import stopping_on_signals
+from snowcover.prepare import raster, work_folders
+from snowcover.provenance import commit
+from snowcover.signals import stopping_on_signals
 from snowcover.storage import DiskFull
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ def make_maps(config: Config) -> None:
         Stopped: Ctrl-C or SIGTERM; what is complete stays.
     """
     cv2.setNumThreads(1)  # the threads are ours
-    machine.settle()
+    machine.configure_process()
     with stopping_on_signals(), raster.settings(), gdal_warnings.taken():  # else GDAL itself writes to the terminal
         _make_maps(config)
 
@@ -52,8 +52,8 @@ def _make_maps(config: Config) -> None:
     if config.patterns == [DEMO]:
         config = config.model_copy(update={"scenes": demo_scene.make()})
     if not config.dry_run:
-        workplace.check_out(config.out)
-    workplace.check_scratch()
+        work_folders.check_out(config.out)
+    work_folders.check_scratch()
     wanted = products(config, list_scenes(config))
     mapper = _mapper(config)
     if config.dry_run:
@@ -71,7 +71,7 @@ def _make_maps(config: Config) -> None:
 def _mapper(config: Config) -> Mapper:
     like, like_crc32 = None, None
     if config.like is not None:
-        with workplace.scratch_folder() as scratch:
+        with work_folders.scratch_folder() as scratch:
             path = raster.local_file(config.like, scratch)
             like, like_crc32 = grid_like(config.like, path), raster.checksum(path)
     loaded = models.load(config)
@@ -123,7 +123,7 @@ def _map_all(
         if len(listed) == 1:
             log.info("%s", f"{listed[0].folder}/{one_map.PREVIEW}")
         if made:
-            with workplace.scratch_folder() as scratch:
+            with work_folders.scratch_folder() as scratch:
                 record.all_made(listed, Path(scratch))
 
 
@@ -134,7 +134,7 @@ def _each(wanted: Sequence[Product], act: Callable[[Product, Path], None]) -> No
     """
     wrong: list[str] = []
     for product in wanted:
-        with workplace.scratch_folder() as scratch:
+        with work_folders.scratch_folder() as scratch:
             try:
                 act(product, Path(scratch))
             except (CannotWriteMap, DiskFull):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from snowcover.data.tiles import HALF_WORLD_M, Bounds, Tile
 from snowcover.models.mapper import SIDE_DIVISOR
 from snowcover.prepare.extent import boxes
-from snowcover.prepare.positions import Grid
+from snowcover.prepare.reprojection import Grid
 
 LEAST_CONTEXT_PX = 32
 LEAST_CORE_PX = 512  # smaller tiles are mapped several together: the fewer edges of windows, the less they tell

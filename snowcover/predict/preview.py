@@ -14,12 +14,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from rasterio.enums import Resampling
 
+from snowcover.labels import BARE, SNOW, UNOBSERVED
 from snowcover.predict.area import pixel_size_m
 from snowcover.predict.mapping import OutputGrid
-from snowcover.predict.raster_files import COLOURS, NO_SNOW, SNOW, UNOBSERVED, Totals
+from snowcover.predict.raster_files import COLOURS, Totals
 from snowcover.predict.scale_bar import scale_bar_label, scale_bar_m
 from snowcover.predict.thumbnail import size_px
-from snowcover.prepare.positions import Array
+from snowcover.prepare.reprojection import Array
 
 logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it tells of its caches, which is nothing to a user
 
@@ -116,8 +117,8 @@ def snow_over(scene: Array, classes: Array) -> Array:
     snow = classes == SNOW
     picture[snow] = SNOW_COLOUR * (0.72 + 0.38 * grey[snow])
     picture[classes == UNOBSERVED] = GREY
-    ground = classes == NO_SNOW
-    picture[ground] = np.array(COLOURS[NO_SNOW][:3]) / 255 * (0.62 + 0.5 * grey[ground])
+    ground = classes == BARE
+    picture[ground] = np.array(COLOURS[BARE][:3]) / 255 * (0.62 + 0.5 * grey[ground])
     return np.clip(picture, 0, 1)
 
 
@@ -147,7 +148,7 @@ def _add_scale_bar(axes: Axes, grid: PictureGrid) -> None:
 
 
 def _legend() -> list[Patch]:
-    shown = {"snow": SNOW_COLOUR, "no snow": np.array(COLOURS[NO_SNOW][:3]) / 255, "unobserved": GREY}
+    shown = {"snow": SNOW_COLOUR, "no snow": np.array(COLOURS[BARE][:3]) / 255, "unobserved": GREY}
     return [Patch(facecolor=tuple(colour), edgecolor="#555555", label=label) for label, colour in shown.items()]
 
 

@@ -12,17 +12,17 @@ import rasterio.shutil
 from rasterio.enums import ColorInterp
 from rasterio.io import DatasetWriter
 
+from snowcover.labels import BARE, SNOW, UNOBSERVED
 from snowcover.predict.area import GroundArea
 from snowcover.prepare import raster
-from snowcover.prepare.positions import Array
+from snowcover.prepare.reprojection import Array
 
 if TYPE_CHECKING:  # it comes with torch, which whoever reads maps does without
     from snowcover.predict.mapping import OutputGrid, Rows
 
 Kind = Literal["snow", "probability", "spread"]
 
-NO_SNOW, SNOW, UNOBSERVED = 0, 1, 255
-COLOURS = {NO_SNOW: (198, 178, 139, 255), SNOW: (41, 120, 204, 255), UNOBSERVED: (0, 0, 0, 0)}
+COLOURS = {BARE: (198, 178, 139, 255), SNOW: (41, 120, 204, 255), UNOBSERVED: (0, 0, 0, 0)}
 STEPS = 200  # half per cents: more would be no more exact, and a byte holds them
 SCALES: Mapping[Kind, float] = {"probability": 1 / STEPS, "spread": 0.5 / STEPS}  # a spread is at most 0.5
 DESCRIPTIONS: Mapping[Kind, str] = {

@@ -12,7 +12,7 @@ from snowcover.data.tiles import HALF_WORLD_M
 from snowcover.predict.cells import Cells
 from snowcover.predict.plan import Box, Plan
 from snowcover.prepare.extent import mercator
-from snowcover.prepare.positions import Array, Floats, Grid, apply
+from snowcover.prepare.reprojection import Array, Floats, Grid, apply
 
 KNOTS_PX = 64  # between exactly projected points, at first
 TOLERANCE_PX = 0.01  # of the mosaic, by which a straight line between them may be off

@@ -29,19 +29,20 @@ from pystac.extensions.raster import DataType, RasterBand, RasterExtension
 from rasterio.warp import transform_geom
 
 from snowcover.data.dates import date_in, instant_in
+from snowcover.labels import BARE, SNOW, UNOBSERVED
 from snowcover.predict import facts
 from snowcover.predict.facts import MapFacts
 from snowcover.predict.mapping import OutputGrid
-from snowcover.predict.raster_files import COLOURS, DESCRIPTIONS, NO_SNOW, SCALES, SNOW, UNOBSERVED, Kind
+from snowcover.predict.raster_files import COLOURS, DESCRIPTIONS, SCALES, Kind
 from snowcover.prepare.extent import ring
-from snowcover.prepare.positions import Grid
+from snowcover.prepare.reprojection import Grid
 from snowcover.trained_model import TrainedModel
 
 OURS = "snowcover:"  # prefix of properties that no extension has a word for
 SETTINGS = f"{OURS}settings"
 FIRST_LANDSAT = datetime(1972, 7, 23, tzinfo=UTC)  # no scene is older; STAC wants a time, and a name may hold none
 END_OF_TIME = datetime(9999, 12, 31, tzinfo=UTC)
-CLASS_NAMES = {NO_SNOW: "no_snow", SNOW: "snow", UNOBSERVED: "unobserved"}
+CLASS_NAMES = {BARE: "no_snow", SNOW: "snow", UNOBSERVED: "unobserved"}
 _SHA256 = "1220"  # multihash: SHA-256, of 32 bytes
 
 

@@ -8,7 +8,7 @@ from rasterio.crs import CRS
 from rasterio.enums import Resampling
 from rasterio.warp import reproject
 
-from snowcover.prepare.positions import Array, Grid
+from snowcover.prepare.reprojection import Array, Grid
 
 LONGEST_PX = 900
 

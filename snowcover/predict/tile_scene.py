@@ -20,8 +20,8 @@ from snowcover.data.tiles import Tile, bounds
 from snowcover.errors import UserError
 from snowcover.predict.thumbnail import LONGEST_PX, Thumbnail
 from snowcover.prepare.names import true_colour
-from snowcover.prepare.places import first_column
-from snowcover.prepare.positions import WEB_MERCATOR, Array, Floats, Grid
+from snowcover.prepare.reprojection import WEB_MERCATOR, Array, Floats, Grid
+from snowcover.prepare.zoom import first_column
 from snowcover.storage import File, read
 from snowcover.trained_model import TrainedModel
 

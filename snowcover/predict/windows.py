@@ -9,11 +9,11 @@ import numpy as np
 
 from snowcover.data import gdal_warnings
 from snowcover.data.observed import mark_unobserved
-from snowcover.predict.ahead import in_order
 from snowcover.predict.cells import Cells, cells
 from snowcover.predict.plan import Plan
+from snowcover.predict.prefetch import in_order
 from snowcover.prepare import raster
-from snowcover.prepare.positions import Array
+from snowcover.prepare.reprojection import Array
 from snowcover.prepare.warp import Source, warp
 
 Read = tuple[int, int, Array | None]  # row and column of a tile; raw [C, H, W], None where nothing is observed

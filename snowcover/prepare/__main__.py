@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from snowcover.command import run
+from snowcover.cli import run
 from snowcover.errors import UserError
 from snowcover.out_command import out_command
 
@@ -20,7 +20,7 @@ def schema() -> "type[Config]":
 def prepare(config: "Config") -> None:
     """Make the tiles that the config asks for."""
     try:
-        from snowcover.prepare.story import make
+        from snowcover.prepare.pipeline import make
     except ModuleNotFoundError as error:
         if error.name != "cv2":
             raise

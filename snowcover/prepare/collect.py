@@ -7,12 +7,11 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from snowcover.errors import UserError
+from snowcover.labels import BARE, SNOW, UNOBSERVED
 from snowcover.prepare.nodata import seen
 from snowcover.prepare.pixels import Pixels
-from snowcover.prepare.positions import Array, Grid
 from snowcover.prepare.raster import Raster
-
-SNOW, BARE, UNOBSERVED = 1, 0, 255
+from snowcover.prepare.reprojection import Array, Grid
 
 
 class WrongCollect(UserError):

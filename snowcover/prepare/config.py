@@ -4,10 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from snowcover.checking import Section
 from snowcover.data.bands import canonical
 from snowcover.data.layer_names import ASPECT, ELEVATION, ILLUMINATION
 from snowcover.paths import Place
+from snowcover.validation import Section
 
 DERIVED = (ASPECT, ILLUMINATION)  # of bands or a time; data.layers would never look for a band of that name
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from rasterio.io import DatasetReader
 
-from snowcover.prepare.collect import BARE, SNOW, UNOBSERVED, Rule, WrongCollect
+from snowcover.labels import BARE, SNOW, UNOBSERVED
+from snowcover.prepare.collect import Rule, WrongCollect
 from snowcover.prepare.fill import Suspects, distinct, refuse_fill, strips
 from snowcover.prepare.pixels import Pixels
-from snowcover.prepare.positions import Array
+from snowcover.prepare.reprojection import Array
 from snowcover.prepare.units import IN_METRES
 
 MOST_CLASSES = 32  # a raster of whole numbers with no more values than this holds classes rather than depths

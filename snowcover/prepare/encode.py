@@ -8,7 +8,7 @@ from rasterio.io import DatasetReader, MemoryFile
 from rasterio.transform import from_bounds
 
 from snowcover.data.tiles import Tile, bounds
-from snowcover.prepare.positions import WEB_MERCATOR, Array
+from snowcover.prepare.reprojection import WEB_MERCATOR, Array
 
 # Level 1 of zstd is as small as level 6 of deflate on imagery, at several times the speed.
 COMPRESSION = {"zstd": {"compress": "zstd", "zstd_level": 1}, "deflate": {"compress": "deflate", "zlevel": 6}}

@@ -3,7 +3,7 @@
 import numpy as np
 
 from snowcover.data.tiles import HALF_WORLD_M, Bounds
-from snowcover.prepare.positions import WEB_MERCATOR, WGS84, Array, Floats, Grid, apply, period, project
+from snowcover.prepare.reprojection import WEB_MERCATOR, WGS84, Array, Floats, Grid, apply, period, project
 
 POINTS = 129  # along each edge: a curve between two of them bends by less than a tile
 MOST_NORTHERN = 89.9  # degrees; Web Mercator ends at 85.06 and its formula at 90

@@ -9,11 +9,11 @@ import numpy as np
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
-from snowcover.data.fills import USUAL_FILLS
+from snowcover.data.fill_values import USUAL_FILLS
 from snowcover.errors import UserError
 from snowcover.prepare.nodata import seen
 from snowcover.prepare.pixels import Pixels
-from snowcover.prepare.positions import Array
+from snowcover.prepare.reprojection import Array
 
 STRIP_ROWS, STRIP_COLUMNS = 512, 16384  # read at once: 32 MB of float32
 MANY = 0.001  # one value in more than this share of a raster's pixels, that nothing real can have, is a fill

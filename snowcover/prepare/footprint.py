@@ -11,7 +11,7 @@ from rasterio.features import shapes
 from rasterio.warp import transform_geom
 
 from snowcover.prepare import raster
-from snowcover.prepare.positions import WGS84, Array, Grid, period, project
+from snowcover.prepare.reprojection import WGS84, Array, Grid, period, project
 
 CUT_BESIDE = 1e-10  # of a turn, 4 mm: just on this side of the 180th meridian, which is 180 and -180 at once
 

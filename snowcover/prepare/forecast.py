@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from snowcover.data.tiles import Tile
-from snowcover.prepare import pieces, raster
+from snowcover.prepare import raster, tile_rendering
 from snowcover.prepare.jobs import Job, NothingToMake
-from snowcover.prepare.pieces import Piece
+from snowcover.prepare.tile_rendering import Piece
 
 SAMPLE = 24
 SEARCHED = 400  # tiles looked at for the fullest one
@@ -60,7 +60,7 @@ def why_none(job: Job) -> str:
 def _cut(job: Job, tiles: Sequence[Tile]) -> Iterator[Piece]:
     with raster.settings(), job.opener() as source:
         for tile in tiles:
-            if piece := pieces.cut(source, tile, job.cut):
+            if piece := tile_rendering.cut(source, tile, job.cut):
                 yield piece
 
 

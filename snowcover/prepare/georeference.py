@@ -13,8 +13,8 @@ from rasterio.io import DatasetReader
 from snowcover import storage
 from snowcover.errors import UserError
 from snowcover.prepare.extent import boxes, mercator, ring
-from snowcover.prepare.places import fit
-from snowcover.prepare.positions import WGS84, Array, Grid, beside, period, project
+from snowcover.prepare.reprojection import WGS84, Array, Grid, beside, period, project
+from snowcover.prepare.zoom import fitting_zoom
 
 GIVE_CRS = "give it, for example crs=EPSG:32612 for UTM zone 12 north"
 A_ULLR = "for example by gdal_translate -a_ullr"
@@ -111,7 +111,7 @@ def _refuse_nowhere(uri: str, grid: Grid) -> None:
             f"{uri} lies wholly beyond 85.06 degrees of latitude, where the map of Web Mercator tiles ends: use a "
             "source that reaches further from the pole."
         )
-    pixel_m = fit(grid, 512).pixel_m
+    pixel_m = fitting_zoom(grid, 512).pixel_m
     if not SMALLEST_PIXEL_M <= pixel_m <= LARGEST_PIXEL_M:
         raise MissingPlace(
             f"{uri} would have pixels of {pixel_m:g} m on the ground: its geotransform ({place}) does not fit its "

@@ -9,17 +9,18 @@ from snowcover.data.index import Index, Origin, Setting
 from snowcover.data.layer_names import ELEVATION
 from snowcover.data.tiles import Bounds, Tile
 from snowcover.errors import UserError
-from snowcover.prepare import collect, depths, imagery, layer, names, places, raster
+from snowcover.labels import UNOBSERVED
+from snowcover.prepare import collect, depths, imagery, layer, names, raster, zoom
+from snowcover.prepare.aoi import Cover
 from snowcover.prepare.config import Config
-from snowcover.prepare.cover import Cover
 from snowcover.prepare.encode import Tags
 from snowcover.prepare.extent import boxes
 from snowcover.prepare.imagery import Imagery
 from snowcover.prepare.nodata import nodata_values
-from snowcover.prepare.pieces import Cut
 from snowcover.prepare.pixels import Pixels
 from snowcover.prepare.preview import layout
 from snowcover.prepare.raster import Raster
+from snowcover.prepare.tile_rendering import Cut
 from snowcover.prepare.warp import Source, warp
 
 MOST_TILES = 10_000_000  # to be listed in memory, about a GB; at best some days of work
@@ -62,7 +63,7 @@ def collect_job(config: Config, scratch: str, cover: Cover | None) -> Job:
     rule = _rule(config, found)
     told = _common_settings(config, cover) | _pixel_settings(found.pixels, rule.all_nodata) | _depth_settings(rule)
     cut = Cut(
-        config.tile_size, config.min_valid, config.compress, Tags(collect.UNOBSERVED, ("snow",)), True, (0,),
+        config.tile_size, config.min_valid, config.compress, Tags(UNOBSERVED, ("snow",)), True, (0,),
         layout(tiles).side_px,
     )  # fmt: skip
     index = Index(kind="collect", complete=False, source=_origin(found), settings=told)
@@ -148,16 +149,16 @@ def _tiles(source: Raster, config: Config, cover: Cover | None) -> tuple[Tile, .
     touched = boxes(source.grid)
     _refuse_too_many(source, config, touched if cover is None else cover.boxes(touched))
     if cover is None:
-        return tuple(places.candidates(source.grid, config.zoom))
+        return tuple(zoom.candidates(source.grid, config.zoom))
     covered = cover.within(touched, config.zoom)
     if not covered:
         raise NothingToMake(f"{source.uri} touches none of the tiles of cover={config.cover}: is it the same ground?")
-    return tuple(places.sort(covered))
+    return tuple(zoom.sort(covered))
 
 
 def _refuse_too_many(source: Raster, config: Config, touched: Sequence[Bounds]) -> None:
-    if (count := places.count(touched, config.zoom)) > MOST_TILES:
-        fitting = places.fit(source.grid, config.tile_size)
+    if (count := zoom.count(touched, config.zoom)) > MOST_TILES:
+        fitting = zoom.fitting_zoom(source.grid, config.tile_size)
         raise TooManyTiles(
             f"{source.uri} would be cut into about {count:,.0f} tiles at zoom={config.zoom}, more than {MOST_TILES:,}: "
             f"its pixels of {fitting.pixel_m:.3g} m fit zoom={fitting.zoom}, and a small cover=... makes a part."

@@ -16,8 +16,8 @@ from snowcover.errors import UserError
 from snowcover.prepare import fill, raster
 from snowcover.prepare.nodata import nodata_values, seen
 from snowcover.prepare.pixels import Pixels
-from snowcover.prepare.positions import Array, Grid
 from snowcover.prepare.raster import Raster
+from snowcover.prepare.reprojection import Array, Grid
 from snowcover.prepare.units import IN_METRES
 from snowcover.prepare.warp import Source, warp_box
 

@@ -9,7 +9,7 @@ import numpy as np
 from snowcover.data.observed import FLOAT32_EPSILON, equals, holds, observed
 from snowcover.errors import UserError
 from snowcover.prepare.pixels import Pixels
-from snowcover.prepare.positions import Array
+from snowcover.prepare.reprojection import Array
 
 
 class WrongNodata(UserError):

@@ -10,7 +10,7 @@ from rasterio.windows import Window
 
 from snowcover.data.bands import ALPHA, canonical, names_in_file
 from snowcover.errors import UserError
-from snowcover.prepare.positions import Array
+from snowcover.prepare.reprojection import Array
 from snowcover.prepare.units import unit_of
 
 

@@ -10,7 +10,7 @@ from rasterio.transform import from_bounds
 
 from snowcover.data.tiles import HALF_WORLD_M, Bounds, Tile, bounds, covering
 from snowcover.prepare.extent import MOST_NORTHERN
-from snowcover.prepare.positions import Array, Floats
+from snowcover.prepare.reprojection import Array, Floats
 
 Shape = list[Array]
 """a polygon's rings in EPSG:3857, each [n, 2]"""

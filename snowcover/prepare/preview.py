@@ -13,9 +13,9 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from snowcover.data.observed import observed
 from snowcover.data.tiles import Tile
-from snowcover.prepare.collect import BARE, SNOW, UNOBSERVED
-from snowcover.prepare.places import first_column
-from snowcover.prepare.positions import Array
+from snowcover.labels import BARE, SNOW, UNOBSERVED
+from snowcover.prepare.reprojection import Array
+from snowcover.prepare.zoom import first_column
 
 logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it tells of its caches, which is nothing to a user
 

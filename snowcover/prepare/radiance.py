@@ -9,7 +9,7 @@ import numpy as np
 
 from snowcover.errors import UserError
 from snowcover.prepare.nodata import keep_off
-from snowcover.prepare.positions import Array
+from snowcover.prepare.reprojection import Array
 
 _BANDS = ".//{*}bandSpecificMetadata"
 

@@ -17,7 +17,7 @@ from snowcover.data import gdal, gdal_warnings
 from snowcover.errors import UserError
 from snowcover.prepare.georeference import grid_of
 from snowcover.prepare.pixels import Pixels, pixels_of
-from snowcover.prepare.positions import Grid
+from snowcover.prepare.reprojection import Grid
 from snowcover.storage import local
 
 SIDE_FILES = (".msk", ".aux.xml")  # of GDAL, beside a raster: its mask, and what else is said of its pixels

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from snowcover.data.index import Index
-from snowcover.prepare.survey import Survey
+from snowcover.prepare.scan import Survey
 from snowcover.prepare.tiling import Result
 
 MOST_NAMED = 10  # scenes without a tile

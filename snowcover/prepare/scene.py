@@ -12,8 +12,8 @@ from rasterio.windows import Window
 from snowcover.errors import UserError
 from snowcover.prepare.nodata import seen
 from snowcover.prepare.pixels import Pixels
-from snowcover.prepare.positions import Array, Grid
 from snowcover.prepare.raster import Raster, stem
+from snowcover.prepare.reprojection import Array, Grid
 from snowcover.prepare.udm import Udm
 
 Quantity = Literal["surface reflectance", "TOA radiance", "TOA reflectance", "unknown"]

@@ -13,11 +13,11 @@ from snowcover.data import index
 from snowcover.data.geotiff import BrokenTile
 from snowcover.data.index import Entry, Index, is_path
 from snowcover.data.tiles import Tile, parse, path
-from snowcover.prepare import earlier, pieces, preview
-from snowcover.prepare.earlier import Earlier
+from snowcover.prepare import existing, preview, tile_rendering
+from snowcover.prepare.existing import Earlier
 from snowcover.prepare.forecast import why_none
 from snowcover.prepare.jobs import Job, NothingToMake
-from snowcover.prepare.pieces import Piece
+from snowcover.prepare.tile_rendering import Piece
 from snowcover.prepare.workers import in_threads
 
 PREVIEW = "preview.png"
@@ -54,11 +54,11 @@ def tile(job: Job, workers: int, overwrite: bool, accompany: Callable[[], Mappin
         NothingToMake, OtherSettings, StrangeTiles, ChangedMeanwhile, BrokenRaster, BadIndex, StorageError
     """
     started = time.monotonic()
-    found = earlier.look(job.folder, overwrite)
+    found = existing.look(job.folder, overwrite)
     if overwrite:
-        found = earlier.clear(found)
-    earlier.refuse_other(job, found)
-    wrong = earlier.changed(found, workers) if found.is_complete else set()
+        found = existing.clear(found)
+    existing.refuse_other(job, found)
+    wrong = existing.changed(found, workers) if found.is_complete else set()
     if found.index is not None and found.is_complete and not wrong:
         return Result(job.name, job.folder, found.index, time.monotonic() - started, 0)
     _remove(job, found, wrong)
@@ -67,7 +67,7 @@ def tile(job: Job, workers: int, overwrite: bool, accompany: Callable[[], Mappin
     cut = _cut_all(job, found.tiles - wrong, workers)
     if not cut.entries:
         raise NothingToMake(why_none(job))
-    earlier.refuse_interference(job, cut.entries)
+    existing.refuse_interference(job, cut.entries)
     picture = preview.png(cut.mosaic, _title(job, cut.entries))
     storage.write(f"{job.folder}/{PREVIEW}", picture)
     files = {**files, PREVIEW: len(picture)}
@@ -115,10 +115,10 @@ def _worker(job: Job, there: set[str]) -> Iterator[Callable[[Tile], tuple[Piece 
             uri = f"{job.folder}/{path(tile)}"
             if path(tile) in there:
                 try:
-                    return pieces.recall(tile, storage.read(uri), uri, job.cut), False
+                    return tile_rendering.recall(tile, storage.read(uri), uri, job.cut), False
                 except (BrokenTile, storage.MissingFile):
                     log.info("%s is damaged and is made again.", uri)
-            piece = pieces.cut(source, tile, job.cut)
+            piece = tile_rendering.cut(source, tile, job.cut)
             if piece is not None:
                 storage.write(uri, piece.content)
             elif path(tile) in there:

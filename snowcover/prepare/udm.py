@@ -14,8 +14,8 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from snowcover.errors import UserError
-from snowcover.prepare.positions import Array, Grid
 from snowcover.prepare.raster import Raster
+from snowcover.prepare.reprojection import Array, Grid
 
 UDM2_BANDS = ("clear", "snow", "shadow", "light_haze", "heavy_haze", "cloud", "confidence", "unusable")
 UDM2_UNUSABLE = UDM2_BANDS.index("unusable")  # holds the bits of the older UDM

@@ -13,7 +13,7 @@ from rasterio.windows import Window
 
 from snowcover.data.tiles import Bounds, Tile, bounds
 from snowcover.prepare.nodata import keep_off
-from snowcover.prepare.positions import Array, Floats, Grid, positions
+from snowcover.prepare.reprojection import Array, Floats, Grid, positions
 
 MAX_SOURCE_PX = 2**22  # read at once: a tile that needs more is made in parts, so memory has a bound
 # OpenCV 5 interpolates these at the exact position, one, three or four bands at a time; all else at 1/32 of a pixel.

@@ -12,21 +12,21 @@ import os
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 logging.getLogger("numexpr").setLevel(logging.WARNING)  # greets when pandas loads it
 
-from snowcover.tracking.adding import added_to  # noqa: E402 - after the settings that mlflow reads when imported
-from snowcover.tracking.bringing import bring_run  # noqa: E402
-from snowcover.tracking.causes import CannotRecord  # noqa: E402
-from snowcover.tracking.job_store import CannotBring  # noqa: E402
+from snowcover.tracking.append import added_to  # noqa: E402 - after the settings that mlflow reads when imported
+from snowcover.tracking.errors import CannotRecord  # noqa: E402
+from snowcover.tracking.import_run import import_run  # noqa: E402
+from snowcover.tracking.job_store import RunImportError  # noqa: E402
 from snowcover.tracking.recording import Recorder, recorded  # noqa: E402
 from snowcover.tracking.store import Status  # noqa: E402
 from snowcover.tracking.sweeps import close_sweep, note, note_job, open_sweep, run_of_job  # noqa: E402
 
 __all__ = [
-    "CannotBring",
+    "RunImportError",
     "CannotRecord",
     "Recorder",
     "Status",
     "added_to",
-    "bring_run",
+    "import_run",
     "close_sweep",
     "note",
     "note_job",

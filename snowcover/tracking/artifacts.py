@@ -9,9 +9,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from snowcover.addresses import sqlite_path
 from snowcover.secrets import masked_uri
-from snowcover.tracking.causes import CannotRecord
+from snowcover.tracking.errors import CannotRecord
+from snowcover.tracking_uri import sqlite_path
 
 log = logging.getLogger(__name__)
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from mlflow.store.db.utils import _get_latest_schema_revision
 
-from snowcover.addresses import misread, sqlite_path
 from snowcover.secrets import masked_uri
-from snowcover.tracking.causes import CannotRecord, Cause, schema_cause
+from snowcover.tracking.errors import CannotRecord, Cause, schema_cause
+from snowcover.tracking_uri import misread, sqlite_path
 
 ELSEWHERE = "or record elsewhere with tracking.uri=..."
 MAGIC = b"SQLite format 3\0"

@@ -4,7 +4,7 @@ import os
 
 import mlflow
 
-from snowcover.tracking.causes import CannotRecord
+from snowcover.tracking.errors import CannotRecord
 
 
 def refuse_other_run(run_id: str | None) -> None:

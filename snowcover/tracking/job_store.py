@@ -24,7 +24,7 @@ ENDED = ("FINISHED", "FAILED", "KILLED")
 PAGE = 5000  # values of a metric at a time
 
 
-class CannotBring(UserError):
+class RunImportError(UserError):
     """What a job left of its MLflow run cannot be read."""
 
 
@@ -76,13 +76,13 @@ class JobStore:
         """The folder of this machine that an address of the job's machine means; None where nothing was kept.
 
         Raises:
-            CannotBring: it leads out of the job's folder.
+            RunImportError: it leads out of the job's folder.
         """
         root = (self._folder / ARTIFACTS).resolve()
         _, known, rest = f"/{uri}".rpartition(f"/{ARTIFACTS}/")
         path = root / rest
         if not known or not path.resolve().is_relative_to(root):
-            raise CannotBring(f"The run in {self._folder} names artifacts at {uri}, outside of its {ARTIFACTS}.")
+            raise RunImportError(f"The run in {self._folder} names artifacts at {uri}, outside of its {ARTIFACTS}.")
         if not path.is_dir():
             return None
         _refuse_links(path)
@@ -94,7 +94,7 @@ class JobStore:
             experiments, "", ViewType.ACTIVE_ONLY, max_results=1, order_by=["attributes.start_time DESC"]
         )
         if not runs:
-            raise CannotBring(f"{self._folder / DATABASE} holds no run: the job ended before it began one.")
+            raise RunImportError(f"{self._folder / DATABASE} holds no run: the job ended before it began one.")
         return self._store.get_run(runs[0].info.run_id)  # with its inputs and outputs
 
 
@@ -103,7 +103,7 @@ def job_store(folder: Path) -> Iterator[JobStore]:
     """The store in a folder of `mlflow.db` and `mlruns`, as a job left it. A copy of its database is what is opened.
 
     Raises:
-        CannotBring: it is not there, damaged, of a newer MLflow, or has no run.
+        RunImportError: it is not there, damaged, of a newer MLflow, or has no run.
     """
     keep_quiet()
     with tempfile.TemporaryDirectory() as scratch:
@@ -122,10 +122,10 @@ def job_store(folder: Path) -> Iterator[JobStore]:
 def _copy(folder: Path, scratch: Path) -> Path:
     database = folder / DATABASE
     if not database.is_file():
-        raise CannotBring(f"{folder} is no job's MLflow store: it has no {DATABASE}.")
+        raise RunImportError(f"{folder} is no job's MLflow store: it has no {DATABASE}.")
     for name in (ARTIFACTS, *(DATABASE + suffix for suffix in COMPANIONS)):
         if (folder / name).is_symlink():
-            raise CannotBring(f"{folder / name} is a link: a job leaves none, so it is not followed.")
+            raise RunImportError(f"{folder / name} is a link: a job leaves none, so it is not followed.")
     for suffix in COMPANIONS:
         with contextlib.suppress(FileNotFoundError):
             shutil.copyfile(folder / (DATABASE + suffix), scratch / (DATABASE + suffix))
@@ -141,16 +141,18 @@ def _refuse_damaged(copy: Path, database: Path) -> None:
     except sqlite3.Error as error:
         verdict, tables = str(error), set()
     if verdict != "ok":
-        raise CannotBring(f"{database} is damaged ({' '.join(verdict.split())}): fetch the job's output again.")
+        raise RunImportError(f"{database} is damaged ({' '.join(verdict.split())}): fetch the job's output again.")
     if not {"alembic_version", "runs"} <= tables:
-        raise CannotBring(f"{database} is no MLflow database: it lacks MLflow's tables.")
+        raise RunImportError(f"{database} is no MLflow database: it lacks MLflow's tables.")
 
 
 def _refuse_links(folder: Path) -> None:
     for parent, folders, files in os.walk(folder):
         for path in (Path(parent, name) for name in (*folders, *files)):
             if path.is_symlink() or not (path.is_dir() or path.is_file()):
-                raise CannotBring(f"{path} is neither file nor folder: a job leaves no such artifact, so none is read.")
+                raise RunImportError(
+                    f"{path} is neither file nor folder: a job leaves no such artifact, so none is read."
+                )
 
 
 @contextlib.contextmanager
@@ -160,7 +162,7 @@ def _readable(folder: Path) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        raise CannotBring(
+        raise RunImportError(
             f"MLflow {mlflow.__version__} cannot read {folder / DATABASE} ({first_line(error)}): "
             "if a newer MLflow wrote it, install that version here."
         ) from error

@@ -51,8 +51,8 @@ def exported(mapper: Any, example: np.ndarray[Any, Any], run: Run) -> Iterator[P
 def _export(mapper: Any, example: np.ndarray[Any, Any], folder: Path) -> None:
     import torch
 
+    from snowcover.compat import check_export, raw_tensor
     from snowcover.models.exported import exported as graph_of
-    from snowcover.versions import check_export, raw_tensor
 
     shape = (-1, example.shape[1], -1, -1)
     signature = ModelSignature(

@@ -17,14 +17,14 @@ from mlflow.tracking import MlflowClient
 from mlflow.tracking.context.registry import resolve_tags
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
-from snowcover.addresses import absolute, real
 from snowcover.errors import Stopped, first_line
 from snowcover.secrets import masked
 from snowcover.tracking import artifacts, models, store
-from snowcover.tracking.causes import is_locked
 from snowcover.tracking.environment import refuse_other_experiment, refuse_other_run
-from snowcover.tracking.patience import Patience
+from snowcover.tracking.errors import is_locked
+from snowcover.tracking.retry import Patience
 from snowcover.tracking.store import BATCH, PARAMS, VALUE_LENGTH, run_tags, shown_values
+from snowcover.tracking_uri import absolute, real
 
 log = logging.getLogger(__name__)
 
@@ -186,7 +186,7 @@ def _begin(
     patience = Patience(uri)
 
     def begin() -> tuple[MlflowClient, Run]:
-        with store.little_patience():
+        with store.short_timeouts():
             client = store.client(uri)
             place = store.experiment(client, uri, experiment)
             refuse_other_experiment(experiment, place.experiment_id)
@@ -196,7 +196,7 @@ def _begin(
             given = {tag.key: tag.value for tag in run_tags(tags)}
             return client, client.create_run(place.experiment_id, tags=resolve_tags(given), run_name=masked(name))
 
-    with store.told_as_a_sentence(uri):
+    with store.mlflow_errors(uri):
         client, run = patience(begin, is_locked)  # a server that is away now may be a wrong address
         mlflow.start_run(run.info.run_id, log_system_metrics=False)  # what a user's own code tells MLflow goes there
     return Recorder(client, run, patience)

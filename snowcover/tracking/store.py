@@ -17,12 +17,12 @@ from mlflow.tracking import MlflowClient
 from mlflow.tracking._tracking_service.utils import _use_tracking_uri
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
-from snowcover.addresses import real, sqlite_path
 from snowcover.errors import UserError
 from snowcover.secrets import masked_values
 from snowcover.tracking.artifacts import place_beside
-from snowcover.tracking.causes import CannotRecord, cannot_record
 from snowcover.tracking.database import check_database, check_tables
+from snowcover.tracking.errors import CannotRecord, cannot_record
+from snowcover.tracking_uri import real, sqlite_path
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
@@ -32,11 +32,11 @@ BATCH = 900  # metrics a request; MLflow takes 1,000
 PARAMS = 100  # parameters, or tags, a request: MLflow's limit
 LOCK_SECONDS = 120
 # Start-up must not take minutes to say that a server is away.
-LITTLE_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+SHORT_TIMEOUTS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 FEW_RETRIES = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
 QUIET = {"MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
 # Else MLflow's pages take an experiment for one of language models, with prompts and judges; those of 3.17 do so
-# anyway, unless their address says otherwise: see addresses.where_to_look.
+# anyway, unless their address says otherwise: see addresses.ui_hint.
 KIND = {"mlflow.experimentKind": "custom_model_development"}
 TAG = re.compile(r"[\w.\- :/]{1,250}")
 ARN = re.compile(r"arn:aws[a-z-]*:sagemaker:[a-z0-9-]+:\d{12}:mlflow-(tracking-server|app)/[A-Za-z0-9-]+")
@@ -50,8 +50,8 @@ def reached(uri: str) -> Iterator[MlflowClient]:
         CannotRecord: whatever goes wrong with the store in the block.
     """
     uri = real(uri)
-    with told_as_a_sentence(uri), addressed(uri), _by_default(QUIET):
-        with little_patience():
+    with mlflow_errors(uri), addressed(uri), _by_default(QUIET):
+        with short_timeouts():
             found = client(uri)
         yield found
 
@@ -72,7 +72,7 @@ def client(uri: str) -> MlflowClient:
 
 
 @contextlib.contextmanager
-def told_as_a_sentence(uri: str) -> Iterator[None]:
+def mlflow_errors(uri: str) -> Iterator[None]:
     """Any error of the block is a CannotRecord: SQLAlchemy's, requests', boto's and MLflow's own mean the same here."""
     keep_quiet()
     _refuse_wrong_arn(uri)
@@ -84,13 +84,13 @@ def told_as_a_sentence(uri: str) -> Iterator[None]:
         raise cannot_record(error, uri) from error
 
 
-def little_patience() -> AbstractContextManager[None]:
+def short_timeouts() -> AbstractContextManager[None]:
     """An HTTP server has one more try and ten seconds to answer in."""
-    return _by_default(LITTLE_PATIENCE)
+    return _by_default(SHORT_TIMEOUTS)
 
 
 def few_retries() -> AbstractContextManager[None]:
-    """An HTTP server has one more try: who waits longer says so (see patience.py), which MLflow does not."""
+    """An HTTP server has one more try: who waits longer says so (see retry.py), which MLflow does not."""
     return _by_default(FEW_RETRIES)
 
 

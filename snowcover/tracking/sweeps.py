@@ -11,7 +11,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
 from snowcover.errors import first_line
 from snowcover.secrets import masked
-from snowcover.tracking.bringing import BRINGING
+from snowcover.tracking.import_run import BRINGING
 from snowcover.tracking.store import Status, experiment_id, reached, run_tags
 
 log = logging.getLogger(__name__)

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snowcover.baselines.brightness import BINS, BRIGHTEST, best_threshold, brightness_bins, counts_above
-from snowcover.metrics import scores
+from snowcover.scoring.confusion import scores
 
 
 @given(st.integers(0, 2**32 - 1))

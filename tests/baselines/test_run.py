@@ -13,15 +13,15 @@ import torch
 from mlflow import MlflowClient
 
 from snowcover import checkpoints
-from snowcover.baselines import fitting, kept
-from snowcover.baselines.kept import NoBaseline
+from snowcover.baselines import fitting, stored
+from snowcover.baselines.stored import NoBaseline
 from snowcover.config import Config
 from snowcover.data.reading import PairReader
 from snowcover.errors import Stopped
-from snowcover.metrics import Counts, confusion, scores
-from snowcover.task import SnowTask
+from snowcover.scoring.confusion import Counts, confusion, scores
 from snowcover.trained_model import ModelOverrides, load_trained_model
-from snowcover.training import fit
+from snowcover.training.module import SnowModule
+from snowcover.training.run import fit
 from tests.making import TINY_UNET, config, sources, write_site
 
 pytestmark = pytest.mark.training
@@ -81,9 +81,9 @@ def run(site: Path, empty_database: Path, tmp_path_factory: pytest.TempPathFacto
 
 def counted(run: Done, side: str, kind: str) -> Counts:
     """What a kept baseline makes of all tiles of a side, pixel by pixel."""
-    from snowcover.data.gather import gather
+    from snowcover.data.dataset import load_dataset
 
-    tiles, read = gather(run.config), PairReader.of(run.config.data)
+    tiles, read = load_dataset(run.config), PairReader.of(run.config.data)
     mapper = load_trained_model(str(run.folder), NOTHING, kind=kind).mapper  # type: ignore[arg-type]
     total = torch.zeros(4, dtype=torch.int64)
     for pair in tiles.of(side):
@@ -108,7 +108,7 @@ def test_mlflow_has_their_scores_the_file_and_a_description(run: Done) -> None:
     for side in ("val", "test"):
         for name in ("forest_iou", "brightness_iou", "forest_f1"):
             assert found.data.metrics[f"{side}_{name}"] == pytest.approx(run.result[side][name])
-    assert kept.FILE in {file.path for file in run.client.list_artifacts(run.result["run_id"])}
+    assert stored.FILE in {file.path for file in run.client.list_artifacts(run.result["run_id"])}
     note, test = found.data.tags["mlflow.note.content"], run.result["test"]
     row = f"| test iou | {test['iou']:.3f} | {test['forest_iou']:.3f} | {test['brightness_iou']:.3f} |"
     assert "|  | network | forest | brightness |" in note and row in note
@@ -133,10 +133,10 @@ def test_a_network_that_is_worse_than_its_forest_is_told_so_in_the_last_line(run
 
 
 def test_the_file_is_data_and_holds_what_the_checkpoint_does(run: Done) -> None:
-    with np.load(run.folder / kept.FILE, allow_pickle=False) as file:
+    with np.load(run.folder / stored.FILE, allow_pickle=False) as file:
         assert all(file[name].dtype.kind in "if" for name in file.files)
         assert len(file["forest_roots"]) == 31
-    found = kept.from_npz((run.folder / kept.FILE).read_bytes(), "here")
+    found = stored.from_npz((run.folder / stored.FILE).read_bytes(), "here")
     assert found["brightness_threshold"] == run.about["brightness_threshold"] == run.result["brightness_threshold"]
     assert all(torch.equal(found["forest"][name], array) for name, array in run.about["forest"].items())
 
@@ -164,17 +164,17 @@ def test_the_forest_changes_nothing_of_the_network_and_may_be_left_out(run: Done
 def test_a_run_that_goes_on_fits_no_second_forest_and_has_the_same_scores(
     run: Done, site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    step = SnowTask.training_step
+    step = SnowModule.training_step
 
-    def stopping(self: SnowTask, batch: object, index: int) -> object:
+    def stopping(self: SnowModule, batch: object, index: int) -> object:
         if (self.current_epoch, index) == (1, 0):
             raise Stopped("Stopped by SIGTERM.")
         return step(self, batch, index)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(SnowTask, "training_step", stopping)
+    monkeypatch.setattr(SnowModule, "training_step", stopping)
     with pytest.raises(Stopped):
         fit(small(site, run.folder.parent), tmp_path / "run", [])
-    monkeypatch.setattr(SnowTask, "training_step", step)
+    monkeypatch.setattr(SnowModule, "training_step", step)
     monkeypatch.setattr(fitting, "fit_forest", lambda *_: pytest.fail("fitted twice"))
     fit(small(site, run.folder.parent, f"checkpoint.resume={tmp_path}/run/checkpoints/last.ckpt"), tmp_path / "on", [])
     result = json.loads((tmp_path / "run/result.json").read_text())

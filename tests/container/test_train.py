@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 
 from snowcover import checkpoints
 from snowcover.config import Config
-from snowcover.training import fit
+from snowcover.training.run import fit
 from tests.aws.namespaces import PROGRAM, Namespaces
 from tests.container.host import Host
 from tests.making import QUICK, TINY_UNET, config, sources

@@ -20,7 +20,7 @@ folder = pathlib.Path({folder!r})
 trainer.start(["sh", "-c", {script!r}], folder, folder / "log", os.environ, signal.SIGTERM)
 status = trainer.wait(lambda: None)
 print("status", status, "stopped", trainer.stopped, flush=True)
-print(trainer.last_words(status), flush=True)
+print(trainer.failure_reason(status), flush=True)
 """
 
 

@@ -7,11 +7,11 @@ import pytest
 import yaml
 from omegaconf import open_dict
 
-from snowcover.checking import check
 from snowcover.config import Config
 from snowcover.config_root import conf_dir
 from snowcover.convert.__main__ import AlreadyThere, convert, main
 from snowcover.convert.experiment import MISSING, NotAnOldConfig
+from snowcover.validation import check
 
 PUBLISHED = r"""
 [dataset]

@@ -7,7 +7,7 @@ import pytest
 import rasterio
 
 from snowcover.data.classes import OneClass, OtherCoding
-from snowcover.data.gather import gather
+from snowcover.data.dataset import load_dataset
 from snowcover.data.mask import WrongMask
 from snowcover.data.tiles import Tile
 from snowcover.errors import UserError
@@ -44,19 +44,19 @@ def recode(root: Path, codes: dict[int, int], nodata: float | None, columns: ran
 def test_masks_that_say_one_thing_only_are_refused_with_the_likely_cause(
     small: Path, codes: dict[int, int], nodata: float | None, error: type[UserError], told: str
 ) -> None:
-    gather(config("data=tiles", sources(small)))
+    load_dataset(config("data=tiles", sources(small)))
     recode(small, codes, nodata)
     with pytest.raises(error, match=told):
-        gather(config("data=tiles", sources(small)))
+        load_dataset(config("data=tiles", sources(small)))
 
 
 @pytest.mark.parametrize("side", ["val", "test"])
 def test_a_side_of_one_class_is_named_though_the_others_have_both(small: Path, side: str) -> None:
-    tiles = gather(config("data=tiles", sources(small)))
+    tiles = load_dataset(config("data=tiles", sources(small)))
     for pair in tiles.of(side):
         write_tile(small / "masks/ASO_20180528", pair.tile, np.ones((1, 32, 32), np.uint8), nodata=255)
     with pytest.raises(OneClass, match=rf"The {side} side of the split \(\d+ tiles?\) is 100\.0% snow"):
-        gather(config("data=tiles", sources(small)))
+        load_dataset(config("data=tiles", sources(small)))
 
 
 def test_one_collect_of_two_that_is_coded_otherwise_is_named(small: Path, tmp_path: Path) -> None:
@@ -68,15 +68,15 @@ def test_one_collect_of_two_that_is_coded_otherwise_is_named(small: Path, tmp_pa
         f'{{scenes: "{other}/scenes/*", collect: "{other}/masks/ASO_20190528"}}]'
     )
     with pytest.raises(OtherCoding, match="The masks of collect ASO_20190528 hold 255 and never 1"):
-        gather(config("data=tiles", both))
+        load_dataset(config("data=tiles", both))
 
 
 def test_a_mask_of_floats_with_nan_is_a_mask(small: Path) -> None:
-    before = gather(config("data=tiles", sources(small))).survey.sides["train"].snow_share
+    before = load_dataset(config("data=tiles", sources(small))).statistics.splits["train"].snow_share
     for file in sorted((small / "masks").rglob("*.tif")):
         tile = Tile(*map(int, (file.parent.parent.name, file.parent.name, file.stem)))
         with rasterio.open(file) as source:
             stored = source.read().astype(np.float32)
         stored[stored == 255] = np.nan
         write_tile(small / "masks/ASO_20180528", tile, stored, nodata=None)
-    assert gather(config("data=tiles", sources(small))).survey.sides["train"].snow_share == before
+    assert load_dataset(config("data=tiles", sources(small))).statistics.splits["train"].snow_share == before

@@ -10,7 +10,7 @@ import pytest
 
 from snowcover import storage
 from snowcover.data import geotiff
-from snowcover.data.gather import gather
+from snowcover.data.dataset import load_dataset
 from snowcover.data.geotiff import BrokenTile
 from snowcover.data.reading import PairReader
 from snowcover.data.tiles import Tile
@@ -104,12 +104,12 @@ def test_answers_100_bytes_short_are_asked_for_again_and_refused_where_they_stay
         return Fault(missing_bytes=100) if ".tif" in request.path and not again else None
 
     proxy = s3_proxy(fail=first_time)
-    tiles = gather(config("data=tiles", sources(s3.uri)))
-    assert tiles.survey.mean == gather(config("data=tiles", sources(site))).survey.mean
+    tiles = load_dataset(config("data=tiles", sources(s3.uri)))
+    assert tiles.statistics.mean == load_dataset(config("data=tiles", sources(site))).statistics.mean
     assert proxy.count("GET") == 2 + 2 * 32 + 32 + 16  # listings, reads, images and masks asked for again
     monkeypatch.setattr(s3_connection, "RETRY_FOR_S", 0.3)
     proxy.fail = lambda request: (
         Fault(missing_bytes=100) if "scenes" in request.path and ".tif" in request.path else None
     )
     with pytest.raises(Exception, match=r"scenes/.*\.tif cannot be read because only \d+ of \d+ bytes come"):
-        gather(config("data=tiles", sources(s3.uri)))
+        load_dataset(config("data=tiles", sources(s3.uri)))

@@ -13,7 +13,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 from snowcover import storage
 from snowcover.data import demo
-from snowcover.data.gather import gather
+from snowcover.data.dataset import load_dataset
 from snowcover.data.tiles import Tile, bounds, parse, path
 from snowcover.errors import UserError
 from tests.making import config
@@ -282,11 +282,11 @@ def _read(file: Path) -> Array:
 
 def test_the_demo_with_its_terrain_can_be_trained_on(tmp_path: Path) -> None:
     small = (f"data.generate.folder={tmp_path}/tiles", "+data.generate.tile_size=64", "+data.generate.tiles_per_side=4")
-    found = gather(config("data=demo_terrain", *small, "data.split.val=0.25", "data.split.test=0.25",
+    found = load_dataset(config("data=demo_terrain", *small, "data.split.val=0.25", "data.split.test=0.25",
                           "data.split.train=0.5"))  # fmt: skip
-    assert found.survey.layers is not None
-    means = dict(zip(found.survey.layers.channels, found.survey.layers.mean, strict=True))
+    assert found.statistics.layers is not None
+    means = dict(zip(found.statistics.layers.channels, found.statistics.layers.mean, strict=True))
     assert 2000 < means["elevation"] < 4000
     assert 5 < means["slope"] < 45
     assert 0.3 < means["illumination"] < 1
-    assert found.survey.layers.nodata_share == [0] * 5
+    assert found.statistics.layers.nodata_share == [0] * 5

@@ -8,13 +8,12 @@ import pytest
 import torch
 
 from snowcover.baselines.sample import PixelSample
-from snowcover.checking import ConfigError
 from snowcover.config import Augment
 from snowcover.data import geotiff
+from snowcover.data.dataset import TileDataset, load_dataset
 from snowcover.data.dates import instant_in
-from snowcover.data.fills import UntaggedFill
+from snowcover.data.fill_values import UntaggedFill
 from snowcover.data.folder import FolderDiffers
-from snowcover.data.gather import Tiles, gather
 from snowcover.data.layer_facts import UselessLayer
 from snowcover.data.layers import LayerReader, NoLayer, NoTime, WrongLayer
 from snowcover.data.loader import TileLoader
@@ -22,11 +21,12 @@ from snowcover.data.manifest import manifest
 from snowcover.data.place import WrongPlace
 from snowcover.data.reading import PairReader
 from snowcover.data.scaling import Scaling
-from snowcover.data.survey import survey
+from snowcover.data.statistics import compute_statistics
 from snowcover.data.terrain import sun_position
 from snowcover.data.tiles import Tile, bounds, longitude_latitude
 from snowcover.data.transforms import augmentation, augmented
 from snowcover.identity import changed_keys, run_digest
+from snowcover.validation import ConfigError
 from tests.layer_making import TIMED, layers, terrain, tiles_of, write_layer
 from tests.making import config, sources, write_site, write_tile
 
@@ -42,8 +42,8 @@ def timed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def gathered(site: Path, *overrides: str) -> Tiles:
-    return gather(config("data=tiles", sources(site), *overrides))
+def gathered(site: Path, *overrides: str) -> TileDataset:
+    return load_dataset(config("data=tiles", sources(site), *overrides))
 
 
 def test_channels_are_the_bands_and_then_the_layers_by_name_however_they_are_written() -> None:
@@ -127,21 +127,21 @@ def test_where_a_layer_ends_is_told_and_is_no_hole_in_what_is_observed(timed: Pa
 def test_moments_are_those_of_the_training_tiles_known_pixels_and_the_bands_stay_as_they_are(timed: Path) -> None:
     found, plain = gathered(timed, layers(timed / "dem", *NAMES)), gathered(timed)
     values = np.stack([found.read(pair).layers for pair in found.of("train")])
-    assert found.survey.layers is not None
-    assert list(found.survey.layers.channels) == CHANNELS
-    np.testing.assert_allclose(found.survey.layers.mean, values.mean(axis=(0, 2, 3)), rtol=1e-5)
-    np.testing.assert_allclose(found.survey.layers.std, values.std(axis=(0, 2, 3)), rtol=1e-3)
-    assert (found.survey.mean, found.survey.std) == (plain.survey.mean, plain.survey.std)
-    assert (found.survey.shape, found.survey.input_shape) == ((4, 64, 64), (9, 64, 64))
-    assert (plain.survey.layers, plain.survey.input_shape) == (None, (4, 64, 64))
-    assert found.sides == plain.sides
+    assert found.statistics.layers is not None
+    assert list(found.statistics.layers.channels) == CHANNELS
+    np.testing.assert_allclose(found.statistics.layers.mean, values.mean(axis=(0, 2, 3)), rtol=1e-5)
+    np.testing.assert_allclose(found.statistics.layers.std, values.std(axis=(0, 2, 3)), rtol=1e-3)
+    assert (found.statistics.mean, found.statistics.std) == (plain.statistics.mean, plain.statistics.std)
+    assert (found.statistics.shape, found.statistics.input_shape) == ((4, 64, 64), (9, 64, 64))
+    assert (plain.statistics.layers, plain.statistics.input_shape) == (None, (4, 64, 64))
+    assert found.splits == plain.splits
 
 
 def test_baselines_draw_from_the_bands_alone(timed: Path) -> None:
     data = config("data=tiles", sources(timed), layers(timed / "dem", *NAMES)).data
     pairs, sample = manifest(data).pairs, PixelSample(500, 0)
     its_sides = (["train", "val", "test"] * len(pairs))[: len(pairs)]
-    survey(pairs, its_sides, PairReader.of(data), Scaling(1e-4, 0), 1, sample, CHANNELS)
+    compute_statistics(pairs, its_sides, PairReader.of(data), Scaling(1e-4, 0), 1, sample, CHANNELS)
     assert sample.pixels().reflectance.shape[1] == 4
 
 

@@ -7,13 +7,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from snowcover.compat import raw_tensor
 from snowcover.config import Augment
 from snowcover.data.loader import Batch, TileLoader
 from snowcover.data.manifest import Pair, manifest
 from snowcover.data.reading import PairReader, RawPair
 from snowcover.data.transforms import augmentation, augmented
 from snowcover.errors import UserError
-from snowcover.versions import raw_tensor
 from tests.making import config, sources
 
 

@@ -8,7 +8,7 @@ from affine import Affine
 from rasterio.crs import CRS
 from rasterio.transform import from_bounds
 
-from snowcover.data.gather import gather
+from snowcover.data.dataset import load_dataset
 from snowcover.data.place import WrongPlace
 from snowcover.data.reading import PairReader, RawPair
 from snowcover.data.tiles import Tile, bounds
@@ -87,4 +87,4 @@ def test_masks_in_tms_rows_at_the_equator_are_refused_though_all_of_them_find_an
         flipped = Tile(15, tile.x, rows - 1 - tile.y)
         write_tile(tmp_path / "masks/ASO_20180528", flipped, mask, nodata=255, transform=at(tile))
     with pytest.raises(WrongPlace, match="laid out in TMS rows, counted from the south: rename each y"):
-        gather(config("data=tiles", sources(tmp_path)))
+        load_dataset(config("data=tiles", sources(tmp_path)))

@@ -8,7 +8,7 @@ import rasterio
 import torch
 from torch import nn
 
-from snowcover.data.gather import Tiles, gather
+from snowcover.data.dataset import TileDataset, load_dataset
 from snowcover.data.scaling import WrongScaling
 from snowcover.data.tiles import Tile
 from snowcover.models.mapper import SnowMapper
@@ -28,8 +28,8 @@ def write_site(root: Path, scaling: tuple[float, float] = (1, 0), last: tuple[fl
     return root
 
 
-def gathered(root: Path, *overrides: str) -> Tiles:
-    return gather(config("data=tiles", sources(root), "hw.data_workers=1", *overrides))
+def gathered(root: Path, *overrides: str) -> TileDataset:
+    return load_dataset(config("data=tiles", sources(root), "hw.data_workers=1", *overrides))
 
 
 def test_tags_that_the_config_contradicts_are_refused_with_the_keys_to_give(tmp_path: Path) -> None:
@@ -39,8 +39,8 @@ def test_tags_that_the_config_contradicts_are_refused_with_the_keys_to_give(tmp_
     assert "give data.scale=2.75e-05 data.offset=-0.2" in str(failure.value)
     found = gathered(tmp_path, "data.scale=2.75e-05", "data.offset=-0.2")
     plain = gathered(write_site(tmp_path / "plain"), "data.scale=1")
-    np.testing.assert_allclose(found.survey.mean, np.array(plain.survey.mean) * LANDSAT[0] + LANDSAT[1])
-    np.testing.assert_allclose(found.survey.std, np.array(plain.survey.std) * LANDSAT[0])
+    np.testing.assert_allclose(found.statistics.mean, np.array(plain.statistics.mean) * LANDSAT[0] + LANDSAT[1])
+    np.testing.assert_allclose(found.statistics.std, np.array(plain.statistics.std) * LANDSAT[0])
 
 
 def test_tags_that_say_what_the_config_says_are_taken(tmp_path: Path) -> None:

@@ -8,9 +8,9 @@ import pytest
 import rasterio
 from rasterio.enums import ColorInterp
 
-from snowcover.checking import ConfigError
 from snowcover.data.reading import PairReader, WrongBands
 from snowcover.data.tiles import Tile
+from snowcover.validation import ConfigError
 from tests.making import BANDS, config, pair_of, snowy, write_tile
 
 TILE = Tile(15, 5500, 12600)

@@ -16,7 +16,7 @@ from snowcover.data.dates import instant_in
 from snowcover.data.terrain import Rise, downhill, illumination, pixel_m, rise_downhill, rise_of, sun_position
 from snowcover.data.tiles import Tile, bounds
 from snowcover.predict.area import pixel_steps_m
-from snowcover.prepare.positions import Grid
+from snowcover.prepare.reprojection import Grid
 from tests.evaluate.making import facing
 
 NORTH_UP = np.array([[3.0, 0.0], [0.0, -3.0]])

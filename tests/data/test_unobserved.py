@@ -10,11 +10,11 @@ import torch
 from rasterio.enums import ColorInterp
 from torch import nn
 
-from snowcover.data.fills import UntaggedFill
+from snowcover.compat import raw_tensor
+from snowcover.data.fill_values import UntaggedFill
 from snowcover.data.reading import PairReader, RawPair, WrongNodata
 from snowcover.data.tiles import Tile
 from snowcover.models.mapper import SnowMapper, observed
-from snowcover.versions import raw_tensor
 from tests.making import BANDS, pair_of, snowy, write_tile
 
 TILE = Tile(15, 5500, 12600)

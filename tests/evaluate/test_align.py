@@ -9,7 +9,7 @@ from rasterio.crs import CRS
 from rasterio.windows import Window
 
 from snowcover.evaluate.align import Alignment, aligned
-from snowcover.prepare.positions import Array, Grid, project
+from snowcover.prepare.reprojection import Array, Grid, project
 
 UTM = CRS.from_epsg(32611)
 MERCATOR = CRS.from_epsg(3857)

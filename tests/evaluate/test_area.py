@@ -8,7 +8,7 @@ from rasterio.crs import CRS
 from snowcover.evaluate.area import adjusted_km2, error_adjusted_km2, pixel_areas_km2
 from snowcover.evaluate.bootstrap import BlockBootstrap
 from snowcover.predict.area import GroundArea
-from snowcover.prepare.positions import Grid
+from snowcover.prepare.reprojection import Grid
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,10 @@
 import hydra
 import pytest
 
-from snowcover.checking import ConfigError, check
-from snowcover.command import without_nodes
+from snowcover.cli import without_nodes
 from snowcover.config_root import config_root
 from snowcover.evaluate.config import Config
+from snowcover.validation import ConfigError, check
 
 
 def config(*overrides: str) -> Config:

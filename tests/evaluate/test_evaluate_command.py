@@ -19,7 +19,7 @@ from snowcover.data.tiles import Tile, bounds, covering
 from snowcover.evaluate import publish
 from snowcover.evaluate.__main__ import COMMAND
 from snowcover.prepare.extent import boxes
-from snowcover.prepare.positions import Grid
+from snowcover.prepare.reprojection import Grid
 from tests.evaluate.sites import DATE, HEIGHT, PLACE, WIDTH, depth, evaluated, maps, write_site
 from tests.making import compose
 from tests.prepare.rasters import write_raster

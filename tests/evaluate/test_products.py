@@ -13,7 +13,7 @@ from snowcover.errors import UserError
 from snowcover.evaluate.map_values import NotASnowMap, recognise
 from snowcover.evaluate.products import read_products
 from snowcover.evaluate.rasters import look_at
-from snowcover.prepare.positions import Grid
+from snowcover.prepare.reprojection import Grid
 from tests.evaluate.test_config import config
 from tests.prepare.rasters import TUOLUMNE, write_raster
 

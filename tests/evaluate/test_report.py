@@ -12,7 +12,7 @@ from selenium.webdriver.common.by import By
 from snowcover.evaluate.figures import Picture
 from snowcover.evaluate.report import render
 from snowcover.evaluate.report.html import VOID, Html, tag
-from snowcover.evaluate.report.telling import listed, summary
+from snowcover.evaluate.report.text import listed, summary
 from snowcover.evaluate.results import Evaluation, Row
 from snowcover.evaluate.selection import select
 from tests.evaluate.example import example, small

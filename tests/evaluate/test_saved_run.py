@@ -11,14 +11,14 @@ import torch
 from mlflow import MlflowClient
 
 from snowcover.data.manifest import manifest
-from snowcover.data.split import sides
+from snowcover.data.split import assign_splits
 from snowcover.data.tiles import Tile
 from snowcover.evaluate.__main__ import COMMAND
 from snowcover.evaluate.config import Config
 from snowcover.evaluate.evaluate_runs import evaluate_runs
 from snowcover.evaluate.saved_run import NoSharedTiles, NotARun, load_runs, shared_keys, short_names
 from snowcover.evaluate.saved_tiles import SavedTiles, TileBlocks, certain
-from snowcover.model_addresses import NoManifest
+from snowcover.model_uri import NoManifest
 from snowcover.tracking import recorded
 from tests.evaluate.test_config import config as evaluation
 from tests.making import config, sources
@@ -52,7 +52,7 @@ def tiles_of(config: Config) -> SavedTiles:
 
 def sides_of(site: Path) -> list[str]:
     composed = config("data=tiles", sources(site))
-    return sides(manifest(composed.data).pairs, composed.data.split, composed.seed)
+    return assign_splits(manifest(composed.data).pairs, composed.data.split, composed.seed)
 
 
 def test_each_product_is_its_runs_network_on_the_test_tiles(home: Path, site: Path) -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snowcover.evaluate.scores import SCORES, confusion_scores
-from snowcover.metrics import Counts, scores
+from snowcover.scoring.confusion import Counts, scores
 
 counts = st.lists(st.tuples(*[st.integers(0, 10**9) | st.just(0)] * 4), min_size=1, max_size=6)
 

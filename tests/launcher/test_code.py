@@ -3,8 +3,8 @@
 import hydra
 import pytest
 
-from snowcover.checking import check
 from snowcover.config_root import conf_dir
+from snowcover.validation import check
 from snowcover_launch.aws import algorithms
 from snowcover_launch.aws.session import Account
 from snowcover_launch.backends.sagemaker.code import Images

@@ -7,8 +7,8 @@ from typing import Any
 import hydra
 import pytest
 
-from snowcover.checking import check
 from snowcover.config_root import conf_dir
+from snowcover.validation import check
 from snowcover_launch.aws.session import Account
 from snowcover_launch.backends.sagemaker.inputs import InputDigests, MissingInput
 from snowcover_launch.backends.sagemaker.request import config_digest

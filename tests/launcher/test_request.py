@@ -156,7 +156,7 @@ def test_a_machine_gets_the_image_that_it_can_run() -> None:
 
 
 def test_the_metric_patterns_read_the_line_of_an_epoch() -> None:
-    from snowcover.epochs import epoch_line
+    from snowcover.training.epochs import epoch_line
 
     row = {"epoch": 4, "train_loss": 0.5, "train_iou": 0.25, "val_loss": 0.125, "val_iou": 0.75, "tiles_per_second": 9}
     line = epoch_line(row, 12)

@@ -7,11 +7,11 @@ import segmentation_models_pytorch.losses as smp
 import torch
 from torch import Tensor, nn
 
-from snowcover.checking import ConfigError
+from snowcover.component_checks import make_loss
 from snowcover.losses.fitting import for_masks
 from snowcover.losses.lovasz import LovaszHinge
 from snowcover.losses.weighted import WeightedSum
-from snowcover.parts import make_loss
+from snowcover.validation import ConfigError
 
 MASK = torch.tensor([[[1, 0, 1], [0, 255, 255]], [[0, 0, 1], [1, 1, 255]]], dtype=torch.uint8)
 LOGITS = torch.linspace(-2, 3, 12).reshape(2, 1, 2, 3)

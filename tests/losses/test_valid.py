@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from snowcover.losses.valid import ValidPixels
+from snowcover.losses.masked import MaskedLoss
 
 LOSSES = {
     "dice": library.DiceLoss("binary"),
@@ -20,8 +20,8 @@ LOSSES = {
 each_loss = pytest.mark.parametrize("name", LOSSES)
 
 
-def valid(name: str) -> ValidPixels:
-    return ValidPixels(LOSSES[name], probabilities=name == "mcc")
+def valid(name: str) -> MaskedLoss:
+    return MaskedLoss(LOSSES[name], probabilities=name == "mcc")
 
 
 def batch(seed: int = 0) -> tuple[Tensor, Tensor]:

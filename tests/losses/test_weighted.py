@@ -5,12 +5,12 @@ import torch
 from torch import nn
 
 from snowcover.losses.lovasz import LovaszHinge
-from snowcover.losses.valid import ValidPixels
+from snowcover.losses.masked import MaskedLoss
 from snowcover.losses.weighted import WeightedSum
 
 
 def test_it_is_the_sum_of_its_terms_each_times_its_weight() -> None:
-    lovasz, bce = LovaszHinge(), ValidPixels(nn.BCEWithLogitsLoss())
+    lovasz, bce = LovaszHinge(), MaskedLoss(nn.BCEWithLogitsLoss())
     both = WeightedSum({"lovasz": lovasz, "bce": bce}, {"bce": 0.25, "lovasz": 2})
     logits, mask = torch.randn(2, 1, 8, 8), torch.randint(0, 2, (2, 8, 8), dtype=torch.uint8)
     mask[0, 0] = 255

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from snowcover.compat import check_export
 from snowcover.models.exported import CannotExport, exported
 from snowcover.models.mapper import SnowMapper
-from snowcover.versions import check_export
 
 
 @pytest.fixture(autouse=True, scope="module")

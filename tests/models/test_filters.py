@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from snowcover.models.filters import lay_filters, load_encoder_weights
+from snowcover.models.input_channels import adapt_input_channels, load_encoder_weights
 
 PLANET = ["blue", "green", "red", "nir"]
 
@@ -31,7 +31,7 @@ def last_features(network: nn.Module, x: Tensor) -> Tensor:
 def test_a_band_gets_the_filter_of_its_colour_or_the_mean(bands: list[str], absent: int) -> None:
     bands = bands[: 5 - absent]
     weight = torch.randn(2, 3, 3, 3, dtype=torch.float64)
-    laid = lay_filters(weight, bands) * len(bands) / 3
+    laid = adapt_input_channels(weight, bands) * len(bands) / 3
     for position, band in enumerate(bands):
         colour = {"red": 0, "green": 1, "blue": 2}.get(band)
         torch.testing.assert_close(laid[:, position], weight.mean(1) if colour is None else weight[:, colour])
@@ -40,18 +40,18 @@ def test_a_band_gets_the_filter_of_its_colour_or_the_mean(bands: list[str], abse
 @given(st.sets(st.sampled_from(["nir", "swir", "coastal", "rededge"])))
 def test_a_grey_pixel_excites_a_filter_as_much_as_it_did_in_rgb(others: set[str]) -> None:
     weight = torch.randn(4, 3, 7, 7, dtype=torch.float64)
-    laid = lay_filters(weight, ["blue", *sorted(others), "red", "green"])
+    laid = adapt_input_channels(weight, ["blue", *sorted(others), "red", "green"])
     torch.testing.assert_close(laid.sum(1), weight.sum(1))
 
 
 def test_bands_in_the_order_of_rgb_keep_their_filters_as_they_are() -> None:
     weight = torch.randn(2, 3, 3, 3)
-    assert torch.equal(lay_filters(weight, ["red", "green", "blue"]), weight)
+    assert torch.equal(adapt_input_channels(weight, ["red", "green", "blue"]), weight)
 
 
 def test_filters_that_are_not_of_rgb_cannot_be_laid() -> None:
     with pytest.raises(ValueError, match=r"\[8, 4, 3, 3\]"):
-        lay_filters(torch.zeros(8, 4, 3, 3), PLANET)
+        adapt_input_channels(torch.zeros(8, 4, 3, 3), PLANET)
 
 
 def test_an_rgb_encoder_sees_a_grey_scene_in_four_bands_as_it_did_in_three(rgb: nn.Module) -> None:

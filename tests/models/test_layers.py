@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+from snowcover.compat import check_export
 from snowcover.models.exported import exported
 from snowcover.models.mapper import SnowMapper
-from snowcover.versions import check_export
 
 
 class Sees(nn.Module):

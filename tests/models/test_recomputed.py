@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from snowcover.compat import CHECKPOINT_HAS_CONTEXTS
 from snowcover.models.recomputed import Recomputed
-from snowcover.versions import CHECKPOINT_HAS_CONTEXTS
 
 
 def blocks() -> list[nn.Module]:

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from affine import Affine
 
-from snowcover import runs
 from snowcover.config_root import config_root
 from snowcover.data.tiles import Tile, bounds
+from snowcover.training import resume
 from tests.making import BANDS, config
 from tests.predict.networks import Brightness
 from tests.prepare.rasters import UTM_11N, write_raster
@@ -36,7 +36,7 @@ def write_checkpoint(
         "data=tiles", f"data.bands=[{named}]", 'data.sources=[{scenes: "s/*", collect: "c"}]',
         f"data.scale={scale}", f"data.offset={offset}",
     )  # fmt: skip
-    about = runs.public(chosen)
+    about = resume.public(chosen)
     about["model"] = {"_target_": "tests.predict.networks.Brightness", "steepness": steepness}
     network = Brightness(len(bands), steepness)
     state = {f"mapper.network.{key}": value for key, value in network.state_dict().items()}

@@ -14,7 +14,7 @@ from torch import nn
 from snowcover.data.tiles import HALF_WORLD_M
 from snowcover.models.mapper import SnowMapper
 from snowcover.predict.mapping import OutputGrid, map_scene
-from snowcover.prepare.positions import Grid
+from snowcover.prepare.reprojection import Grid
 from snowcover.trained_model import TrainedModel
 
 ZOOM, TILE = 15, 64

@@ -10,9 +10,9 @@ import rasterio
 import torch
 from mlflow import MlflowClient
 
-from snowcover.baselines.kept import BadBaseline, NoBaseline
-from snowcover.checking import ConfigError
+from snowcover.baselines.stored import BadBaseline, NoBaseline
 from snowcover.predict.existing import OtherMaps
+from snowcover.validation import ConfigError
 from tests.predict.making import (
     BRIGHT_LEVEL,
     FOREST_LEVEL,

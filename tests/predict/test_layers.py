@@ -20,7 +20,7 @@ from snowcover.predict.device_process import DeviceProcess
 from snowcover.predict.members import Members
 from snowcover.predict.plan import around_tiles
 from snowcover.predict.windows import Window
-from snowcover.prepare.positions import Grid
+from snowcover.prepare.reprojection import Grid
 from snowcover.trained_model import TrainedModel
 from tests.layer_making import TIMED, write_layer
 from tests.predict.scenes import PIXEL_M, TILE, ZOOM, HeldScene, landscape, mapped, model, own_grid

@@ -14,7 +14,7 @@ from snowcover.data.tiles import Tile
 from snowcover.errors import UserError
 from snowcover.predict import group, plan
 from snowcover.predict.mapping import OutputGrid, count_windows, map_scene
-from snowcover.prepare.positions import Grid
+from snowcover.prepare.reprojection import Grid
 from snowcover.prepare.warp import warp
 from tests.predict.scenes import (
     TILE,

@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasterio.windows import Window
 
-from snowcover.predict import seen
+from snowcover.predict import observed_mask
+from snowcover.predict.observed_mask import ObservedMask
 from snowcover.predict.resample import Part
-from snowcover.predict.seen import SeenPixels
 
 
 class Observed:
@@ -28,11 +28,11 @@ class Observed:
 def test_whatever_bands_and_parts_ask_they_get_what_the_scene_says_and_each_pixel_is_read_once(
     height: int, width: int, band: int, columns: int
 ) -> None:
-    scene, pixels = Observed(height, width), SeenPixels(height)
+    scene, pixels = Observed(height, width), ObservedMask(height)
     for top in range(0, height, band):
         for left in range(0, width, columns):
             part = Part(range(left, min(left + columns, width)), range(top, min(top + band, height)))
             found = pixels.of(scene, part)  # type: ignore[arg-type]
             assert np.array_equal(found, scene.valid[top : top + band, left : left + columns] == 1)
     assert (scene.reads == 1).all()
-    assert len(pixels._known) <= 3 * -(-width // columns) + band // seen.BLOCK_ROWS * -(-width // columns)
+    assert len(pixels._known) <= 3 * -(-width // columns) + band // observed_mask.BLOCK_ROWS * -(-width // columns)

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from snowcover import storage
-from snowcover.predict.ahead import in_order, made_ahead
 from snowcover.predict.blend import Blender, weights
 from snowcover.predict.cells import cells
 from snowcover.predict.plan import Box, Layout, Plan, around_tiles, core_px, of_tile_size
+from snowcover.predict.prefetch import in_order, prefetched
 
 LAYOUTS = [around_tiles(512), around_tiles(100), around_tiles(64, 16, (5, -7)), of_tile_size(256), Layout(64, 64, 0, 0)]
 
@@ -31,7 +31,7 @@ def test_results_come_in_order_however_long_each_takes() -> None:
 
     assert list(in_order([opener(work)] * 3, range(40), 5)) == [item * item for item in range(40)]
     assert list(in_order([opener(work)], [], 1)) == []
-    assert list(made_ahead(iter("snow"), 2)) == list("snow")
+    assert list(prefetched(iter("snow"), 2)) == list("snow")
 
 
 def test_no_more_is_begun_than_was_asked_for() -> None:

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from rasterio.io import DatasetReader, MemoryFile
 
-from snowcover.checking import check
 from snowcover.data.observed import observed
-from snowcover.prepare import jobs, pieces, raster
+from snowcover.prepare import jobs, raster, tile_rendering
 from snowcover.prepare.config import Config
 from snowcover.prepare.jobs import Job
+from snowcover.validation import check
 from tests.prepare.command import composed
 
 Array = np.ndarray[Any, Any]
@@ -33,7 +33,7 @@ def collect_job(path: Path, *overrides: str) -> Job:
 def first_tile(job: Job) -> Iterator[DatasetReader]:
     """The first tile that is made, as any program opens it."""
     with raster.settings(), job.opener() as source:
-        made = (pieces.cut(source, tile, job.cut) for tile in job.tiles)
+        made = (tile_rendering.cut(source, tile, job.cut) for tile in job.tiles)
         content = next(piece.content for piece in made if piece is not None)
     with MemoryFile(content) as memory, memory.open() as file:
         yield file
@@ -44,7 +44,7 @@ def tiles(job: Job) -> tuple[Array, Array]:
     values, seen = [], []
     with raster.settings(), job.opener() as source:
         for tile in job.tiles:
-            piece = pieces.cut(source, tile, job.cut)
+            piece = tile_rendering.cut(source, tile, job.cut)
             if piece is None:
                 values.append(np.full((source.bands, 64, 64), job.cut.nodata, source.dtype))
                 seen.append(np.zeros((64, 64), bool))

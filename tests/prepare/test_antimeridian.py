@@ -17,9 +17,9 @@ from rasterio.warp import Resampling, reproject, transform_geom
 
 from snowcover.data.tiles import Tile, bounds, parse
 from snowcover.errors import UserError
-from snowcover.prepare import cover, preview
-from snowcover.prepare.places import candidates, fit
-from snowcover.prepare.positions import Grid, period
+from snowcover.prepare import aoi, preview
+from snowcover.prepare.reprojection import Grid, period
+from snowcover.prepare.zoom import candidates, fit
 from tests.prepare.command import prepare
 from tests.prepare.rasters import write_raster
 
@@ -216,7 +216,7 @@ def test_a_footprint_written_across_the_break_covers_both_sides(ring: tuple[floa
     write_raster(tmp_path / "scene.tif", waves(100, 200), DEGREES, Affine(0.01, 0, 179, 0, -0.01, 17), nodata=0)
     made = scene_tiles(tmp_path, "scene", "zoom=10", "min_valid=0", f"cover={tmp_path}/area.geojson")
     assert {tile.x for tile in made} == {1022, 1023, 0, 1}
-    assert cover.read(f"{tmp_path}/area.geojson", 10).digest
+    assert aoi.read(f"{tmp_path}/area.geojson", 10).digest
 
 
 def test_what_repeats_around_the_world_is_known_by_its_projection() -> None:

@@ -20,7 +20,7 @@ from snowcover.data.manifest import manifest
 from snowcover.data.reading import PairReader
 from snowcover.data.tiles import parse
 from snowcover.errors import UserError
-from snowcover.prepare.earlier import OtherSettings
+from snowcover.prepare.existing import OtherSettings
 from tests.making import config
 from tests.prepare.command import finish, prepare, start
 from tests.prepare.rasters import depth, imagery, shared, write_raster
@@ -273,7 +273,7 @@ def test_the_config_is_checked_before_anything_heavy_is_imported() -> None:
 
 
 def test_making_tiles_needs_nothing_of_training() -> None:
-    assert loaded("snowcover.prepare.story", "torch", "lightning", "mlflow") == []
+    assert loaded("snowcover.prepare.pipeline", "torch", "lightning", "mlflow") == []
 
 
 def test_training_reads_from_s3_what_was_made_there(sources: Path, s3: Bucket) -> None:

@@ -9,7 +9,7 @@ import pytest
 import rasterio
 
 from snowcover.prepare.collect import Rule, WrongCollect
-from snowcover.prepare.earlier import OtherSettings
+from snowcover.prepare.existing import OtherSettings
 from snowcover.prepare.fill import UntaggedFill
 from tests.prepare.command import finish, prepare
 from tests.prepare.cutting import collect_job, tiles

@@ -12,8 +12,8 @@ from snowcover import storage
 from snowcover.data.index import BadIndex
 from snowcover.data.tiles import parse
 from snowcover.prepare import tiling
-from snowcover.prepare.earlier import ChangedMeanwhile, OtherSettings, StrangeTiles
-from snowcover.prepare.story import NoTiles
+from snowcover.prepare.existing import ChangedMeanwhile, OtherSettings, StrangeTiles
+from snowcover.prepare.pipeline import NoTiles
 from tests.prepare.command import finish, prepare
 from tests.prepare.rasters import TUOLUMNE, depth, imagery, write_raster
 from tests.servers import Bucket

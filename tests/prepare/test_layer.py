@@ -10,11 +10,11 @@ import pytest
 import rasterio
 from affine import Affine
 
-from snowcover.checking import ConfigError
 from snowcover.data.layer_names import TERRAIN_BANDS
 from snowcover.data.tiles import Tile, parse, path
 from snowcover.prepare.fill import UntaggedFill
 from snowcover.prepare.layer import WrongLayerRaster
+from snowcover.validation import ConfigError
 from tests.prepare.command import prepare
 from tests.prepare.rasters import write_raster
 

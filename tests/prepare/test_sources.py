@@ -19,7 +19,7 @@ from snowcover import storage
 from snowcover.errors import UserError
 from snowcover.prepare.georeference import MissingPlace
 from snowcover.prepare.sources import NoScenes, OverwritesSource
-from snowcover.prepare.workplace import Unwritable
+from snowcover.prepare.work_folders import Unwritable
 from tests.prepare.command import prepare
 from tests.prepare.rasters import depth, imagery, write_raster
 from tests.servers import Bucket

@@ -12,9 +12,9 @@ from rasterio.warp import transform
 from rasterio.windows import Window
 
 from snowcover.data.tiles import bounds
-from snowcover.prepare.places import candidates
-from snowcover.prepare.positions import WEB_MERCATOR, Grid, positions
+from snowcover.prepare.reprojection import WEB_MERCATOR, Grid, positions
 from snowcover.prepare.warp import warp
+from snowcover.prepare.zoom import candidates
 
 
 class Held:

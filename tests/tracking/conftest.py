@@ -15,7 +15,7 @@ from mlflow import MlflowClient
 from mlflow.entities import LoggedModelOutput
 
 from snowcover.tracking import recorded
-from snowcover.training import fit
+from snowcover.training.run import fit
 from tests.making import config, sources
 
 OF_A_COPY = {"brought_from"}  # tags that only a copy has

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snowcover.addresses import absolute, misread, only_here, where_to_look
-from snowcover.checking import ConfigError
+from snowcover.tracking_uri import absolute, misread, only_here, ui_hint
+from snowcover.validation import ConfigError
 from tests.making import config
 
 ARN = "arn:aws:sagemaker:us-west-2:123456789012:mlflow-tracking-server/snow"
@@ -87,9 +87,7 @@ def test_a_relative_store_stays_the_same_whatever_the_working_folder_becomes(uri
 def test_a_home_folder_is_found_and_a_path_with_spaces_can_be_pasted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/ada")
     assert absolute("sqlite:///~/mlflow.db", Path("/elsewhere")) == "sqlite:////home/ada/mlflow.db"
-    assert (
-        where_to_look("sqlite:////my snow/mlflow.db") == "mlflow ui --backend-store-uri 'sqlite:////my snow/mlflow.db'"
-    )
+    assert ui_hint("sqlite:////my snow/mlflow.db") == "mlflow ui --backend-store-uri 'sqlite:////my snow/mlflow.db'"
 
 
 @pytest.mark.parametrize("uri", ["sqlite:////what?/mlflow.db", "sqlite:////a%20b/mlflow.db", "sqlite:///m.db?x"])

@@ -15,7 +15,7 @@ from mlflow import MlflowClient
 from mlflow.entities import LoggedModel
 
 from snowcover.models.mapper import SnowMapper
-from snowcover.tracking import CannotRecord, Recorder, bring_run, models, recorded
+from snowcover.tracking import CannotRecord, Recorder, import_run, models, recorded
 from snowcover.tracking.artifacts import check_place
 from tests.tracking.conftest import Left, execute
 
@@ -211,7 +211,7 @@ def test_a_job_s_run_is_brought_home_without_a_second_copy(left: Left, home: str
     (artifacts,) = left.folder.glob(f"mlruns/*/{left.run_id}/artifacts")
     (artifacts / "checkpoints").mkdir()
     (artifacts / "checkpoints/best.ckpt").write_bytes(b"weights")
-    brought = bring_run(left.folder, home, "home", {})
+    brought = import_run(left.folder, home, "home", {})
     kept = Path(f"mlruns/home/{brought}/artifacts")
     assert (kept / "checkpoints/best.ckpt").samefile(artifacts / "checkpoints/best.ckpt")
     assert (kept / "result.json").read_text() == "{}"
@@ -222,7 +222,7 @@ def test_a_job_s_run_is_brought_home_without_a_second_copy(left: Left, home: str
 
 def test_a_model_that_was_deleted_in_a_job_s_store_is_not_brought(left: Left, home: str) -> None:
     execute(left.folder / "mlflow.db", "UPDATE logged_models SET lifecycle_stage = 'deleted'")
-    bring_run(left.folder, home, "home", {})
+    import_run(left.folder, home, "home", {})
     experiment = MlflowClient(home).get_experiment_by_name("home")
     assert not MlflowClient(home).search_logged_models([experiment.experiment_id])
 

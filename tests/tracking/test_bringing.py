@@ -14,7 +14,7 @@ import yaml
 from mlflow import MlflowClient
 from mlflow.entities import ViewType
 
-from snowcover.tracking import CannotRecord, bring_run, bringing, job_store, recorded
+from snowcover.tracking import CannotRecord, import_run, job_store, recorded
 from tests.tracking.conftest import DESCRIPTION, Left, everything, execute, runs
 
 pytestmark = pytest.mark.process
@@ -22,13 +22,13 @@ pytestmark = pytest.mark.process
 TWICE_AT_ONCE = """
 import sys
 from pathlib import Path
-from snowcover.tracking import bring_run
-print(bring_run(Path(sys.argv[1]), sys.argv[2], "home", {}))
+from snowcover.tracking import import_run
+print(import_run(Path(sys.argv[1]), sys.argv[2], "home", {}))
 """
 
 
 def test_a_trained_run_comes_home_whole_and_its_model_works_there(trained: Left, home: str) -> None:
-    run_id = bring_run(trained.folder, home, "home", {"mlflow.parentRunId": "the-sweep"})
+    run_id = import_run(trained.folder, home, "home", {"mlflow.parentRunId": "the-sweep"})
     whole = everything(home, run_id)
     assert whole["tags"].pop("mlflow.parentRunId") == "the-sweep"
     assert whole == trained.whole
@@ -55,8 +55,8 @@ def test_a_trained_run_comes_home_whole_and_its_model_works_there(trained: Left,
 
 
 def test_brought_twice_it_is_there_once_with_the_tags_of_both(left: Left, home: str) -> None:
-    first = bring_run(left.folder, home, "home", {"a": "1"})
-    again = bring_run(left.folder, home, "home", {"b": "2"})
+    first = import_run(left.folder, home, "home", {"a": "1"})
+    again = import_run(left.folder, home, "home", {"b": "2"})
     (run,) = runs(home)
     assert again == first == run.info.run_id
     assert run.data.tags.items() >= {"a": "1", "b": "2", "brought_from": left.run_id}.items()
@@ -64,7 +64,7 @@ def test_brought_twice_it_is_there_once_with_the_tags_of_both(left: Left, home: 
 
 
 def test_the_tags_that_are_given_win_over_those_of_the_run(left: Left, home: str) -> None:
-    run_id = bring_run(left.folder, home, "home", {"mlflow.user": "Ada", "job": "job-2", "mlflow.runName": "other"})
+    run_id = import_run(left.folder, home, "home", {"mlflow.user": "Ada", "job": "job-2", "mlflow.runName": "other"})
     run = MlflowClient(home).get_run(run_id)
     assert run.data.tags.items() >= {"mlflow.user": "Ada", "job": "job-2"}.items()
     assert run.info.run_name == "other"
@@ -86,8 +86,8 @@ def test_a_copy_that_was_broken_off_is_made_again(
     with monkeypatch.context() as patch:
         patch.setattr(MlflowClient, call, killed)
         with pytest.raises(KeyboardInterrupt):
-            bring_run(left.folder, home, "home", {})
-    run_id = bring_run(left.folder, home, "home", {})
+            import_run(left.folder, home, "home", {})
+    run_id = import_run(left.folder, home, "home", {})
     (run,) = runs(home)
     assert run.info.run_id == run_id
     assert everything(home, run_id) == left.whole
@@ -100,7 +100,7 @@ def test_the_description_of_a_copy_is_whole_and_names_the_copy(left: Left, home:
     told = shutil.copytree(left.folder, tmp_path / "told")
     note = f"{'long ' * 200}\npython -m snowcover.predict model={left.run_id}"
     MlflowClient(f"sqlite:///{told}/mlflow.db").set_tag(left.run_id, "mlflow.note.content", note)
-    run_id = bring_run(told, home, "home", {})
+    run_id = import_run(told, home, "home", {})
     kept = MlflowClient(home).get_run(run_id).data.tags["mlflow.note.content"]
     assert kept == note.replace(left.run_id, run_id) != note
 
@@ -121,7 +121,7 @@ def test_runs_of_two_jobs_do_not_stand_in_for_each_other(left: Left, home: str, 
     tables |= {"latest_metrics": "run_uuid", "logged_models": "source_run_id"}
     renamed = [f"UPDATE {table} SET {key} = '{'0' * 32}'" for table, key in tables.items()]
     execute(other / "mlflow.db", *renamed)
-    assert bring_run(left.folder, home, "home", {}) != bring_run(other, home, "home", {})
+    assert import_run(left.folder, home, "home", {}) != import_run(other, home, "home", {})
     assert len(runs(home)) == 2
 
 
@@ -136,13 +136,13 @@ def test_a_run_that_has_gone_on_in_another_job_is_told_what_is_new_of_it_and_an_
         "DELETE FROM metrics WHERE step > 1",
         "INSERT INTO tags SELECT 'error', 'lost', run_uuid FROM runs",
     )
-    run_id = bring_run(left.folder, home, "home", {"job": "job-1"})
+    run_id = import_run(left.folder, home, "home", {"job": "job-1"})
     assert [run.info.status for run in runs(home)] == ["KILLED"]
     MlflowClient(home).set_tag(run_id, "mine", "kept")
 
     for _ in range(2):  # told twice, it is there once
-        assert bring_run(later, home, "home", {"job": "job-2"}) == run_id
-    assert bring_run(left.folder, home, "home", {"job": "job-1"}) == run_id
+        assert import_run(later, home, "home", {"job": "job-2"}) == run_id
+    assert import_run(left.folder, home, "home", {"job": "job-1"}) == run_id
     whole = everything(home, run_id)
     assert whole["tags"].pop("mine") == "kept"
     assert whole["tags"]["job"] == "job-2"
@@ -153,8 +153,8 @@ def test_a_run_that_has_gone_on_in_another_job_is_told_what_is_new_of_it_and_an_
 
 def test_long_histories_come_in_pages(left: Left, home: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(job_store, "PAGE", 7)
-    monkeypatch.setattr(bringing, "BATCH", 5)
-    assert everything(home, bring_run(left.folder, home, "home", {}))["metrics"].keys() == left.whole["metrics"].keys()
+    monkeypatch.setattr(import_run, "BATCH", 5)
+    assert everything(home, import_run(left.folder, home, "home", {}))["metrics"].keys() == left.whole["metrics"].keys()
     (run,) = runs(home)
     values = everything(home, run.info.run_id)["metrics"]
     assert values["loss"] == left.whole["metrics"]["loss"]
@@ -163,7 +163,7 @@ def test_long_histories_come_in_pages(left: Left, home: str, monkeypatch: pytest
 
 def test_a_run_that_was_killed_before_it_could_say_so_is_killed(left: Left, home: str) -> None:
     execute(left.folder / "mlflow.db", "UPDATE runs SET status = 'RUNNING', end_time = NULL")
-    (run,) = [MlflowClient(home).get_run(bring_run(left.folder, home, "home", {}))]
+    (run,) = [MlflowClient(home).get_run(import_run(left.folder, home, "home", {}))]
     assert run.info.status == "KILLED"
     assert run.info.end_time == max(time for time, *_ in left.whole["metrics"]["val_iou"])
 
@@ -176,32 +176,32 @@ def test_of_a_job_that_began_anew_the_last_run_comes_home(
     last = client.create_run("1", start_time=left.whole["times"][0] + 60_000, run_name="second try")
     client.set_terminated(last.info.run_id)
     client.create_run("1", start_time=left.whole["times"][0] - 60_000, run_name="first try")
-    assert MlflowClient(home).get_run(bring_run(left.folder, home, "home", {})).info.run_name == "second try"
+    assert MlflowClient(home).get_run(import_run(left.folder, home, "home", {})).info.run_name == "second try"
 
 
 def test_a_user_s_store_that_is_away_is_told_in_one_sentence(left: Left) -> None:
     with pytest.raises(CannotRecord, match=r"^MLflow cannot record at http://127\.0\.0\.1:9 \(.*tracking\.uri=\.\.\.$"):
-        bring_run(left.folder, "http://127.0.0.1:9", "home", {})
+        import_run(left.folder, "http://127.0.0.1:9", "home", {})
 
 
 def test_a_deleted_experiment_is_told_with_the_way_to_bring_it_back(left: Left, home: str) -> None:
     client = MlflowClient(home)
     client.delete_experiment(client.create_experiment("home"))
     with pytest.raises(CannotRecord, match=r"the experiment home was deleted: `mlflow experiments restore -x \d+`"):
-        bring_run(left.folder, home, "home", {})
+        import_run(left.folder, home, "home", {})
 
 
 def test_a_run_that_the_user_deleted_comes_home_again(left: Left, home: str) -> None:
     client = MlflowClient(home)
-    client.delete_run(bring_run(left.folder, home, "home", {}))
-    run_id = bring_run(left.folder, home, "home", {})
+    client.delete_run(import_run(left.folder, home, "home", {}))
+    run_id = import_run(left.folder, home, "home", {})
     (run,) = client.search_runs(["1"], run_view_type=ViewType.ACTIVE_ONLY)
     assert run.info.run_id == run_id
 
 
 def test_a_run_of_a_user_is_not_in_the_way(left: Left, home: str) -> None:
     with recorded(home, "home", "mine", False) as recorder:
-        brought = bring_run(left.folder, home, "home", {})
+        brought = import_run(left.folder, home, "home", {})
         recorder.metrics([(0, {"loss": 1.0})])
     assert {run.info.run_id: run.info.status for run in runs(home)} == {
         recorder.run_id: "FINISHED",

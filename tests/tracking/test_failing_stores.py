@@ -14,9 +14,9 @@ import requests
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from snowcover.epochs import Epochs, Telling
-from snowcover.tracking import CannotRecord, patience, recorded
-from snowcover.tracking.causes import cannot_record, passes
+from snowcover.tracking import CannotRecord, recorded, retry
+from snowcover.tracking.errors import cannot_record, passes
+from snowcover.training.epochs import Epochs, MetricLogger
 from tests.tracking.conftest import execute, runs
 
 URI = "http://mlflow.lab:5000"
@@ -43,8 +43,8 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
             cursor.execute("PRAGMA busy_timeout = 10")
 
     event.listen(Engine, "after_cursor_execute", shorten)
-    monkeypatch.setattr(patience, "PATIENCE_S", 1.0)
-    monkeypatch.setattr(patience, "TELL_AFTER_S", 0.0)
+    monkeypatch.setattr(retry, "PATIENCE_S", 1.0)
+    monkeypatch.setattr(retry, "TELL_AFTER_S", 0.0)
     yield
     event.remove(Engine, "after_cursor_execute", shorten)
 
@@ -52,7 +52,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_database_that_is_locked_for_a_while_is_waited_for(
     home: str, hasty: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(patience, "PATIENCE_S", 300.0)
+    monkeypatch.setattr(retry, "PATIENCE_S", 300.0)
     with caplog.at_level(logging.INFO), recorded(home, "home", "n", False) as recorder, locked(home) as other:
         threading.Timer(0.5, other.rollback).start()
         recorder.metrics([(0, {"loss": 1.0})])
@@ -85,20 +85,20 @@ def test_a_database_that_stays_locked_is_one_sentence_and_the_run_is_failed_once
 
 def test_an_outage_is_waited_for_once(home: str, monkeypatch: pytest.MonkeyPatch) -> None:
     clock, calls = [0.0], []
-    monkeypatch.setattr(patience.time, "monotonic", lambda: clock[0])
-    monkeypatch.setattr(patience.time, "sleep", lambda seconds: clock.__setitem__(0, clock[0] + seconds))
+    monkeypatch.setattr(retry.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(retry.time, "sleep", lambda seconds: clock.__setitem__(0, clock[0] + seconds))
 
     def away() -> None:
         calls.append(clock[0])
         raise requests.ConnectionError("Max retries exceeded")
 
-    patiently = patience.Patience(URI)
+    patiently = retry.Patience(URI)
     for _ in range(2):
         with pytest.raises(CannotRecord):
             patiently(away)
     waited = len(calls) - 1
     assert waited > 5
-    assert 100 < clock[0] <= patience.PATIENCE_S
+    assert 100 < clock[0] <= retry.PATIENCE_S
     patiently.renew()
     with pytest.raises(CannotRecord):
         patiently(away)
@@ -122,7 +122,7 @@ def test_a_run_that_is_deleted_while_it_trains_is_told_once_and_not_each_epoch(
 ) -> None:
     history = [{"epoch": epoch, "val_iou": 0.5} for epoch in range(3)]
     with contextlib.suppress(CannotRecord), recorded(home, "home", "n", False) as recorder:
-        epochs = Epochs(tmp_path, Telling(recorder, resumed=False), None, 1, False)
+        epochs = Epochs(tmp_path, MetricLogger(recorder, resumed=False), None, 1, False)
         MlflowClient(home).delete_run(recorder.run_id)
         for count in (1, 2):
             epochs.record(SimpleNamespace(about={"steps": [], "history": history[:count]}))  # type: ignore[arg-type]

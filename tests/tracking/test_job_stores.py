@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
-from snowcover.tracking import CannotBring, bring_run
+from snowcover.tracking import RunImportError, import_run
 from tests.tracking.conftest import Left, execute, runs
 
 
@@ -14,7 +14,7 @@ def test_a_store_of_an_older_mlflow_is_read_and_left_as_it_was(home: str, tmp_pa
     folder = tmp_path / "old"
     _old_store(folder)
     before = (folder / "mlflow.db").read_bytes()
-    run = MlflowClient(home).get_run(bring_run(folder, home, "home", {}))
+    run = MlflowClient(home).get_run(import_run(folder, home, "home", {}))
     assert (folder / "mlflow.db").read_bytes() == before
     assert sorted(path.name for path in folder.iterdir()) == ["mlflow.db", "mlruns"]
     assert run.data.params == {"lr": "0.1"}
@@ -100,8 +100,8 @@ def _halved_table(store: Path) -> None:
 )
 def test_a_store_that_cannot_be_read_is_told_in_one_sentence(left: Left, home: str, damage: Any, told: str) -> None:
     damage(left.folder)
-    with pytest.raises(CannotBring, match=told) as error:
-        bring_run(left.folder, home, "home", {})
+    with pytest.raises(RunImportError, match=told) as error:
+        import_run(left.folder, home, "home", {})
     assert "\n" not in str(error.value)
     assert not runs(home)
 
@@ -113,8 +113,8 @@ def test_artifacts_outside_of_the_job_s_folder_are_not_read(left: Left, home: st
     (left.folder.parent / "secret").mkdir()
     (left.folder.parent / "secret/key").write_text("hunter2")
     execute(left.folder / "mlflow.db", f"UPDATE runs SET artifact_uri = '{address}'")
-    with pytest.raises(CannotBring, match=r"names artifacts at .*, outside of its mlruns\.$"):
-        bring_run(left.folder, home, "home", {})
+    with pytest.raises(RunImportError, match=r"names artifacts at .*, outside of its mlruns\.$"):
+        import_run(left.folder, home, "home", {})
     assert not list(Path.cwd().rglob("key"))
     assert not runs(home)
 
@@ -129,7 +129,7 @@ def test_a_link_is_not_followed(left: Left, home: str, name: str) -> None:
     else:
         outside.write_text("hunter2")
     place.symlink_to(outside)
-    with pytest.raises(CannotBring):
-        bring_run(left.folder, home, "home", {})
+    with pytest.raises(RunImportError):
+        import_run(left.folder, home, "home", {})
     assert not list(Path.cwd().rglob("passwords"))
     assert not list(Path.cwd().rglob("result.json"))

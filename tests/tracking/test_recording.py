@@ -7,7 +7,7 @@ from mlflow import MlflowClient
 
 from snowcover.errors import UserError
 from snowcover.tracking import CannotRecord, recorded
-from snowcover.training import fit
+from snowcover.training.run import fit
 from tests.making import TINY_UNET, config, sources
 
 

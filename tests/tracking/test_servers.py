@@ -11,8 +11,8 @@ import pytest
 import torch
 from mlflow import MlflowClient
 
-from snowcover.addresses import where_to_look
-from snowcover.tracking import CannotRecord, bring_run, close_sweep, open_sweep, recorded, run_of_job
+from snowcover.tracking import CannotRecord, close_sweep, import_run, open_sweep, recorded, run_of_job
+from snowcover.tracking_uri import ui_hint
 from tests.browsing import mlflow_server
 from tests.servers import Bucket, Proxy
 from tests.tracking.conftest import Left, everything
@@ -25,8 +25,8 @@ ARN = "arn:aws:sagemaker:us-west-2:123456789012:mlflow-tracking-server/snow"
 def test_a_trained_run_comes_to_a_server_whole_and_once(trained: Left, home: str, tmp_path: Path) -> None:
     light = Path(shutil.copytree(trained.folder, tmp_path / "light", ignore=shutil.ignore_patterns("checkpoints")))
     with mlflow_server(Path.cwd(), "--artifacts-destination", "kept") as server:
-        run_id = bring_run(light, server, "home", {})
-        assert bring_run(light, server, "home", {}) == run_id
+        run_id = import_run(light, server, "home", {})
+        assert import_run(light, server, "home", {}) == run_id
         assert run_of_job(server, "job-1") == run_id
         whole = everything(server, run_id)
         (output,) = MlflowClient(server).get_run(run_id).outputs.model_outputs
@@ -77,8 +77,8 @@ def test_runs_are_recorded_and_brought_by_the_arn_of_a_managed_server(
     assert not [record for record in caplog.records if record.name.startswith("mlflow")]
 
     mlflow.set_tracking_uri("sqlite:///mine.db")
-    brought = bring_run(left.folder, ARN, "home", {})
-    assert bring_run(left.folder, ARN, "home", {}) == brought
+    brought = import_run(left.folder, ARN, "home", {})
+    assert import_run(left.folder, ARN, "home", {}) == brought
     assert mlflow.get_tracking_uri() == "sqlite:///mine.db"
     assert everything(managed.endpoint, brought) == left.whole
 
@@ -143,12 +143,12 @@ def test_a_wrong_arn_is_told_with_a_right_one(uri: str, home: str) -> None:
     ],
 )
 def test_each_store_sayswhere_to_look(uri: str, look: str) -> None:
-    assert where_to_look(uri) == look
+    assert ui_hint(uri) == look
 
 
 def test_the_page_of_an_experiment_is_that_of_training() -> None:
     page = "/#/experiments/3?workflowType=machine_learning"
-    assert where_to_look("http://mlflow.lab:5000/", "3") == f"http://mlflow.lab:5000{page}"
-    assert where_to_look("sqlite:///mlflow.db", "3") == (
+    assert ui_hint("http://mlflow.lab:5000/", "3") == f"http://mlflow.lab:5000{page}"
+    assert ui_hint("sqlite:///mlflow.db", "3") == (
         f"mlflow ui --backend-store-uri sqlite:///mlflow.db, and open http://127.0.0.1:5000{page}"
     )

@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 
-from snowcover.tracking import bring_run, close_sweep, note, open_sweep, recorded
+from snowcover.tracking import close_sweep, import_run, note, open_sweep, recorded
 from tests.browsing import mlflow_server, shows, text_of
 from tests.tracking.conftest import Left
 
@@ -34,7 +34,7 @@ def sweep(home: str, left: Left) -> tuple[str, list[str], str]:
     """Two runs of this machine and one that came home, under one parent."""
     parent = open_sweep(home, "snow", "sweep of optimizer.lr", {"sweep": "2026-11-24"})
     children = [child(home, parent, rate, speed) for rate, speed in zip(RATES, (0.4, 0.1), strict=True)]
-    brought = bring_run(left.folder, home, "snow", {"mlflow.parentRunId": parent, "mlflow.runName": "unet from a job"})
+    brought = import_run(left.folder, home, "snow", {"mlflow.parentRunId": parent, "mlflow.runName": "unet from a job"})
     note(home, brought, {"job.console": "https://us-west-2.console.aws.amazon.com/"}, {"job_cost_usd": 0.25})
     close_sweep(home, parent, "FINISHED", {"best_val_iou": 0.99})
     return parent, children, brought

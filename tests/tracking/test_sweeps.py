@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
-from snowcover.tracking import CannotRecord, bring_run, close_sweep, note, open_sweep, recorded, run_of_job
+from snowcover.tracking import CannotRecord, close_sweep, import_run, note, open_sweep, recorded, run_of_job
 from tests.tracking.conftest import Left
 
 AWAY = "http://127.0.0.1:9"
@@ -104,6 +104,6 @@ def test_a_copy_on_its_way_is_not_yet_the_job_s_run(home: str, left: Left, monke
         log_inputs(self, *given)
 
     monkeypatch.setattr(MlflowClient, "log_inputs", asking)
-    brought = bring_run(left.folder, home, "home", {})
+    brought = import_run(left.folder, home, "home", {})
     assert found == [None]
     assert run_of_job(home, "job-1") == brought

@@ -7,9 +7,9 @@ from pathlib import Path
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from snowcover.checking_first import known_to_hydra
-from snowcover.command import without_nodes
+from snowcover.cli import without_nodes
 from snowcover.secrets import masked_values
+from snowcover.validation_callback import known_to_hydra
 from snowcover_launch.backends.base import Found
 from snowcover_launch.errors import NotFound
 from snowcover_launch.job import Job, Report, State

@@ -6,8 +6,8 @@ import sys
 from dataclasses import dataclass
 
 from snowcover import __version__
-from snowcover.checkout import PACKAGE, code_digest, commit
 from snowcover.errors import UserError
+from snowcover.provenance import PACKAGE, code_digest, commit
 from snowcover_launch.backends.sagemaker.job_names import PROJECT
 from snowcover_launch.images import engine
 

@@ -9,10 +9,10 @@ from typing import Any
 import hydra
 
 from snowcover import __version__
-from snowcover.checking import check
 from snowcover.config_root import conf_dir
 from snowcover.errors import UserError
 from snowcover.secrets import holds_secret, is_secret_value
+from snowcover.validation import check
 from snowcover_launch.backends.docker.container import own_user
 from snowcover_launch.backends.docker.tree import lay_out
 from snowcover_launch.backends.sagemaker.request import OWN_STORE

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from snowcover import __version__
-from snowcover.checkout import code_digest
 from snowcover.config import HwConfig
 from snowcover.errors import UserError
+from snowcover.provenance import code_digest
 
 if TYPE_CHECKING:
     from snowcover_launch.aws.session import Account

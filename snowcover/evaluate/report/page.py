@@ -7,7 +7,7 @@ from importlib.resources import files
 from snowcover.evaluate import selection as selecting
 from snowcover.evaluate import words
 from snowcover.evaluate.figures import Picture
-from snowcover.evaluate.report import tables, telling
+from snowcover.evaluate.report import tables, text
 from snowcover.evaluate.report.html import Html, image_data, join, tag
 from snowcover.evaluate.results import Evaluation, Row
 from snowcover.evaluate.selection import Selection, select
@@ -79,7 +79,7 @@ def render(evaluation: Evaluation, pictures: Sequence[Picture]) -> str:
     """The whole page; it needs no other file and runs no script."""
     selection = select(evaluation)
     sections = [(section, content) for section in SECTIONS if (content := _content(section, selection, pictures))]
-    title = telling.title(selection)
+    title = text.title(selection)
     head = tag(
         "head", tag("meta", charset="utf-8"),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
@@ -89,7 +89,7 @@ def render(evaluation: Evaluation, pictures: Sequence[Picture]) -> str:
     main = tag(
         "main", _top(selection, title), _contents(sections),
         *(_section(section.id, section.heading, section.lead, content) for section, content in sections),
-        _section("methods", "How this was counted", "", _paragraphs(telling.methods(selection))),
+        _section("methods", "How this was counted", "", _paragraphs(text.methods(selection))),
         _section("words", "What the words mean", "", _glossary(selection)),
     )  # fmt: skip
     return f"<!doctype html>\n{tag('html', head, tag('body', main), lang='en')}\n"
@@ -99,7 +99,7 @@ def _top(selection: Selection, title: str) -> Html:
     evaluation = selection.evaluation
     where = words.GROUND[selection.ground]
     lead = tag("p", f"Scores on {where}, with 95 % intervals in brackets:", class_="lead")
-    found = tag("ul", *(tag("li", sentence) for sentence in telling.summary(selection)), class_="summary")
+    found = tag("ul", *(tag("li", sentence) for sentence in text.summary(selection)), class_="summary")
     notes = tag("ul", *(tag("li", note) for note in evaluation.notes))
     warned = (
         tag("aside", tag("h2", "Read this first", id="notes"), notes, class_="notes") if evaluation.notes else Html()

@@ -1,8 +1,8 @@
 """What a config must say before SageMaker can be asked for anything. Asks nobody."""
 
-from snowcover.addresses import only_here
 from snowcover.errors import UserError
 from snowcover.paths import weights_file
+from snowcover.tracking_uri import only_here
 from snowcover_launch.aws.session import region_of_profile
 from snowcover_launch.config import AwsConfig, JobConfig
 from snowcover_launch.errors import MissingAccount

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
-from snowcover.checkout import commit
+from snowcover.provenance import commit
 from snowcover_launch.aws import bucket
 from snowcover_launch.aws import training_jobs as aws_jobs
 from snowcover_launch.aws.errors import AwsError, NoCredentials, QuotaExceeded

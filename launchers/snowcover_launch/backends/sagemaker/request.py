@@ -8,6 +8,7 @@ import yaml
 
 from snowcover import __version__
 from snowcover.config import HwConfig
+from snowcover.epoch_line import metric_patterns
 from snowcover.identity import job_digest
 from snowcover.paths import home_as_tilde
 from snowcover_launch.backends.sagemaker import job_names
@@ -23,7 +24,6 @@ INPUT_CHANNEL = "config"
 COMMAND = "train"  # of those that snowcover.staged knows
 CHECKPOINTS = "/opt/ml/checkpoints"
 # Of the line that training prints at the end of each epoch.
-METRICS = ("train_loss", "train_iou", "val_loss", "val_iou", "tiles_per_second")
 
 
 def job_name(config: JobConfig, digest: str, attempt: int) -> str:
@@ -122,8 +122,7 @@ def training_job_request(job: Job, tags: Mapping[str, str]) -> dict[str, Any]:
 
 def metric_definitions() -> list[dict[str, str]]:
     """How SageMaker reads scores from the job's log."""
-    numbers = [{"Name": name, "Regex": rf"{name}=([0-9.eE+-]+)"} for name in METRICS]
-    return [{"Name": "epoch", "Regex": r"epoch=([0-9]+)/"}, *numbers]
+    return [{"Name": name, "Regex": pattern} for name, pattern in metric_patterns().items()]
 
 
 def _training_keys(config: JobConfig) -> dict[str, Any]:
