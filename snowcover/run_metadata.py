@@ -80,7 +80,7 @@ class RunMetadata:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"])) or "all of it"
             raise BadCheckpoint(
-                f"{uri} cannot be read as one of our checkpoints ({where}: {first['msg'].lower()}): give another one of "
+                f"{uri} cannot be read as one of our checkpoints ({where}: {first['msg'].lower()}): give another of "
                 "the run."
             ) from error
 

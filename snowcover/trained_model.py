@@ -17,10 +17,10 @@ from snowcover.identity import run_digest
 from snowcover.model_uri import Found, find
 from snowcover.models.mapper import SnowMapper
 from snowcover.run_metadata import DEFAULT_THRESHOLD
+from snowcover.sensors import planetscope
 
 Kind = Literal["network", "forest", "brightness"]
 NEUTRAL = {"threshold": DEFAULT_THRESHOLD}  # of a baseline, whatever the network's was found to be
-PLANETS_SCALE = 1e-4  # PlanetScope surface reflectance is stored times 10,000, robosat.pink's tiles too
 ORIGINAL_TILE_PX = 512
 
 
@@ -173,7 +173,7 @@ def _facts(found: Found) -> dict[str, Any]:
     metadata = found.metadata
     if metadata is None:
         return {
-            "scale": PLANETS_SCALE, "offset": 0.0, "nodata": 0.0, "threshold": DEFAULT_THRESHOLD,
+            "scale": 1 / planetscope.REFLECTANCE_SCALE, "offset": 0.0, "nodata": 0.0, "threshold": DEFAULT_THRESHOLD,
             "tile_size": ORIGINAL_TILE_PX,
         }  # fmt: skip
     known = {name: getattr(metadata, name) for name in ("bands", "scale", "offset", "mean", "std", "threshold")}

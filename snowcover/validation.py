@@ -3,11 +3,11 @@
 import re
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
 from snowcover.cli import nearest
 from snowcover.errors import UserError, first_line
@@ -17,6 +17,16 @@ from snowcover.overrides import fields_by_key, is_number, item
 
 class ConfigError(UserError):
     """A key of the config is unknown, missing, of the wrong type or out of range."""
+
+
+def _names_a_class(node: dict[str, Any]) -> dict[str, Any]:
+    if node and not isinstance(node.get("_target_"), str):
+        raise ValueError("must name a class by _target_; choose one of the group's files instead")
+    return node
+
+
+Component = Annotated[dict[str, Any], AfterValidator(_names_a_class)]
+"""a node that names a class by `_target_`, checked against that class's signature: components.py"""
 
 
 class Section(BaseModel):

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from snowcover.data.demo import BANDS, Field, noise
+from snowcover.data.demo_land import BANDS, Field, noise
 from snowcover.data.tiles import Tile
 from tests.making import write_tile
 

@@ -51,16 +51,18 @@ LIGHT = ["config", "train", "staged", "prepare.__main__", "prepare.config", "pre
 ROOMS: dict[str, set[str]] = {  # what of snowcover a room may import, in functions too, beside errors
     "errors": set(),
     "labels": set(),
-    "storage": set(),
+    "storage": {"aws_errors"},
     "models": {"compat"},
     "losses": {"labels"},
     "scoring": {"labels"},
     "epoch_line": {"scoring"},
     "run_metadata": {"checkpoints", "data"},
-    "data": {"baselines", "compat", "components", "config", "labels", "storage"},  # baselines.sample; demo.py
-    "prepare": {"cli", "data", "labels", "out_command", "paths", "storage", "validation"},
+    "data": {"baselines", "compat", "components", "config", "labels", "paths", "storage",
+             "validation"},  # baselines.sample; demo.py
+    "sensors": set(),
+    "prepare": {"cli", "data", "labels", "out_command", "paths", "sensors", "storage", "validation"},
     "tracking": {"baselines", "checkpoints", "compat", "data", "models", "run_metadata", "secrets", "tracking_uri"},
-    "convert": {"cli", "storage"},
+    "convert": {"cli", "sensors", "storage"},
 }
 KNOW_THE_LAUNCHER = {"algorithm", "image", "jobs", "train"}  # commands that hand over to it, and what is text there
 OF_SNOWCOVER = {  # what the launcher may import when it is imported; in functions it tries parts and imports runs

@@ -80,7 +80,7 @@ def test_what_is_refused_is_told_in_one_sentence_and_leaves_nothing(
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("out=tiles",), "give either collect=FILE or scenes=FILES"),
+        (("out=tiles",), "give exactly one of collect=FILE, scenes=FILES"),
         (("collect=a.tif", "out="), "out: the path is empty"),
         (("collect=a.tif", "out=tiles", "zoom=true"), "zoom: true is no number."),
         (("collect=a.tif", "out=file.txt/x"), "These places cannot be written: out=file.txt/x (file.txt is no folder)"),

@@ -23,7 +23,7 @@ import pytest
 import rasterio
 from mlflow import MlflowClient
 
-from snowcover.prepare.udm import UDM2_BANDS
+from snowcover.sensors.planetscope import UDM2_BANDS
 from tests.starting import ROOT, Ended, Process, finish_process
 
 pytestmark = [pytest.mark.training, pytest.mark.process]

@@ -1,4 +1,4 @@
-"""The Hydra launcher. Imported at every start of the command, so nothing heavy may be imported here."""
+"""The Hydra launcher. Imported at every start of the command, so it must not import anything heavy."""
 
 import logging
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from snowcover.overrides import given_overrides
 from snowcover.validation_callback import expand_tilde, known_to_hydra
-from snowcover_launch.compose import RememberingLoader
+from snowcover_launch.compose import CachingConfigLoader
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ SWEEPERS_FILE = "multirun.yaml"
 
 @dataclass
 class SnowcoverLauncherConf:
-    """What `hydra/launcher=snowcover` composes; what can be chosen is in the config's own `launch`, `aws` and `hw`."""
+    """What `hydra/launcher=snowcover` composes; its options are the config's own `launch`, `aws` and `hw`."""
 
     _target_: str = "hydra_plugins.snowcover_launcher.SnowcoverLauncher"
 
@@ -38,41 +38,41 @@ ConfigStore.instance().store(
 
 
 class HigherIsBetter(Callback):
-    """Tells an Optuna sweeper, which by itself looks for the lowest value, that the objective is an IoU, and to go on
-    after a failed trial."""
+    """Makes an Optuna sweeper, which by default minimizes, maximize the objective, an IoU, and continue after failed
+    trials."""
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        """Before the sweeper is made; whoever gives a direction or a rate of their own keeps it."""
+        """Called before the sweeper is created; a direction or rate given by the user is left unchanged."""
         sweeper, given = config.hydra.sweeper, given_overrides(config.hydra, "hydra")
-        ours = {"direction": "maximize", "max_failure_rate": 1.0}  # a failed trial is a failed trial, and no more
+        ours = {"direction": "maximize", "max_failure_rate": 1.0}  # any number of trials may fail
         for key, value in ours.items():
             if key in sweeper and not any(f"sweeper.{key}" in override for override in given):
                 sweeper[key] = value
 
 
 class SnowcoverLauncher(Launcher):
-    """One launcher for all machines: each job goes where its own `hw` says, so that `hw` can be swept, too."""
+    """One launcher for all backends: each job runs where its own `hw` says, so that `hw` can be swept, too."""
 
     def __init__(self) -> None:
-        self._sweep: Any = None  # all batches of an optimizing sweeper are one
+        self._sweep: Any = None  # one for all batches of an optimizing sweeper
         self._folders: set[Path] = set()  # of the jobs of all batches
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Called by Hydra once, before the first batch of jobs; remembers which folders the sweep itself makes."""
-        if not isinstance(hydra_context.config_loader, RememberingLoader):
-            hydra_context.config_loader = RememberingLoader(hydra_context.config_loader)  # type: ignore[assignment]
+        """Called by Hydra once, before the first batch of jobs; notes which folders the sweep itself creates."""
+        if not isinstance(hydra_context.config_loader, CachingConfigLoader):
+            hydra_context.config_loader = CachingConfigLoader(hydra_context.config_loader)  # type: ignore[assignment]
         self.hydra_context = hydra_context
         self.task_function = task_function
         self.config = config
         folder = Path(config.hydra.sweep.dir)
-        self._made = [place for place in (folder, *folder.parents) if not place.exists()]
-        """what is not there before the sweeper makes the sweep's folder, the innermost first"""
+        self._created_folders = [path for path in (folder, *folder.parents) if not path.exists()]
+        """folders that do not exist before the sweeper creates the sweep's folder, the innermost first"""
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Run a batch of jobs, wait for them, and return what came of each, in order.
+        """Run a batch of jobs, wait for them, and return the result of each, in order.
 
         Raises:
-            UserError: some job of the batch is wrong, or may not be started; nothing was.
+            UserError: a job of the batch is wrong or may not be started; none was started.
             Stopped: Ctrl-C or SIGTERM.
         """
         setup_globals()
@@ -80,12 +80,12 @@ class SnowcoverLauncher(Launcher):
         Path(self.config.hydra.sweep.dir).mkdir(parents=True, exist_ok=True)
         composed = [self._composed(initial_job_idx + i, overrides) for i, overrides in enumerate(job_overrides)]
         try:
-            returns = self._run(composed, self._swept(job_overrides))
+            returns = self._run(composed, self._swept_overrides(job_overrides))
         except BaseException:
-            self._leave_no_empty_folder()
+            self._remove_empty_folder()
             raise
         if any(OmegaConf.select(config, "launch.dry_run") for config in composed):
-            self._leave_no_empty_folder()
+            self._remove_empty_folder()
         return returns
 
     def _run(self, composed: list[DictConfig], swept: list[list[str]]) -> list[JobReturn]:
@@ -108,14 +108,14 @@ class SnowcoverLauncher(Launcher):
         returns: list[JobReturn] = self._sweep.run(composed, swept)
         return returns
 
-    def _leave_no_empty_folder(self) -> None:
-        """Take back what the sweeper made for a sweep of which nothing was started."""
-        with suppress(OSError):  # something else is in it: then it stays
+    def _remove_empty_folder(self) -> None:
+        """Remove the folders that the sweeper created, if nothing was started."""
+        with suppress(OSError):  # stays if it contains anything else
             folder = Path(self.config.hydra.sweep.dir)
-            if folder in self._made and {place.name for place in folder.iterdir()} <= {SWEEPERS_FILE}:
+            if folder in self._created_folders and {path.name for path in folder.iterdir()} <= {SWEEPERS_FILE}:
                 (folder / SWEEPERS_FILE).unlink(missing_ok=True)
-                for place in self._made:
-                    place.rmdir()
+                for path in self._created_folders:
+                    path.rmdir()
 
     def run_here(self, config: DictConfig) -> JobReturn:
         """One job in this process, as Hydra's own launcher runs it."""
@@ -129,14 +129,14 @@ class SnowcoverLauncher(Launcher):
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         return job
 
-    def _swept(self, job_overrides: Sequence[Sequence[str]]) -> list[list[str]]:
-        """Of each job's overrides those that the sweep sets: the sweeper repeats what was fixed for all."""
+    def _swept_overrides(self, job_overrides: Sequence[Sequence[str]]) -> list[list[str]]:
+        """Those of each job's overrides that are swept: the sweeper repeats the ones fixed for all jobs."""
         given = OverridesParser.create().parse_overrides(given_overrides(self.config.hydra))
         fixed = {override.get_key_element() for override in given if not override.is_sweep_override()}
-        return [[override for override in one if override.partition("=")[0] not in fixed] for one in job_overrides]
+        return [[override for override in overrides if override.partition("=")[0] not in fixed] for overrides in job_overrides]
 
     def _hw_of(self, name: str) -> dict[str, Any]:
-        """The keys of hw that `hw=NAME` composes, whatever this command sets; none where there is no such file."""
+        """The keys of hw that `hw=NAME` composes, whatever this command sets; empty if there is no such file."""
         try:
             config = self.hydra_context.config_loader.take(self.config, [f"hw={name}"])  # type: ignore[attr-defined]
         except HydraException:

@@ -1,4 +1,4 @@
-"""Archives that jobs leave: read to the last byte before anything of them counts."""
+"""Archives that jobs leave: read to the last byte before anything in them is used."""
 
 import gzip
 import tarfile
@@ -11,17 +11,17 @@ CHUNK_BYTES = 1 << 20
 
 
 class BadArchive(UserError):
-    """What a job left cannot be unpacked safely."""
+    """A job's archive cannot be unpacked safely."""
 
 
 def unpack(archive: Path, folder: Path, uri: str) -> None:
     """Unpack a tar.gz into a new folder.
 
     Args:
-        uri: where it comes from.
+        uri: its address, for error messages.
 
     Raises:
-        BadArchive: it is damaged, names files outside the folder, or holds anything but files and folders.
+        BadArchive: it is damaged, names files outside the folder, or contains anything but files and folders.
     """
     folder.mkdir(parents=True)
     try:
@@ -29,13 +29,13 @@ def unpack(archive: Path, folder: Path, uri: str) -> None:
             with tarfile.open(fileobj=stream, mode="r:") as tar:
                 for member in tar:
                     _refuse_special(member, uri)
-                    tar.extract(member, folder, filter="data")  # refuses names that lead outside
+                    tar.extract(member, folder, filter="data")  # refuses names outside the folder
             while stream.read(CHUNK_BYTES):
                 pass  # tarfile stops at the last file, gzip compares its checksum at the end of the stream
     except (tarfile.TarError, EOFError, OSError, ValueError, zlib.error) as error:
-        raise BadArchive(f"{uri} cannot be unpacked ({first_line(error)}): nothing of it was kept.") from error
+        raise BadArchive(f"{uri} cannot be unpacked ({first_line(error)}): nothing of it was saved.") from error
 
 
 def _refuse_special(member: tarfile.TarInfo, uri: str) -> None:
     if not (member.isfile() or member.isdir()):
-        raise BadArchive(f"{uri} holds {member.name}, which is no file: a job leaves none such, so nothing was kept.")
+        raise BadArchive(f"{uri} contains {member.name}, which is neither file nor folder, so nothing was saved.")

@@ -1,4 +1,4 @@
-"""Configs composed for the launcher: each job of a sweep once, and the account for commands that are no sweep."""
+"""Composes configs for the launcher: each job of a sweep once, and the account for other commands."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -10,10 +10,10 @@ if TYPE_CHECKING:
     from snowcover_launch.config import AwsConfig
 
 
-class RememberingLoader:
-    """Hydra's config loader, which keeps what the sweeper composes until the launcher takes it.
+class CachingConfigLoader:
+    """Hydra's config loader, with a cache of what the sweeper composes until the launcher takes it.
 
-    Hydra's own sweeper composes all jobs to see that they can be, and forgets them.
+    Hydra's own sweeper composes all jobs only to validate them, and drops the configs.
     """
 
     def __init__(self, loader: Any) -> None:
@@ -24,21 +24,21 @@ class RememberingLoader:
         return getattr(self._loader, name)
 
     def load_sweep_config(self, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
-        """The config of one job; the sweeper looks at it and lets it go."""
+        """Compose the config of one job for the sweeper, and cache it."""
         config: DictConfig = self._loader.load_sweep_config(master_config, sweep_overrides)
         self._composed[tuple(sweep_overrides)].append(config)
         return config
 
     def take(self, master_config: DictConfig, sweep_overrides: Sequence[str]) -> DictConfig:
-        """The same for its one owner, who may alter it: what the sweeper composed, else composed now."""
-        if kept := self._composed[tuple(sweep_overrides)]:
-            return kept.pop()
+        """The config of one job, for the caller to own and change: from the cache, else composed now."""
+        if cached := self._composed[tuple(sweep_overrides)]:
+            return cached.pop()
         config: DictConfig = self._loader.load_sweep_config(master_config, list(sweep_overrides))
         return config
 
 
 def composed_config(overrides: list[str]) -> Any:
-    """The config as a job would have it with these overrides, key=value."""
+    """The config of a job with these overrides, key=value."""
     import hydra
 
     from snowcover.config_root import conf_dir
@@ -50,7 +50,7 @@ def composed_config(overrides: list[str]) -> Any:
 
 
 def aws_config(overrides: list[str]) -> "AwsConfig":
-    """The account as the config with these overrides names it.
+    """The account keys of the config with these overrides.
 
     Raises: ConfigError
     """

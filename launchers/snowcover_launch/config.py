@@ -11,38 +11,38 @@ from snowcover.secrets import is_secret_value, masked, masked_values
 from snowcover.tracking_uri import real
 from snowcover.validation import Section
 
-OWN_TAGS = "snowcover:"  # what the names of our tags on a job in AWS begin with, so that any other is the user's
-SWEEP_TAG = f"{OWN_TAGS}sweep"  # by which a job that was there already is known for our own
+OWN_TAGS = "snowcover:"  # prefix of our own tags on a job in AWS; all others are the user's
+SWEEP_TAG = f"{OWN_TAGS}sweep"  # identifies a job that already exists as our own
 
 
 class LaunchConfig(Section):
-    """How jobs are sent and followed."""
+    """How jobs are started and watched."""
 
     dry_run: bool
-    """print each request and config, and send nothing"""
+    """print each request and config; send nothing"""
     wait: bool
-    """wait for the jobs and bring their results home; false: start them and leave"""
+    """wait for the jobs and import their results; false: start them and return"""
     reuse: bool
-    """take the result of a job of the same config that is complete, attach to one that runs"""
+    """use the result of an identical job that is complete, attach to one that runs, resume one that stopped"""
     max_parallel: Annotated[int, Field(ge=1)] | None
-    """jobs that run at a time on rented machines; null: all"""
+    """jobs that run at a time on cloud instances; null: all"""
     max_cost_usd: Annotated[float, Field(gt=0)] | None
-    """refuse to start jobs that together may cost more; null: no limit"""
+    """refuse to start jobs if the whole sweep may cost more; null: no limit"""
     on_interrupt: Literal["stop", "detach"] | None
     """what Ctrl-C does with running jobs: stop them, or detach and leave them; null: ask"""
     on_failure: Literal["raise", "continue"]
-    """raise: the command fails if a job did, after all have ended; continue: it goes on without that job"""
+    """raise: the command fails if a job did, after all have ended; continue: a failed job does not fail the command"""
     prices: Place | None
-    """path of a price table of your own, in the form of prices.yaml"""
+    """path of your own price table, in the form of prices.yaml"""
 
 
 class AwsConfig(Section):
-    """The AWS account. What AWS itself refuses about these values is checked on the whole request."""
+    """The AWS account. AWS's own limits on these values are checked on the whole request."""
 
     region: str | None
     """AWS region, for example us-west-2; set AWS_REGION"""
     profile: str | None
-    """profile of ~/.aws/config; null: the default chain of credentials"""
+    """profile of ~/.aws/config; null: the standard AWS credential chain"""
     role_arn: str | None
     """ARN of the role that jobs run as (an output of container/account.yaml); set SNOWCOVER_ROLE_ARN"""
     bucket: str | None
@@ -56,14 +56,14 @@ class AwsConfig(Section):
     subnets: list[str]
     """subnets of a VPC to run in; with security_group_ids"""
     security_group_ids: list[str]
-    """security groups of that VPC; where several machines train one run, they let UDP 500 and IP protocol 50 (ESP)
-    pass between them, for the machines encrypt what they tell each other"""
+    """security groups of that VPC; if several instances train one run, they must allow UDP 500 and IP protocol 50 (ESP)
+    between the instances, which encrypt their traffic"""
     kms_key: str | None
     """KMS key that encrypts the job's disk and output; null: the account's default"""
     tags: Texts
     """your own tags on every job, for example {project: snow, owner: ana}; ours begin with snowcover:"""
     environment: Texts
-    """environment variables of the job; whoever may look at the job can read them"""
+    """environment variables of the job; everybody who may see the job can read them"""
 
     @field_validator("environment", "tags")
     @classmethod
@@ -71,8 +71,8 @@ class AwsConfig(Section):
         for name, value in given.items():
             if is_secret_value(name, value):
                 raise ValueError(
-                    f"{masked(name)} looks like a secret, which everybody who may see the job could read: give the "
-                    "job's role the right instead" + (", or another name" if info.field_name == "environment" else "")
+                    f"{masked(name)} looks like a secret, which everybody who may see the job could read: grant the "
+                    "job's role access instead" + (", or another name" if info.field_name == "environment" else "")
                 )
         return given
 
@@ -80,31 +80,31 @@ class AwsConfig(Section):
     @classmethod
     def _has_no_name_of_ours(cls, tags: dict[str, str]) -> dict[str, str]:
         if ours := [name for name in tags if name.startswith(OWN_TAGS)]:
-            raise ValueError(f"tags that begin with {OWN_TAGS} are snowcover's own: give {ours[0]} another name")
+            raise ValueError(f"tags that begin with {OWN_TAGS} are reserved: give {ours[0]} another name")
         return tags
 
 
 class JobConfig(Config):
-    """A training config with what says how it is launched."""
+    """A training config with the keys that say how it is launched."""
 
     aws: AwsConfig
     launch: LaunchConfig
 
     @model_validator(mode="after")
     def _sends_no_secret(self) -> "JobConfig":
-        """The config of a job elsewhere lies in S3 or in a folder, for everybody who may see the job."""
+        """Everybody who may see a job elsewhere can read its config, in S3 or in a folder."""
         if self.hw.backend == "local":
             return self
         if real(self.tracking.uri) != self.tracking.uri:
             raise ValueError(
-                "tracking.uri holds a password, which everybody who may see the job could read: give a server that "
-                "lets the job in by its network or its role (tracking=sagemaker_mlflow), or tracking=local"
+                "tracking.uri holds a password, which everybody who may see the job could read: use a server that "
+                "admits the job by its network or its role (tracking=sagemaker_mlflow), or tracking=local"
             )
         values = self.model_dump(exclude={"aws", "launch"})
         shown = dict(flat(masked_values(values)))
         if keys := [key for key, value in flat(values) if shown[key] != value]:
             raise ValueError(
-                f"{keys[0]} holds a secret, which everybody who may see the job could read: give the job's role the "
-                "right instead"
+                f"{keys[0]} holds a secret, which everybody who may see the job could read: grant the job's role "
+                "access instead"
             )
         return self

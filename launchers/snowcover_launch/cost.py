@@ -1,4 +1,4 @@
-"""What a job may cost at most, from a price table that the user can edit."""
+"""The highest possible cost of a job, from a price table that the user can edit."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Prices(Section):
     """region -> instance type -> US dollars an hour"""
 
     def of(self, region: str | None, instance_type: str | None) -> float | None:
-        """US dollars an hour of one machine; None where the table has none."""
+        """US dollars an hour of one machine; None if it is not in the table."""
         return self.usd_per_hour.get(region or "", {}).get(instance_type or "")
 
 
@@ -43,15 +43,15 @@ def read_prices(path: str | None) -> Prices:
         return Prices.model_validate(yaml.safe_load(file.read_text()))
     except (OSError, yaml.YAMLError, ValidationError) as error:
         reason = error.errors()[0] if isinstance(error, ValidationError) else None
-        said = f"{'.'.join(map(str, reason['loc']))}: {reason['msg']}" if reason else str(error).splitlines()[0]
-        raise BadPrices(f"launch.prices={file} is no price table ({said}): write it as {OURS.name} is.") from error
+        problem = f"{'.'.join(map(str, reason['loc']))}: {reason['msg']}" if reason else str(error).splitlines()[0]
+        raise BadPrices(f"launch.prices={file} is not a price table ({problem}): write it in the form of {OURS.name}.") from error
 
 
 @dataclass(frozen=True)
 class Cost:
-    """The highest possible cost of one job: as if it ran on demand to its limit, and nobody took its machines after.
+    """The highest possible cost of one job: on demand, to its time limit, plus the full keep-alive time.
 
-    hw.retries cost nothing more: AWS counts all attempts together against the limit.
+    hw.retries add nothing: AWS counts all attempts together against the limit.
     """
 
     usd_per_hour: float | None
@@ -59,7 +59,7 @@ class Cost:
     machines: int
     max_hours: float
     keep_alive_hours: float = 0
-    """that the machines wait for a next job, at the same price"""
+    """that the machines wait for the next job, at the same price"""
 
     @property
     def highest_usd(self) -> float | None:
@@ -68,19 +68,19 @@ class Cost:
         return self.usd_per_hour * self.machines * (self.max_hours + self.keep_alive_hours)
 
     def of_seconds(self, billable_s: float) -> float | None:
-        """US dollars for a job's BillableTimeInSeconds, which AWS tells of one machine and bills for each.
+        """US dollars for a job's BillableTimeInSeconds, which AWS reports for one machine and bills for each.
 
-        Those of spot machines are already the fewer for their lower price.
+        For spot machines AWS has already reduced it by their lower price.
         """
         return None if self.usd_per_hour is None else self.usd_per_hour * self.machines * billable_s / 3600
 
 
 def cost(hw: HwConfig, prices: Prices, region: str | None) -> Cost:
-    """What a job on `hw` can cost at most, in USD; unknown where there is no price for its machine in the region."""
+    """The most a job on `hw` can cost, in USD; unknown if its machine has no price in the region."""
     keep_alive_hours = (hw.keep_alive_minutes or 0) / 60
     return Cost(prices.of(region, hw.instance_type), hw.instance_count, hw.max_hours, keep_alive_hours)
 
 
-def dearest(costs: Sequence[Cost]) -> Cost:
-    """Of a job that may run on several kinds of machine: the highest, or the first that nobody knows."""
+def most_expensive(costs: Sequence[Cost]) -> Cost:
+    """The highest cost of a job that may run on several instance types; an unknown cost counts as the highest."""
     return max(costs, key=lambda cost: float("inf") if cost.highest_usd is None else cost.highest_usd)

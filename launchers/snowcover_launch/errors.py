@@ -1,25 +1,25 @@
-"""What can go wrong with a job, whatever backend runs it."""
+"""Errors of jobs, common to all backends."""
 
 from snowcover.errors import UserError
 
 
 class BackendError(UserError):
-    """The backend does not do what was asked of it."""
+    """The backend refused or failed."""
 
 
 class Unreachable(BackendError):
-    """The backend does not answer, or asks to come again later: what it was asked may or may not have been done."""
+    """The backend does not answer, or asks to retry later: the request may or may not have taken effect."""
 
 
 class CredentialsRefused(Unreachable):
-    """The user has to sign in (again); the jobs that run go on meanwhile."""
+    """The user has to sign in (again); running jobs continue meanwhile."""
 
 
 class NoCapacity(BackendError):
-    """No machine of that type can be had now; later there may be one, or one of another type is there at once."""
+    """No machine of this type is available now; retry later, or at once with another type."""
 
     def __init__(self, message: str, pause_s: float | None = None) -> None:
-        """`pause_s` is the time after which the job is submitted again; None: as long as others' jobs may take."""
+        """`pause_s` is the time until the job is submitted again; None: the default, as others' jobs may take long."""
         super().__init__(message)
         self.pause_s = pause_s
 

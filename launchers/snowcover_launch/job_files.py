@@ -1,4 +1,4 @@
-"""The files of a job on this machine, beside those that the user keeps or has changed in the same folders."""
+"""The files of a job on this machine, next to files that the user has added or changed in the same folders."""
 
 import contextlib
 import hashlib
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from snowcover.errors import UserError
 
-RECORD = ".fetched.json"  # in the job's folder: place of each file that was put there -> its SHA-256
+RECORD = ".fetched.json"  # in the job's folder: path of each file that was put there -> its SHA-256
 
 
 class CannotWriteFiles(UserError):
@@ -19,7 +19,7 @@ class CannotWriteFiles(UserError):
 
 @contextlib.contextmanager
 def new_files(folder: Path) -> Iterator[Path]:
-    """A folder beside the job's own files, on the same disk, to gather new ones in; gone after the block.
+    """A temporary folder for new files, on the same disk as the job's own; removed after the block.
 
     Raises:
         CannotWriteFiles: the disk is full or the folder cannot be written.
@@ -29,39 +29,39 @@ def new_files(folder: Path) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(dir=folder, prefix=".fetch-") as work:
             yield Path(work)
     except OSError as error:
-        if error.errno is None:  # of a network, not of this disk
+        if error.errno is None:  # a network error, not one of this disk
             raise
         raise CannotWriteFiles(
-            f"The job's files cannot be written to {folder} ({error.strerror}): make room there, or make it writable, "
+            f"The job's files cannot be written to {folder} ({error.strerror}): free space there, or make it writable, "
             "and start the command again."
         ) from error
 
 
 def put_files(new: Path, folder: Path) -> list[Path]:
-    """Move files from below one folder to the same places below a job's, each one whole.
+    """Move all files below `new` to the same paths below a job's folder, each atomically.
 
-    Other files that are there stay, and so do those that this has not put there as they are now.
+    Other files stay, and so do files that were changed since this put them there.
 
     Returns:
-        The files that stay although the job has others of their names.
+        The files that stay although the job has other files of their names.
     """
     known = _read_record(folder)
-    stay = []
+    kept_files = []
     for path in sorted(path for path in new.rglob("*") if path.is_file()):
         name = path.relative_to(new).as_posix()
         target, digest = folder / name, _sha256(path)
         if _is_the_users(target, folder, {digest, known.get(name)}):
-            stay.append(target)
+            kept_files.append(target)
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
         os.replace(path, target)
         known[name] = digest
     _write_record(folder, known)
-    return stay
+    return kept_files
 
 
 def _is_the_users(target: Path, folder: Path, ours: set[str | None]) -> bool:
-    """Whether something is in a file's place that nobody but the user can have put there."""
+    """Whether something at a file's path was put there by the user."""
     above = target.relative_to(folder).parents
     if any((folder / parent).exists() and not (folder / parent).is_dir() for parent in above):
         return True
@@ -73,7 +73,7 @@ def _is_the_users(target: Path, folder: Path, ours: set[str | None]) -> bool:
 def _read_record(folder: Path) -> dict[str, str]:
     try:
         known = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # none yet, or damaged: then all that differs is taken for the user's
+    except (OSError, ValueError):  # none yet, or damaged: all files that differ count as the user's
         return {}
     return known if isinstance(known, dict) else {}
 

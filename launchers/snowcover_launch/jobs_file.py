@@ -1,4 +1,4 @@
-"""jobs.json of a sweep's folder: all that is needed to find its jobs again."""
+"""jobs.json of a sweep's folder: everything needed to find its jobs again."""
 
 import json
 import logging
@@ -24,11 +24,11 @@ VERSION: Literal[2] = 2
 
 
 class NoJobs(UserError):
-    """There is no record of such jobs here."""
+    """No record of such jobs was found."""
 
 
 class JobsFile(BaseModel):
-    """The jobs of one sweep, and the account that they run in. Every change of a job's state goes through here."""
+    """The jobs of one sweep and the account they run in. Every change of a job's state is saved through this class."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -38,20 +38,20 @@ class JobsFile(BaseModel):
     profile: str | None = None
     jobs: list[Job]
     folder: Path = Field(exclude=True)
-    _saving: Any = PrivateAttr(default_factory=threading.Lock)  # jobs here and elsewhere move in two threads
+    _saving: Any = PrivateAttr(default_factory=threading.Lock)  # local and remote jobs change in two threads
 
     def move(self, job: Job, state: State, report: Report | None = None, reason: str | None = None) -> None:
-        """Let a job enter its next state, and keep that."""
+        """Move a job to its next state, and save that."""
         job.move(state, report, reason)
         self.save()
 
     def save(self) -> None:
-        """Write it whole, in place of the one before; nothing where all jobs run in the launching process."""
+        """Write the file atomically; does nothing if all jobs run in the launching process."""
         with self._saving:
             jobs = [_masked(job.model_dump_json()) for job in self.jobs if job.name]
             if jobs:
-                about = masked_values(self.model_dump(mode="json", exclude={"jobs"}))
-                self._write(json.dumps({**about, "jobs": jobs}, indent=2))
+                header = masked_values(self.model_dump(mode="json", exclude={"jobs"}))
+                self._write(json.dumps({**header, "jobs": jobs}, indent=2))
 
     def _write(self, text: str) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -67,7 +67,7 @@ class JobsFile(BaseModel):
         return job.folder_below(self.folder)
 
     def add(self, jobs: Sequence[Job]) -> None:
-        """Take in the jobs of a batch; those of earlier batches stay."""
+        """Add the jobs of a batch to those of earlier batches."""
         new = {job.number for job in jobs}
         self.jobs = [job for job in self.jobs if job.number not in new] + list(jobs)
         self.save()
@@ -75,13 +75,13 @@ class JobsFile(BaseModel):
 
 @lru_cache(maxsize=4096)
 def _masked(job: str) -> Any:
-    """A job as it is kept. Most are as they were when the file was last written, and masking all of them anew would
-    take many times what writing does."""
+    """A job as it is saved. Cached: most jobs are unchanged since the last save, and masking is much slower than
+    writing."""
     return masked_values(json.loads(job))
 
 
 def read_jobs(folder: Path) -> JobsFile:
-    """Raises: NoJobs: it is not there, or damaged."""
+    """Raises: NoJobs: the file does not exist, or is damaged."""
     path = folder / NAME
     try:
         values = json.loads(path.read_text())
@@ -89,7 +89,7 @@ def read_jobs(folder: Path) -> JobsFile:
             values = _of_version_1(values, folder)
         return JobsFile.model_validate({**values, "folder": folder})
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise NoJobs(f"{folder} is no sweep's folder: it has no {NAME}.") from error
+        raise NoJobs(f"{folder} is not the folder of a sweep: it has no {NAME}.") from error
     except OSError as error:
         raise NoJobs(f"{path} cannot be read ({error.strerror}): make it readable.") from error
     except (ValidationError, ValueError, TypeError, KeyError, AttributeError) as error:
@@ -97,7 +97,7 @@ def read_jobs(folder: Path) -> JobsFile:
 
 
 def all_jobs(root: Path) -> Iterator[JobsFile]:
-    """The sweeps below a folder, the oldest first; a damaged one is told and left out."""
+    """The sweeps below a folder, the oldest first; damaged ones are logged and skipped."""
     for path in sorted(root.rglob(NAME), key=lambda path: path.stat().st_mtime):
         try:
             yield read_jobs(path.parent)
@@ -106,7 +106,7 @@ def all_jobs(root: Path) -> Iterator[JobsFile]:
 
 
 def complete_jobs(sweep: Path) -> dict[str, Job]:
-    """Jobs by name, of this sweep and of those beside it, that are complete and whose runs were imported."""
+    """Jobs by name that are complete and whose runs were imported, of this sweep and its neighbours."""
     found: dict[str, Job] = {}
     for path in sweep.parent.glob(f"*/{NAME}"):
         with suppress(NoJobs):
@@ -122,7 +122,7 @@ STAGES_OF_1 = {"planned": State.PLANNED, "starting": State.SUBMITTING, "running"
 
 
 def _of_version_1(values: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """The record as it was before jobs had backends: all ran on SageMaker, folders were absolute."""
+    """Converts version 1, before jobs had backends: all ran on SageMaker, folders were absolute."""
     jobs = []
     for old in values["jobs"]:
         ended = STATES_OF_1.get(old.get("status", ""), State.FAILED)
@@ -141,7 +141,7 @@ def _of_version_1(values: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _below(job: str, sweep: Path) -> str:
-    """A job's folder as seen from the sweep's, wherever that was moved since."""
+    """A job's folder relative to the sweep's, even if that was moved since."""
     parts = Path(job).parts
-    at = max((i for i, part in enumerate(parts[:-1]) if part == sweep.resolve().name), default=len(parts) - 2)
-    return str(Path(*parts[at + 1 :]))
+    index = max((i for i, part in enumerate(parts[:-1]) if part == sweep.resolve().name), default=len(parts) - 2)
+    return str(Path(*parts[index + 1 :]))

@@ -1,4 +1,4 @@
-"""The parent runs of a sweep in MLflow, under which its jobs' runs are found."""
+"""The parent runs of a sweep in MLflow; its jobs' runs are their children."""
 
 import getpass
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +19,7 @@ class ParentRuns:
     """
 
     def __init__(self, sweep: str, title: str, needed: bool) -> None:
-        """`needed` is false for a command that is no sweep: its one run stands alone."""
+        """`needed` is false for a command that is no sweep: its one run has no parent."""
         self._sweep = sweep
         self._title = title
         self._needed = needed
@@ -28,7 +28,7 @@ class ParentRuns:
 
     @contextmanager
     def open(self) -> Iterator[TagsOf]:
-        """What gives each job the tags of its run; at the end the parents end as the block does."""
+        """Yields a function that gives each job the tags of its run. The parents end as the block does."""
         try:
             yield self._tags
         except BaseException as error:
@@ -37,28 +37,28 @@ class ParentRuns:
         self._close("FINISHED")
 
     def rank(self, batch: Sequence[Job]) -> None:
-        """Keep on each parent the best objective of its jobs, those of earlier batches too, and their ranking."""
+        """Record on each parent the best objective and the ranking of its jobs, including those of earlier batches."""
         from snowcover import tracking
 
         self._ended += batch
-        for place, run_id in self._runs.items():
-            jobs = [job for job in self._ended if _place(job) == place]
+        for key, run_id in self._runs.items():
+            jobs = [job for job in self._ended if _store_and_experiment(job) == key]
             if known := [job.result for job in jobs if job.result is not None]:
                 metrics = {"best_val_iou": max(known), **_of_seeds(jobs)}
-                tracking.note(place[0], run_id, {}, metrics, ranking.markdown(jobs))
+                tracking.note(key[0], run_id, {}, metrics, ranking.markdown(jobs))
 
     def _tags(self, job: Job) -> dict[str, str]:
-        # In a container the user is root, and MLflow would say that root made the run.
+        # In a container the user is root, whom MLflow would record as the user of the run.
         tags = {"sweep": self._sweep, "mlflow.user": getpass.getuser()}
         if not self._needed:
             return tags
         from snowcover import tracking
 
-        place = _place(job)
-        if place not in self._runs:
-            uri, experiment = place
-            self._runs[place] = tracking.open_sweep(uri, experiment, self._title, tags)
-        return {**tags, "mlflow.parentRunId": self._runs[place]}
+        key = _store_and_experiment(job)
+        if key not in self._runs:
+            uri, experiment = key
+            self._runs[key] = tracking.open_sweep(uri, experiment, self._title, tags)
+        return {**tags, "mlflow.parentRunId": self._runs[key]}
 
     def _close(self, status: Literal["FINISHED", "FAILED", "KILLED"]) -> None:
         from snowcover import tracking
@@ -68,14 +68,14 @@ class ParentRuns:
 
 
 def _of_seeds(jobs: Sequence[Job]) -> dict[str, float]:
-    """Mean and spread where nothing but the seed was swept: of several settings there is no one mean."""
+    """Mean and spread if only the seed was swept; several settings have no common mean."""
     groups = ranking.over_seeds(jobs)
     if len(groups) != 1 or groups[0].seeds != sum(job.result is not None for job in jobs):
         return {}
     scores = {"val_iou": groups[0].val, "test_iou": groups[0].test}
     known = {name: spread for name, spread in scores.items() if spread is not None}
-    return {f"{what}_{name}": getattr(spread, what) for name, spread in known.items() for what in ("mean", "sd")}
+    return {f"{statistic}_{name}": getattr(spread, statistic) for name, spread in known.items() for statistic in ("mean", "sd")}
 
 
-def _place(job: Job) -> tuple[str, str]:
+def _store_and_experiment(job: Job) -> tuple[str, str]:
     return job.planned_config.tracking.uri, job.experiment

@@ -1,4 +1,4 @@
-"""From composed configs to jobs that may be run: each checked before any is started. Sends nothing."""
+"""From composed configs to jobs that can run: all are checked before any is started. Sends nothing."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +25,7 @@ class WrongJob(UserError):
 
 
 class SharedFolder(UserError):
-    """Two jobs of a sweep would keep their files in one folder."""
+    """Two jobs of a sweep would use the same folder."""
 
 
 def folder_of(composed: DictConfig) -> Path:
@@ -38,7 +38,7 @@ def refuse_shared_folders(composed: Sequence[DictConfig], taken: set[Path]) -> N
     """Refuse jobs that would write over each other's files.
 
     Args:
-        taken: folders of the sweep's earlier jobs; those of these jobs are added.
+        taken: folders of the sweep's earlier jobs; the folders of these jobs are added.
 
     Raises:
         SharedFolder
@@ -56,14 +56,14 @@ def refuse_shared_folders(composed: Sequence[DictConfig], taken: set[Path]) -> N
 def plan(
     composed: Sequence[DictConfig], swept: Sequence[Sequence[str]], backend: Callable[[str], Backend]
 ) -> list[Job]:
-    """The jobs, all of them right.
+    """The jobs of a batch, all validated.
 
     Args:
         swept: what the sweep sets for each.
         backend: gives the backend of a name.
 
     Raises:
-        WrongJob: names the first one that is not, and why.
+        WrongJob: names the first wrong job, and why.
         UserError: the same for the only job of a sweep.
     """
     jobs = []
@@ -76,7 +76,7 @@ def plan(
 
 @contextmanager
 def naming_job(number: int, swept: Sequence[str], count: int) -> Iterator[None]:
-    """Say of an error in which of several jobs it is."""
+    """Add the number of the job to errors, if there are several jobs."""
     try:
         yield
     except UserError as error:
@@ -104,12 +104,12 @@ def _job(composed: DictConfig, folder: Path, swept: Sequence[str], backend: Call
     )
     backend(job.backend).check(job)
     if not config.launch.dry_run:
-        _try_parts(job, composed, folder)
+        _try_components(job, composed, folder)
     return job
 
 
-def _try_parts(job: Job, composed: DictConfig, folder: Path) -> None:
-    """What a run would be stopped by after it has begun, or been paid for."""
+def _try_components(job: Job, composed: DictConfig, folder: Path) -> None:
+    """Check what would otherwise fail only after the run has started, or been paid for."""
     config, written = job.planned_config, places(composed)
     if job.backend == "local":
         refuse_unfit_run(config, folder, written)
@@ -122,7 +122,7 @@ def _try_parts(job: Job, composed: DictConfig, folder: Path) -> None:
 
 
 def _without_hydra(composed: DictConfig) -> DictConfig:
-    """The keys of the config itself; they can still be resolved."""
-    kept = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
-    kept._set_parent(composed._get_parent())
-    return kept
+    """The config without Hydra's node; its interpolations can still be resolved."""
+    copy = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
+    copy._set_parent(composed._get_parent())
+    return copy

@@ -1,4 +1,4 @@
-"""A batch before anything is sent: what does not go together is refused, what will run and cost is said."""
+"""Checks of a batch before anything is sent: conflicting keys, and a table of what will run and cost."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,16 +9,16 @@ from snowcover_launch.job import Job
 
 
 class ConflictingKeys(UserError):
-    """What was asked of the launcher does not go together."""
+    """Keys of the launcher that exclude each other."""
 
 
 def refuse_conflicting_keys(batch: Sequence[Job], backends: Mapping[str, Backend], optimizes: bool) -> None:
     """Raises: ConflictingKeys."""
     launch = batch[0].planned_config.launch
     if any(job.planned_config.launch != launch for job in batch):
-        raise ConflictingKeys("The jobs of one sweep are launched alike: do not sweep keys of launch.")
+        raise ConflictingKeys("All jobs of a sweep are launched in the same way: do not sweep keys of launch.")
     if optimizes and launch.dry_run:
-        raise ConflictingKeys("launch.dry_run=true learns nothing that an optimizing sweeper could go on from.")
+        raise ConflictingKeys("launch.dry_run=true gives no results, which an optimizing sweeper needs.")
     if not launch.wait and optimizes:
         raise ConflictingKeys("An optimizing sweeper needs each job's result: leave launch.wait=true.")
     if not launch.wait and launch.max_parallel is not None:
@@ -27,8 +27,8 @@ def refuse_conflicting_keys(batch: Sequence[Job], backends: Mapping[str, Backend
         count, slots = sum(job.backend == name for job in batch), backends[name].slots
         if not launch.wait and not backends[name].in_process and slots is not None and count > slots:
             raise ConflictingKeys(
-                f"{count} jobs of hw.backend={name} run one after another, and somebody has to start the next: leave "
-                "launch.wait=true."
+                f"{count} jobs of hw.backend={name} run one after another, and the command must stay to start the "
+                "next: leave launch.wait=true."
             )
     for job in batch:
         if backends[job.backend].in_process and job.planned_config.hw.devices != 1:
@@ -36,7 +36,7 @@ def refuse_conflicting_keys(batch: Sequence[Job], backends: Mapping[str, Backend
 
 
 def format_plan(batch: Sequence[Job], prices: Prices) -> str:
-    """What will run on cloud instances and what it may cost, as a table; empty where nothing does."""
+    """What will run on cloud instances and what it may cost, as a table; empty if nothing does."""
     jobs = [job for job in batch if job.machine]
     if not jobs:
         return ""
@@ -45,20 +45,20 @@ def format_plan(batch: Sequence[Job], prices: Prices) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     if paid := [job for job in jobs if job.costs]:
-        lines.append(f"at most {_format_whole(paid)} (prices of {prices.as_of}, without storage)")
+        lines.append(f"at most {_format_total(paid)} (prices of {prices.as_of}, without storage)")
     return "\n".join(f"  {line}" for line in lines)
 
 
-def _format_whole(paid: Sequence[Job]) -> str:
-    """What all may cost together, or which price is missing."""
+def _format_total(paid: Sequence[Job]) -> str:
+    """What all jobs together may cost, or which prices are missing."""
     known = [job.highest_usd for job in paid if job.highest_usd is not None]
     if len(known) == len(paid):
         return f"{sum(known):.2f} USD in all"
-    lacking = ", ".join(sorted({machine for job in paid for machine in job.unpriced}))
+    missing = ", ".join(sorted({machine for job in paid for machine in job.unpriced}))
     rest = (
         f"{sum(known):.2f} USD for {len(known)} of {len(paid)} jobs, and unknown for the others" if known else "unknown"
     )
-    return f"{rest}: there is no price of {lacking} in this region, unless you give launch.prices=FILE"
+    return f"{rest}: there is no price for {missing} in this region, unless you give launch.prices=FILE"
 
 
 def _row(job: Job) -> tuple[str, ...]:
@@ -66,8 +66,8 @@ def _row(job: Job) -> tuple[str, ...]:
     machine = ", else ".join([machine, *(str(other.hw.instance_type) for other in job.alternatives[1:])])
     at_most = "unknown" if job.highest_usd is None else f"{job.highest_usd:.2f} USD"
     if job.adopted:
-        at_most = f"nothing: {job.name} " + ("is complete" if job.state.has_ended else "runs already")
+        at_most = f"nothing: {job.name} " + ("is complete" if job.state.has_ended else "already runs")
     elif job.twin_of is not None:
-        at_most = f"nothing: it is the same as job {job.twin_of}"
+        at_most = f"nothing: identical to job {job.twin_of}"
     limit = f"{job.planned_config.hw.max_hours:g} h"
     return (str(job.number), job.title, machine, "yes" if job.spot else "no", limit, at_most)

@@ -17,47 +17,47 @@ log = logging.getLogger(__name__)
 
 
 class Lines:
-    """A line for each change and each epoch; for a single job all that it prints."""
+    """Logs a line for each change and each epoch; for a single job, all its output."""
 
     def __init__(self, single: bool) -> None:
         self._single = single
 
-    def changed(self, one: TrackedJob) -> None:
-        log.info(_line(one))
+    def changed(self, tracked: TrackedJob) -> None:
+        log.info(_line(tracked))
 
-    def printed(self, one: TrackedJob, lines: Sequence[str]) -> None:
+    def printed(self, tracked: TrackedJob, lines: Sequence[str]) -> None:
         for line in lines:
             if self._single:
                 log.info("  | %s", line)
             elif line.startswith(epoch_line.PREFIX):
-                log.info("  %d  %s", one.job.number, line)
+                log.info("  %d  %s", tracked.job.number, line)
 
-    def trouble(self, sentence: str | None) -> None:
-        log.warning(sentence or "It answers again.")
+    def polling_problem(self, message: str | None) -> None:
+        log.warning(message or "Polling works again.")
 
-    def tell(self, sentence: str) -> None:
-        log.info(sentence)
+    def show(self, message: str) -> None:
+        log.info(message)
 
 
 class LiveTable:
-    """One line for each job, written over again and again."""
+    """A table with one line per job, redrawn in place."""
 
-    def __init__(self, tracked: Sequence[TrackedJob], print_line: Callable[[str], None]) -> None:
-        self._tracked = tracked
+    def __init__(self, tracked_jobs: Sequence[TrackedJob], print_line: Callable[[str], None]) -> None:
+        self._tracked = tracked_jobs
         self._print = print_line
-        self._trouble: str | None = None
+        self._problem: str | None = None
 
-    def changed(self, one: TrackedJob) -> None:
-        """The table is drawn anew anyway."""
+    def changed(self, tracked: TrackedJob) -> None:
+        """The table is redrawn anyway."""
 
-    def printed(self, one: TrackedJob, lines: Sequence[str]) -> None:
+    def printed(self, tracked: TrackedJob, lines: Sequence[str]) -> None:
         """The lines are in the job's folder."""
 
-    def trouble(self, sentence: str | None) -> None:
-        self._trouble = safe(sentence) if sentence else None
+    def polling_problem(self, message: str | None) -> None:
+        self._problem = safe(message) if message else None
 
-    def tell(self, sentence: str) -> None:
-        self._print(safe(sentence))  # above the table
+    def show(self, message: str) -> None:
+        self._print(safe(message))  # above the table
 
     def __rich__(self) -> Any:
         from rich.console import Group
@@ -68,39 +68,40 @@ class LiveTable:
         table.add_column(overflow="ellipsis", no_wrap=True)
         for _ in range(3):
             table.add_column(no_wrap=True)
-        for one in self._tracked:
-            table.add_row(*map(safe, (f"  {one.job.number}", one.job.title, _status(one), _elapsed(one), one.epoch)))
-        return Group(table, self._trouble) if self._trouble else table
+        for tracked in self._tracked:
+            row = f"  {tracked.job.number}", tracked.job.title, _status(tracked), _elapsed(tracked), tracked.epoch
+            table.add_row(*map(safe, row))
+        return Group(table, self._problem) if self._problem else table
 
 
 @contextmanager
-def watching(tracked: Sequence[TrackedJob], alone: bool) -> Iterator[Watcher]:
-    """A live table where somebody watches and nothing else prints, else lines."""
-    if len(tracked) > 1 and alone and sys.stdout.isatty():
+def watching(tracked_jobs: Sequence[TrackedJob], alone: bool) -> Iterator[Watcher]:
+    """A live table on an interactive terminal if nothing else prints, else log lines."""
+    if len(tracked_jobs) > 1 and alone and sys.stdout.isatty():
         from rich.console import Console
         from rich.live import Live
 
         console = Console(markup=False, highlight=False)
-        table = LiveTable(tracked, console.print)
+        table = LiveTable(tracked_jobs, console.print)
         with Live(table, console=console, refresh_per_second=2):
             yield table
     else:
-        yield Lines(single=len(tracked) == 1)
+        yield Lines(single=len(tracked_jobs) == 1)
 
 
-def _line(one: TrackedJob) -> str:
-    return f"  {one.job.number}  {one.job.name}  {_status(one)}  {_elapsed(one)}".rstrip()
+def _line(tracked: TrackedJob) -> str:
+    return f"  {tracked.job.number}  {tracked.job.name}  {_status(tracked)}  {_elapsed(tracked)}".rstrip()
 
 
-def _status(one: TrackedJob) -> str:
-    """The backend's finer word for what a job does, where there is one."""
-    status = one.job.status or ("waiting" if one.job.state is State.PLANNED else str(one.job.state))
-    is_running = one.job.state is State.RUNNING
-    return one.report.detail if is_running and one.report and one.report.detail else status
+def _status(tracked: TrackedJob) -> str:
+    """What a job is doing, in as much detail as its backend gives."""
+    status = tracked.job.status or ("waiting" if tracked.job.state is State.PLANNED else str(tracked.job.state))
+    is_running = tracked.job.state is State.RUNNING
+    return tracked.report.detail if is_running and tracked.report and tracked.report.detail else status
 
 
-def _elapsed(one: TrackedJob) -> str:
-    if one.job.state is State.PLANNED:
+def _elapsed(tracked: TrackedJob) -> str:
+    if tracked.job.state is State.PLANNED:
         return ""
-    minutes, seconds = divmod(int((one.ended_at or time.monotonic()) - one.began), 60)
+    minutes, seconds = divmod(int((tracked.ended_at or time.monotonic()) - tracked.started_at), 60)
     return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}" if minutes >= 60 else f"{minutes}:{seconds:02d}"

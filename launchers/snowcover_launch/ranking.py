@@ -1,4 +1,4 @@
-"""What came of a sweep's jobs: the best first, and mean and spread of those that differ in their seed alone. Pure."""
+"""The results of a sweep: jobs ranked, and mean and spread over jobs that differ only in their seed. Pure."""
 
 import re
 import statistics
@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from snowcover_launch.job import Job
 
 _SEED = re.compile(r"(?:^|(?<= ))seed=\S+ ?")
-ALL = "all"  # what jobs have in common where the seed alone was swept
+ALL = "all"  # title of the group if only the seed was swept
 
 
 @dataclass(frozen=True)
 class OverSeeds:
-    """Jobs that differ in their seed alone."""
+    """Jobs that differ only in their seed."""
 
     title: str
     val: "Spread"
     """of val_iou, by which settings are chosen"""
     test: "Spread | None"
-    """of test_iou, which is only told; None where fewer than two have one"""
+    """of test_iou, which is only shown; None if fewer than two jobs have one"""
 
     @property
     def seeds(self) -> int:
@@ -45,17 +45,17 @@ def ranked(jobs: Iterable[Job]) -> list[Job]:
 
 
 def over_seeds(jobs: Iterable[Job]) -> list[OverSeeds]:
-    """Those of which at least two seeds have a result, the best mean first."""
+    """Groups in which at least two seeds have a result, the best mean first."""
     groups: dict[str, list[Job]] = {}
     for job in jobs:
         if job.result is not None and _SEED.search(job.title):
             groups.setdefault(_SEED.sub("", job.title).strip() or ALL, []).append(job)
-    found = [
+    spreads = [
         OverSeeds(title, val, _spread(job.test_iou for job in alike))
         for title, alike in groups.items()
         if (val := _spread(job.result for job in alike)) is not None
     ]
-    return sorted(found, key=lambda one: -one.val.mean)
+    return sorted(spreads, key=lambda group: -group.val.mean)
 
 
 def _spread(scores: Iterable[float | None]) -> Spread | None:
@@ -71,7 +71,7 @@ def text(jobs: Sequence[Job]) -> str:
     ]
     if groups := over_seeds(jobs):
         lines += [f"  {'val_iou':<15}  {'test_iou':<15}  seeds"]
-        lines += [f"  {one.val!s:<15}  {one.test or '-'!s:<15}  {one.seeds:<5}  {one.title}" for one in groups]
+        lines += [f"  {group.val!s:<15}  {group.test or '-'!s:<15}  {group.seeds:<5}  {group.title}" for group in groups]
     return "\n".join(lines)
 
 
@@ -83,7 +83,7 @@ def markdown(jobs: Sequence[Job]) -> str:
     ]
     if groups := over_seeds(jobs):
         lines += ["", "| mean val_iou ± sd | mean test_iou ± sd | seeds | |", "| --- | --- | --- | --- |"]
-        lines += [f"| {one.val} | {one.test or '-'} | {one.seeds} | {_cell(one.title)} |" for one in groups]
+        lines += [f"| {group.val} | {group.test or '-'} | {group.seeds} | {_cell(group.title)} |" for group in groups]
     return "\n".join(lines)
 
 

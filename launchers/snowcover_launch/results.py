@@ -1,4 +1,4 @@
-"""What every job leaves, wherever it ran: its result, its model and output, an MLflow store of its own."""
+"""What every job leaves, wherever it ran: its result, model and output, and possibly its own MLflow store."""
 
 import json
 import math
@@ -16,7 +16,7 @@ STORE = "mlflow"  # in a job's output: its own MLflow store
 
 
 def parse_result(content: bytes | None) -> Mapping[str, Any] | None:
-    """A job's result.json with its objective as a number; None where there is none, or none that can be read."""
+    """A job's result.json with its objective as a number; None if it is missing or cannot be read."""
     try:
         result = json.loads(content or b"null")
         return {**result, "objective": float(result["objective"])}
@@ -25,22 +25,22 @@ def parse_result(content: bytes | None) -> Mapping[str, Any] | None:
 
 
 def test_iou(result: Mapping[str, Any] | None) -> float | None:
-    """The network's IoU on its test tiles, which result.json holds beside the objective; None where there is none."""
+    """The network's IoU on its test tiles, which result.json holds next to the objective; None if it has none."""
     try:
-        found = float((result or {})["test"]["iou"])
+        iou = float((result or {})["test"]["iou"])
     except (KeyError, TypeError, ValueError):
         return None
-    return found if math.isfinite(found) else None
+    return iou if math.isfinite(iou) else None
 
 
 def import_store(job: Job, report: Report, store: Path, uri: str) -> str | None:
-    """Copy the run of a job's own store into the user's at `uri`, once.
+    """Import the run of a job's own store into the user's store at `uri`, once.
 
     Returns:
-        The run's id there; None where the job ended before its run began.
+        The run's id there; None if the job ended before its run started.
 
     Raises:
-        RunImportError: a job that has completed left no run that can be read.
+        RunImportError: a job that has completed left no readable run.
         CannotRecord: the user's store cannot be written.
     """
     from snowcover import tracking

@@ -1,4 +1,4 @@
-"""Jobs from their start to their results, whoever waits for them: a sweep, or `jobs attach`."""
+"""Jobs from their start to their results: for a sweep, and for `jobs attach`."""
 
 import logging
 import signal
@@ -25,7 +25,7 @@ Errors = Mapping[int, Exception]
 
 
 class JobRunner:
-    """The jobs of a batch: some in this process, one after another, while others run elsewhere."""
+    """The jobs of a batch: some run in this process, one after another, while others run elsewhere."""
 
     def __init__(self, file: JobsFile, jobs: Sequence[Job], backends: Mapping[str, Backend]) -> None:
         self._file = file
@@ -33,32 +33,32 @@ class JobRunner:
         self._here = [job for job in jobs if backends[job.backend].in_process]
         self._tracked = [TrackedJob(job, file.folder_of(job)) for job in jobs if job not in self._here]
         self._errors: dict[int, Exception] = {}
-        self._tell: Callable[[str], None] = log.info
+        self._show: Callable[[str], None] = log.info
 
     def start(self) -> Errors:
-        """Start the jobs elsewhere and leave them; then run those in this process."""
+        """Start the jobs elsewhere without waiting; then run those in this process."""
         self._file.save()
         if self._tracked:
             with watching(self._tracked, alone=True) as watcher:
                 JobPoller(self._file, self._tracked, self._backends, watcher).start_all()
-            for one in self._tracked:
-                if one.job.state is State.NOT_STARTED:
-                    self._errors[one.job.number] = JobFailed(one.job.reason or "not started")
-                    log.warning("  %d  %s", one.job.number, one.job.reason)
+            for tracked in self._tracked:
+                if tracked.job.state is State.NOT_STARTED:
+                    self._errors[tracked.job.number] = JobFailed(tracked.job.reason or "not started")
+                    log.warning("  %d  %s", tracked.job.number, tracked.job.reason)
             log.info("Not waiting (launch.wait=false). %s", self._how_to_attach)
         self._run_here()
         return self._errors
 
     def run(self, max_parallel: int | None, on_interrupt: str | None) -> Errors:
-        """Start what is not started, wait for all to end, import what they left.
+        """Start the jobs that are not started, wait for all to end, import their results.
 
         Args:
-            max_parallel: jobs that a backend without limits of its own runs at a time.
+            max_parallel: how many jobs run at a time on a backend without its own limit.
             on_interrupt: stop or detach; None asks.
 
         Raises:
-            Stopped: Ctrl-C or SIGTERM; says what became of the jobs.
-            PollingTimeout: says how to attach to the jobs again.
+            Stopped: Ctrl-C or SIGTERM; the message says what happens to the jobs.
+            PollingTimeout: the message says how to attach to the jobs again.
         """
         if not self._tracked:
             self._run_here()
@@ -66,10 +66,10 @@ class JobRunner:
         self._file.save()
         with watching(self._tracked, alone=not self._here) as watcher, stopping_on_signals(repeatedly=True):
             poller = JobPoller(self._file, self._tracked, self._backends, watcher, max_parallel)
-            self._tell = watcher.tell
+            self._show = watcher.show
             try:
                 if self._here:
-                    self._run_beside(poller)
+                    self._run_alongside(poller)
                 else:
                     poller.run(self._ended)
             except Stopped as stop:
@@ -87,13 +87,13 @@ class JobRunner:
             self._file.move(job, State.SUBMITTING)
             try:
                 self._file.move(job, State.COMPLETED, self._backends[job.backend].submit(job))
-            except Exception as error:  # told at once, for others may run for hours yet
+            except Exception as error:  # logged at once: the others may run for hours
                 self._file.move(job, State.FAILED, reason=first_line(error))
                 self._errors[job.number] = error
                 log.warning("  %d  %s", job.number, sentence(error, "config"))
 
-    def _run_beside(self, poller: JobPoller) -> None:
-        """Poll in a thread, for training wants the main one; import in the main one, as MLflow's own writes do."""
+    def _run_alongside(self, poller: JobPoller) -> None:
+        """Poll in a thread, since training needs the main one; import runs in the main one, where MLflow writes too."""
         ended: SimpleQueue[TrackedJob | BaseException | None] = SimpleQueue()
 
         def poll() -> None:
@@ -106,77 +106,77 @@ class JobRunner:
         threading.Thread(target=poll, name="jobs", daemon=True).start()
         try:
             self._run_here()
-            while (one := ended.get()) is not None:
-                if isinstance(one, BaseException):
-                    raise one
-                self._ended(one)
+            while (tracked := ended.get()) is not None:
+                if isinstance(tracked, BaseException):
+                    raise tracked
+                self._ended(tracked)
         except BaseException:
             poller.halt()
             raise
 
     # Elsewhere
 
-    def _ended(self, one: TrackedJob) -> None:
-        """Import what a job left. What cannot be imported now can be later: its run is not lost."""
-        job = one.job
+    def _ended(self, tracked: TrackedJob) -> None:
+        """Import an ended job's run. If that fails it can be imported later: the run is not lost."""
+        job = tracked.job
         if job.state is not State.NOT_STARTED and job.twin_of is None:
-            self._import(one)
+            self._import(tracked)
         if job.state is State.COMPLETED and job.objective is not None:
-            self._tell(f"  {job.number}  val_iou {job.objective:.4f}  {job.title}")
+            self._show(f"  {job.number}  val_iou {job.objective:.4f}  {job.title}")
         else:
-            self._errors[job.number] = one.failure
-            self._tell(f"  {job.number}  {one.failure}")
+            self._errors[job.number] = tracked.failure
+            self._show(f"  {job.number}  {tracked.failure}")
         self._file.save()
 
-    def _import(self, one: TrackedJob) -> None:
-        job, backend = one.job, self._backends[one.job.backend]
+    def _import(self, tracked: TrackedJob) -> None:
+        job, backend = tracked.job, self._backends[tracked.job.backend]
         try:
-            job.run_id = backend.collect(job, one.report or job.as_found or backend.poll(job))
+            job.run_id = backend.collect(job, tracked.report or job.as_found or backend.poll(job))
         except UserError as error:
-            self._tell(f"{error} The run of {job.name} stays where the job left it: {self._how_to_attach}")
+            self._show(f"{error} The run of {job.name} stays where the job left it: {self._how_to_attach}")
         except Exception as error:
             why = f"{type(error).__name__}: {first_line(error)}"
-            self._tell(f"The run of {job.name} could not be imported ({why}): {self._how_to_attach}")
+            self._show(f"The run of {job.name} could not be imported ({why}): {self._how_to_attach}")
 
     def _interrupted(self, poller: JobPoller, stop: Stopped, wanted: str | None) -> Stopped:
         number = stop.signal_number
-        begin = f"Stopped by {signal.Signals(number).name}"
-        ours = [one for one in poller.running if not one.job.adopted]
-        with_us = [one for one in ours if not self._backends[one.job.backend].outlives_us]
-        elsewhere = [one for one in ours if one not in with_us]
-        others = [one for one in poller.running if one.job.adopted]
-        said = poller.stop(with_us)
-        if with_us and not said:  # they have ended with us, and nobody else imports what they left
-            poller.poll_once(with_us, self._ended)
-            said.append(f"{_several(with_us)} of this machine stopped; what was learned until then is kept.")
-        if elsewhere:
-            if (wanted or _asked(len(elsewhere), number)) == "stop":
-                in_the_way = poller.stop(elsewhere)
-                said += in_the_way or [f"{_several(elsewhere)} asked to stop; what they have learned is kept."]
+        prefix = f"Stopped by {signal.Signals(number).name}"
+        ours = [tracked for tracked in poller.running if not tracked.job.adopted]
+        local = [tracked for tracked in ours if not self._backends[tracked.job.backend].outlives_us]
+        remote = [tracked for tracked in ours if tracked not in local]
+        others = [tracked for tracked in poller.running if tracked.job.adopted]
+        parts = poller.stop(local)
+        if local and not parts:  # they end with this command, so nobody else imports their runs
+            poller.poll_once(local, self._ended)
+            parts.append(f"{_count_of(local)} on this machine stopped; training up to then is saved.")
+        if remote:
+            if (wanted or _ask_stop_or_detach(len(remote), number)) == "stop":
+                problems = poller.stop(remote)
+                parts += problems or [f"{_count_of(remote)} asked to stop; training up to then is saved."]
             else:
-                stops = f"`python -m snowcover.jobs stop {self._file.folder}` stops them."
-                said.append(f"running on, and costing, until they end: {_several(elsewhere)}; {stops}")
+                how_to_stop = f"`python -m snowcover.jobs stop {self._file.folder}` stops them."
+                parts.append(f"still running, and costing money, until they end: {_count_of(remote)}; {how_to_stop}")
         if others:
-            said.append(f"{_several(others)} of another command {'runs' if len(others) == 1 else 'run'} on.")
-        if not elsewhere and not others:
-            return Stopped(f"{begin}; {' '.join(said) or 'no job runs on a cloud instance.'}", number)
-        return Stopped(f"{begin}: {' '.join(said)} {self._how_to_attach}", number)
+            parts.append(f"{_count_of(others)} of another command still {'runs' if len(others) == 1 else 'run'}.")
+        if not remote and not others:
+            return Stopped(f"{prefix}; {' '.join(parts) or 'no job runs on a cloud instance.'}", number)
+        return Stopped(f"{prefix}: {' '.join(parts)} {self._how_to_attach}", number)
 
     @property
     def _how_to_attach(self) -> str:
         return f"`python -m snowcover.jobs attach {self._file.folder}` waits for them and imports their results."
 
 
-def _several(jobs: Sequence[object]) -> str:
+def _count_of(jobs: Sequence[object]) -> str:
     return f"{len(jobs)} job" + ("" if len(jobs) == 1 else "s")
 
 
-def _asked(running: int, number: int) -> str:
-    """stop or detach; without anybody to ask the jobs run on, for a lost run costs more than it saves."""
+def _ask_stop_or_detach(running: int, number: int) -> str:
+    """stop or detach. With nobody to ask, detach: a lost run costs more than it saves."""
     if number != signal.SIGINT or not sys.stdin.isatty():
         return "detach"
     try:
-        answer = input(f"\nStop what runs ({running} jobs)? [y: stop them / n: let them run] ")
+        answer = input(f"\nStop the running jobs ({running})? [y: stop them / n: let them run] ")
     except (EOFError, KeyboardInterrupt):
         return "detach"
     return "stop" if answer.strip().lower().startswith(("y", "s")) else "detach"

@@ -1,4 +1,4 @@
-"""A sweep's jobs, batch by batch, from their check to their results."""
+"""A sweep's jobs, batch by batch, from validation to results."""
 
 import logging
 import math
@@ -16,7 +16,7 @@ from snowcover.overrides import as_typed, given_overrides
 from snowcover.tracking_uri import ui_hint
 from snowcover_launch import ranking
 from snowcover_launch.backends import Backends
-from snowcover_launch.backends.base import Found, SweepContext
+from snowcover_launch.backends.base import ExistingJob, SweepContext
 from snowcover_launch.cost import read_prices
 from snowcover_launch.job import Job
 from snowcover_launch.jobs_file import NAME, JobsFile, read_jobs
@@ -32,20 +32,20 @@ BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
 
 class NoObjective(UserError):
-    """A job that a sweeper learns from has ended without a value."""
+    """A job of an optimizing sweeper has ended without a value."""
 
 
 class Sweep:
-    """Jobs that belong together, on whatever backends: this code knows none of them."""
+    """The jobs of one sweep, on any backends; this code is independent of them."""
 
     def __init__(
         self, config: DictConfig, run_here: Callable[[DictConfig], JobReturn],
         hw_of: Callable[[str], Mapping[str, Any]],
     ) -> None:  # fmt: skip
-        """`config` is the sweep's own, before any of its jobs is composed; `hw_of` what `hw=NAME` composes."""
+        """`config` is the sweep's own, before its jobs are composed; `hw_of` gives what `hw=NAME` composes."""
         self._run_here = run_here
         self._hw_of = hw_of
-        self._name = secrets.token_hex(3)  # no other sweep has it, not even one of the same second
+        self._name = secrets.token_hex(3)  # unique, even among sweeps started in the same second
         self._folder = Path(config.hydra.sweep.dir)
         self._optimizes = config.hydra.sweeper._target_ != BASIC_SWEEPER
         self._title = " ".join(map(as_typed, given_overrides(config.hydra)))
@@ -54,7 +54,7 @@ class Sweep:
         self._spending = Spending()
 
     def run(self, composed: Sequence[DictConfig], swept: Sequence[Sequence[str]]) -> list[JobReturn]:
-        """What came of each job of a batch, in order; `swept` is what the sweep sets for each.
+        """Run a batch; returns the result of each job, in order. `swept` is what the sweep sets for each.
 
         Raises:
             UserError: nothing was started.
@@ -65,7 +65,7 @@ class Sweep:
         refuse_conflicting_keys(batch, backends, self._optimizes)
         launch = batch[0].planned_config.launch
         if launch.dry_run:
-            self._show(batch, backends)
+            self._print_plan(batch, backends)
             return [self._returned(job, None) for job in batch]
         self._admit(batch, backends)
         self._parents = self._parents or ParentRuns(self._name, self._title, self._optimizes or len(batch) > 1)
@@ -89,39 +89,39 @@ class Sweep:
     def _file(self, batch: Sequence[Job]) -> JobsFile:
         """jobs.json with this batch's jobs added to those of earlier ones."""
         aws = batch[0].planned_config.aws
-        there = (self._folder / NAME).exists()
-        file = read_jobs(self._folder) if there else JobsFile(sweep=self._name, jobs=[], folder=self._folder)
+        exists = (self._folder / NAME).exists()
+        file = read_jobs(self._folder) if exists else JobsFile(sweep=self._name, jobs=[], folder=self._folder)
         file.region, file.profile = aws.region, aws.profile
         file.add(batch)
         return file
 
     def _admit(self, batch: Sequence[Job], backends: Backends) -> None:
-        """Ask all that can be asked for nothing, and say what the batch may cost.
+        """Check everything that can be checked at no cost, and log what the batch may cost.
 
         Raises:
             UserError: nothing was started.
         """
-        found: dict[Job, Found] = {}
+        found: dict[Job, ExistingJob] = {}
         for name in sorted({job.backend for job in batch}):
             jobs = [job for job in batch if job.backend == name]
             backends[name].validate(jobs)
             found |= backends[name].find(jobs)
         for job, earlier in found.items():
             job.adopt(earlier.name, earlier.report, earlier.facts)
-        self._name_twins(batch)
+        self._mark_twins(batch)
         if table := format_plan(batch, backends.context.prices):
             log.info(table)
         self._spending.admit(batch, batch[0].planned_config.launch.max_cost_usd)
 
-    def _name_twins(self, batch: Sequence[Job]) -> None:
-        """Of jobs that are the same, the first runs for all."""
+    def _mark_twins(self, batch: Sequence[Job]) -> None:
+        """Of identical jobs, only the first runs, for all of them."""
         first: dict[str, Job] = {}
         for job in batch:
             if job.digest and not job.adopted and (leader := first.setdefault(job.digest, job)) is not job:
                 job.twin_of, job.name = leader.number, leader.name
 
-    def _show(self, batch: Sequence[Job], backends: Backends) -> None:
-        """Print all that would be sent. Sends nothing."""
+    def _print_plan(self, batch: Sequence[Job], backends: Backends) -> None:
+        """Print everything that would be sent. Sends nothing."""
         for job in batch:
             print(f"# job {job.number}: {job.title}: {backends[job.backend].describe(job)}\n")
         if table := format_plan(batch, backends.context.prices):
@@ -129,7 +129,7 @@ class Sweep:
         print("\nNothing was sent (launch.dry_run=true).")
 
     def _returned(self, job: Job, errors: Errors | None) -> JobReturn:
-        """As Hydra's sweepers take it. FAILED raises there, after all jobs of the batch have ended."""
+        """A job's result for Hydra's sweepers, which raise if it is FAILED, after all jobs of the batch have ended."""
         assert job.composed is not None
         with open_dict(job.composed):
             done = JobReturn(
@@ -143,7 +143,7 @@ class Sweep:
         objective = math.nan if job.objective is None else job.objective
         if self._optimizes and error is None and job.result is None:
             error = NoObjective(f"Job {job.number} ended with val_iou {objective}: a failed trial.")
-        # A sweeper that optimizes is told of each failed trial, and goes on; it takes no NaN.
+        # An optimizing sweeper gets each failed trial and continues; it does not accept NaN.
         failed = error is not None and (self._optimizes or job.planned_config.launch.on_failure == "raise")
         done.status = JobStatus.FAILED if failed else JobStatus.COMPLETED
         done.return_value = error if failed else objective

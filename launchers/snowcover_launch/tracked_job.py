@@ -1,4 +1,4 @@
-"""One job while a command waits for it: when it is looked at next, and what it has printed."""
+"""One job while a command waits for it: when it is polled next, and what it has printed."""
 
 import time
 from collections import deque
@@ -9,48 +9,48 @@ from snowcover.epoch_line import progress_of
 from snowcover_launch.errors import JobFailed
 from snowcover_launch.job import Job, Report
 
-SOONEST_S, LATEST_S, SLOWER = 1.0, 20.0, 1.5
+MIN_POLL_INTERVAL_S, MAX_POLL_INTERVAL_S, POLL_BACKOFF = 1.0, 20.0, 1.5
 LOG_FILE = "job.log"
 LAST_LINES = 3
 WAYS_OUT = {
-    "MaxRuntimeExceeded": "it used up hw.max_hours: the same command with a higher one goes on from its last epoch",
+    "MaxRuntimeExceeded": "it used up hw.max_hours: the same command with a higher one resumes from its last epoch",
     "MaxWaitTimeExceeded": "raise hw.max_wait_hours, or set hw.spot=false",
 }
 
 
 class TrackedJob:
-    """A job, its schedule, and the end of its log."""
+    """A job, its polling schedule, and the end of its log."""
 
     def __init__(self, job: Job, folder: Path) -> None:
-        """`folder` is what this machine keeps of it."""
+        """`folder` holds the job's files on this machine."""
         self.job, self.folder = job, folder
         self.report: Report | None = None
         self.epoch = ""
-        self.began = self.heard = time.monotonic()
+        self.started_at = self.last_output_at = time.monotonic()
         self.ended_at: float | None = None
-        self.due = 0.0
-        self._pause_s = SOONEST_S
+        self.next_poll_at = 0.0
+        self._interval_s = MIN_POLL_INTERVAL_S
         self.tail: deque[str] = deque(maxlen=LAST_LINES)
 
     def schedule_next_poll(self, changed: bool, shortest_s: float) -> None:
-        """Soon after a change, ever later while nothing happens."""
-        self._pause_s = SOONEST_S if changed else min(self._pause_s * SLOWER, LATEST_S)
-        self.due = time.monotonic() + max(self._pause_s, shortest_s)
+        """Soon after a change, at growing intervals while nothing changes."""
+        self._interval_s = MIN_POLL_INTERVAL_S if changed else min(self._interval_s * POLL_BACKOFF, MAX_POLL_INTERVAL_S)
+        self.next_poll_at = time.monotonic() + max(self._interval_s, shortest_s)
 
-    def saw(self, report: Report) -> bool:
-        """Take in what its backend says; whether that is new."""
+    def update(self, report: Report) -> bool:
+        """Record what the backend reports. Returns whether that is new."""
         before, self.report = self.report, report
         if not report.works:
-            self.heard = time.monotonic()
+            self.last_output_at = time.monotonic()
         if report.state.has_ended:
             self.ended_at = time.monotonic()
         return before is None or (before.status, before.detail) != (report.status, report.detail)
 
-    def printed(self, lines: Sequence[str]) -> None:
-        """Keep what it printed in its folder."""
+    def add_output(self, lines: Sequence[str]) -> None:
+        """Append what the job printed to the log in its folder."""
         if not lines:
             return
-        self.heard = time.monotonic()
+        self.last_output_at = time.monotonic()
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / LOG_FILE).open("a") as file:
             file.writelines(f"{line}\n" for line in lines)
@@ -60,10 +60,10 @@ class TrackedJob:
 
     @property
     def is_silent(self) -> bool:
-        """Whether its machine works and has printed nothing for longer than it may."""
+        """Whether its machine is working and has printed nothing for longer than allowed."""
         limit = self.job.max_silent_minutes
         works = self.report is not None and self.report.works
-        return limit is not None and works and time.monotonic() - self.heard > limit * 60
+        return limit is not None and works and time.monotonic() - self.last_output_at > limit * 60
 
     @property
     def failure(self) -> JobFailed:
@@ -72,11 +72,11 @@ class TrackedJob:
         if job.reason and (self.report is None or job.state == "not started"):
             return JobFailed(job.reason)
         detail = "" if detail == job.status else detail
-        said = " ".join((job.reason or "").split()) or WAYS_OUT.get(detail, "")
+        reason = " ".join((job.reason or "").split()) or WAYS_OUT.get(detail, "")
         last = " | ".join(self.tail)
         return JobFailed(
             f"The job {job.name} ended {job.status or job.state}{f' ({detail})' if detail else ''}"
-            + (f": {said}" if said else "")
+            + (f": {reason}" if reason else "")
             + (f" [last lines: {last}]" if last and job.state == "failed" else "")
             + f"; its log: {self.folder / LOG_FILE}."
         )

@@ -15,7 +15,7 @@ from snowcover.errors import UserError, first_line
 GROUP = "experiment"
 
 
-class AlreadyThere(UserError):
+class ExperimentExists(UserError):
     """The experiment's file is there, and says something else."""
 
 
@@ -26,7 +26,7 @@ def convert(old: Path, folder: Path) -> tuple[Path, Experiment]:
         Its file, named for the old one, and what it says.
 
     Raises:
-        NotAnOldConfig, AlreadyThere, StorageError
+        NotAnOldConfig, ExperimentExists, StorageError
     """
     try:
         with old.open("rb") as file:
@@ -38,7 +38,7 @@ def convert(old: Path, folder: Path) -> tuple[Path, Experiment]:
     name = re.sub(r"[^A-Za-z0-9._-]+", "_", old.stem).lstrip("._-") or "converted"
     content, path = text(made, name, old.name).encode(), folder / f"{name}.yaml"
     if path.exists() and path.read_bytes() != content:
-        raise AlreadyThere(
+        raise ExperimentExists(
             f"{path} is there and says something else: move it away, or name another folder with --into."
         )
     folder.mkdir(parents=True, exist_ok=True)

@@ -6,8 +6,8 @@ from typing import Any
 
 from snowcover.convert.folder_patterns import is_one_name, pattern_of
 from snowcover.errors import UserError
+from snowcover.sensors.planetscope import BANDS
 
-BANDS = ("blue", "green", "red", "nir")  # of PlanetScope's four-band files, in their order
 NETWORKS = {"albunet": "ternausv2"}
 LOSSES = {"lovasz": "lovasz", "crossentropy": "bce"}  # those that are the same here; for others the user chooses
 MISSING = "???"

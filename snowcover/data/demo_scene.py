@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from rasterio.io import MemoryFile
 
 from snowcover import storage
-from snowcover.data import demo
-from snowcover.data.demo import BANDS, NODATA, Field, Land, View
+from snowcover.data import demo_land
+from snowcover.data.demo_land import BANDS, NODATA, Field, Land, View
 
 FOLDER = "demo_scene"
 VIEW = View("20180604_181305_1025", 131, 45, 0.77, (0.05, 0.93))
@@ -39,25 +39,25 @@ def make(folder: str = FOLDER, side_px: int = SIDE_PX) -> str:
     rasters: dict[str, Callable[[Land], bytes]] = {DEPTH: _depth, CANOPY: _canopy, ELEVATION: _elevation, SCENE: _scene}
     missing = [name for name in rasters if not (Path(folder) / name).exists()]
     if missing:
-        land = demo.make_land(np.random.default_rng([SEED, 0]), side_px)
+        land = demo_land.make_land(np.random.default_rng([SEED, 0]), side_px)
         for name in missing:
             storage.write(str(Path(folder) / name), rasters[name](land))
     return str(Path(folder) / SCENE)
 
 
 def _scene(land: Land) -> bytes:
-    return _geotiff(demo.paint_scene(land, VIEW, np.random.default_rng([SEED, 1])), NODATA, BANDS)
+    return _geotiff(demo_land.paint_scene(land, VIEW, np.random.default_rng([SEED, 1])), NODATA, BANDS)
 
 
 def _depth(land: Land) -> bytes:
     """The lidar sees the ground, under forest and cloud too, but not everywhere."""
-    unobserved = demo.beyond_lidar(np.random.default_rng([SEED, 2]), len(land.height))
+    unobserved = demo_land.beyond_lidar(np.random.default_rng([SEED, 2]), len(land.height))
     return _metres(np.where(unobserved, UNOBSERVED, land.snow_depth_m), "snow depth")
 
 
 def _canopy(land: Land) -> bytes:
     low, high = TREES_M
-    grown = demo.noise(np.random.default_rng([SEED, 3]), len(land.height), 3, 6)
+    grown = demo_land.noise(np.random.default_rng([SEED, 3]), len(land.height), 3, 6)
     height = low + (high - low) * np.clip(0.5 + grown / 4, 0, 1)
     return _metres(np.where(land.crowns, height, 0), "canopy height")
 

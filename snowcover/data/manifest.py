@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 
 from snowcover import storage
-from snowcover.config import DataConfig, Source
+from snowcover.data.config import DataConfig, Source
 from snowcover.data.dates import date_in, days_apart
 from snowcover.data.folder import Folder
 from snowcover.data.listing import Listing

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from snowcover import storage
-from snowcover.config import DataConfig
 from snowcover.data import geotiff
 from snowcover.data.bands import names_in_file
+from snowcover.data.config import DataConfig
 from snowcover.data.fill_values import refuse_untagged_fill, refuse_zero_fill
 from snowcover.data.geotiff import BrokenTile
 from snowcover.data.layers import LayerReader

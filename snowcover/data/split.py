@@ -4,7 +4,7 @@ import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from snowcover.config import Split
+from snowcover.data.config import Split
 from snowcover.data.manifest import Pair
 from snowcover.data.tiles import ancestor
 from snowcover.errors import UserError

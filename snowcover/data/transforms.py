@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from snowcover.compat import Image, Mask, v2
-from snowcover.config import Augment
+from snowcover.data.config import Augment
 from snowcover.data.loader import Batch
 
 

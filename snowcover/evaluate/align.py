@@ -12,7 +12,7 @@ import numpy as np
 from rasterio.windows import Window
 
 from snowcover.evaluate.integrals import Integrals
-from snowcover.prepare.reprojection import Array, Floats, Grid, apply, beside, project
+from snowcover.prepare.reprojection import Array, Floats, Grid, apply, project, wrap_to_grid
 
 MAX_SOURCE_PX = 2**23  # read at once: a window that needs more is made in parts, so memory has a bound
 LEAST_OBSERVED = 0.5  # of a pixel's area, else it is unobserved
@@ -107,7 +107,7 @@ class Alignment:
         with np.errstate(invalid="ignore"):
             if self.source.crs != self.target.crs:
                 places = project(self.target.crs, self.source.crs, *places)
-            return apply(~self.source.transform, *beside(self.source, *places))
+            return apply(~self.source.transform, *wrap_to_grid(self.source, *places))
 
 
 def _chebyshev(first: float, last: float, count: int) -> Floats:

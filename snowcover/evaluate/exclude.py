@@ -14,9 +14,9 @@ from rasterio.windows import Window
 from snowcover import storage
 from snowcover.errors import UserError
 from snowcover.evaluate.align import Alignment, Read, aligned
-from snowcover.evaluate.rasters import RasterFile, look_at
+from snowcover.evaluate.rasters import RasterFile, inspect_raster
 from snowcover.prepare import polygons
-from snowcover.prepare.reprojection import WEB_MERCATOR, Array, Grid, beside, project
+from snowcover.prepare.reprojection import WEB_MERCATOR, Array, Grid, project, wrap_to_grid
 
 GEOJSON = (".geojson", ".json")
 MOSTLY = 0.5  # of a pixel that is excluded, from which it does not count
@@ -85,7 +85,7 @@ def read_exclusion(places: Sequence[str], reference: Grid, crs: str | None, scra
 
     Raises:
         WrongExclusion, StorageError
-        UserError: what `look_at` raises.
+        UserError: what `inspect_raster` raises.
     """
     shapes: list[dict[str, object]] = []
     rasters = []
@@ -93,7 +93,7 @@ def read_exclusion(places: Sequence[str], reference: Grid, crs: str | None, scra
         if uri.lower().endswith(GEOJSON):
             shapes += _shapes(uri, reference)
         else:
-            rasters.append(look_at(uri, str(Path(scratch) / f"exclude_{number}"), crs))
+            rasters.append(inspect_raster(uri, str(Path(scratch) / f"exclude_{number}"), crs))
     return Exclusion(tuple(shapes), tuple(rasters), reference)
 
 
@@ -118,4 +118,4 @@ def _placed(ring: Array, reference: Grid) -> Array:
         steps = min(1000, max(1, int(np.hypot(*(end - start)) / CORNERS_M)))
         parts.append(start + (end - start) * (np.arange(steps) / steps)[:, None])
     xs, ys = np.concatenate([*parts, ring[:1]]).T
-    return beside(reference, *project(WEB_MERCATOR, reference.crs, xs, ys)).T
+    return wrap_to_grid(reference, *project(WEB_MERCATOR, reference.crs, xs, ys)).T

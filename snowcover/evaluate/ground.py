@@ -8,7 +8,7 @@ import numpy as np
 from affine import Affine
 from rasterio.windows import Window
 
-from snowcover.config import Split
+from snowcover.data.config import Split
 from snowcover.data.manifest import Pair, from_csv
 from snowcover.data.split import assign_splits
 from snowcover.data.tiles import HALF_WORLD_M, Tile, ancestor
@@ -74,8 +74,8 @@ def trained_cells(manifest: str, config: Mapping[str, Any]) -> Cells:
         manifest: the run's manifest as CSV; config: its config, as it was recorded.
     """
     pairs = from_csv(manifest, "the run's manifest").pairs
-    split, its_sides = splits_of_run(pairs, config)
-    tiles = [pair.tile for pair, side in zip(pairs, its_sides, strict=True) if side in SEEN]
+    split, splits = splits_of_run(pairs, config)
+    tiles = [pair.tile for pair, side in zip(pairs, splits, strict=True) if side in SEEN]
     zoom = min(pair.z for pair in pairs)
     block = split.block_tiles if split.by == "block" else 1
     return Cells(zoom, block, frozenset(_square(tile, zoom, block) for tile in tiles))

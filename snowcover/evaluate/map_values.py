@@ -96,7 +96,7 @@ def recognise(file: RasterFile) -> MapValues:
 
 
 @dataclass
-class Seen:
+class ObservedValues:
     """The observed numbers of a map from 0 on; those below are flags, for no share is."""
 
     tops: tuple[float, ...]
@@ -132,8 +132,8 @@ def _few(before: set[float] | None, more: Array) -> set[float] | None:
     return both if len(both) <= MOST_FLAGS else None
 
 
-def _look_through(file: RasterFile, tops: tuple[float, ...]) -> Seen:
-    found = Seen(tops)
+def _scan_values(file: RasterFile, tops: tuple[float, ...]) -> ObservedValues:
+    found = ObservedValues(tops)
     with raster.settings(), file.opened() as opened:
         for window in strips(file.grid.width, file.grid.height):
             stored, known = opened.read(window)
@@ -148,21 +148,21 @@ def _by_values(file: RasterFile) -> MapValues:
     kind: Kind = "probability" if _PROBABILITY.search(f"{file.description} {file.name}") else "fraction"
     if file.pixels.is_scaled:
         top = (1 - offset) / scale
-        found = _look_through(file, (top,))
+        found = _scan_values(file, (top,))
         if found.above[top] is None:
-            raise _neither(file, found, f" with a scale of {scale:g}")
+            raise _not_a_snow_map(file, found, f" with a scale of {scale:g}")
         return MapValues(kind, scale, offset)
-    found = _look_through(file, (1, *TOPS))
+    found = _scan_values(file, (1, *TOPS))
     if found.values is not None and found.values <= {BARE, SNOW, UNOBSERVED}:
         _refuse_wrong_classes(file, found)
         return MapValues("classes")
     return MapValues(kind, 1 / _top(file, found))
 
 
-def _refuse_wrong_classes(file: RasterFile, found: Seen) -> None:
+def _refuse_wrong_classes(file: RasterFile, found: ObservedValues) -> None:
     values = found.values or set()
     if UNOBSERVED in values and (file.pixels.dtype != "uint8" or SNOW not in values):
-        raise _neither(file, found)
+        raise _not_a_snow_map(file, found)
     if 0 in file.nodata:
         raise NotASnowMap(
             f"{file.uri} says that 0, which is no snow, is its nodata value: remove the tag (rio edit-info {file.uri} "
@@ -170,7 +170,7 @@ def _refuse_wrong_classes(file: RasterFile, found: Seen) -> None:
         )
 
 
-def _top(file: RasterFile, found: Seen) -> float:
+def _top(file: RasterFile, found: ObservedValues) -> float:
     """The number that stands for a whole pixel of snow.
 
     Raises: NotASnowMap
@@ -186,10 +186,10 @@ def _top(file: RasterFile, found: Seen) -> float:
         if is_whole and found.values is not None and len(shares) <= FEW and shares - {0, top}:
             continue  # classes, coded otherwise
         return top
-    raise _neither(file, found)
+    raise _not_a_snow_map(file, found)
 
 
-def _neither(file: RasterFile, found: Seen, scaled: str = "") -> NotASnowMap:
+def _not_a_snow_map(file: RasterFile, found: ObservedValues, scaled: str = "") -> NotASnowMap:
     if found.values is not None and len(found.values) <= FEW:
         told = "only " + ", ".join(f"{value:.6g}" for value in sorted(found.values))
     else:

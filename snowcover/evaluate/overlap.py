@@ -19,18 +19,18 @@ class NothingToScore(UserError):
     """No pixel is observed in the reference and in all products."""
 
 
-def refuse_elsewhere(site: Site) -> None:
+def refuse_no_overlap(site: Site) -> None:
     """Raises: NoOverlap"""
     for product in site.products:
         if not any(one.alignment.overlaps() for one in product.files):
             file = product.files[0].file
-            raise _elsewhere(f"maps ({product.name}): {file.uri}", file.grid, site)
+            raise _no_overlap_error(f"maps ({product.name}): {file.uri}", file.grid, site)
     for key, metres in (("canopy_height", site.canopy), ("elevation", site.elevation)):
         if isinstance(metres, Metres) and not Alignment(metres.grid, site.grid).overlaps():
-            raise _elsewhere(f"{key}={metres.file.uri}", metres.grid, site)
+            raise _no_overlap_error(f"{key}={metres.file.uri}", metres.grid, site)
 
 
-def _elsewhere(told: str, grid: Grid, site: Site) -> NoOverlap:
+def _no_overlap_error(told: str, grid: Grid, site: Site) -> NoOverlap:
     return NoOverlap(
         f"{told} lies at {_place(grid)}, and the reference {site.reference.file.uri} at {_place(site.grid)}: they have "
         "no ground in common, so give files of the same place, or correct the coordinate reference system of one."
@@ -45,7 +45,7 @@ def _place(grid: Grid) -> str:
     )
 
 
-def refuse_nothing(findings: Findings) -> None:
+def refuse_nothing_to_score(findings: Findings) -> None:
     """Raises: NothingToScore"""
     counter, site = findings.counter, findings.site
     common = counter.common[:, 0].sum(axis=(0, 2, 3))  # [unseen or trained]

@@ -14,12 +14,12 @@ from snowcover.evaluate.facts import facts, notes
 from snowcover.evaluate.findings import Findings
 from snowcover.evaluate.fractional import histogram
 from snowcover.evaluate.map_areas import map_area
-from snowcover.evaluate.overlap import refuse_elsewhere, refuse_nothing
+from snowcover.evaluate.overlap import refuse_no_overlap, refuse_nothing_to_score
 from snowcover.evaluate.probabilities import reliability
 from snowcover.evaluate.results import Evaluation, Ground
 from snowcover.evaluate.rows import RowMaker, fractions_of
 from snowcover.evaluate.score_rows import ScoreRows
-from snowcover.evaluate.site import Site, look_at_site
+from snowcover.evaluate.site import Site, inspect_site
 from snowcover.prepare import raster, work_folders
 from snowcover.signals import stopping_on_signals
 
@@ -63,15 +63,15 @@ def evaluate_maps(config: Config) -> tuple[Evaluation, Mapping[str, str]]:
     Raises: UserError
     """
     with work_folders.scratch_folder() as scratch:
-        site = look_at_site(config, scratch)
-        refuse_elsewhere(site)
+        site = inspect_site(config, scratch)
+        refuse_no_overlap(site)
         ground = ground_of(config, site)
         findings = Findings(site, leaves_out_trained=ground == "unseen")
         with tqdm(desc="evaluate", total=len(site.windows()), unit="window", disable=None, leave=False) as bar:
             for chunk, counted in chunks(site, findings.count):
                 findings.add(chunk, counted)
                 bar.update()
-        refuse_nothing(findings)
+        refuse_nothing_to_score(findings)
         areas = {one.name: area for one in site.products if (area := map_area(one)) is not None}
     scores = ScoreRows(
         findings.counter, findings.probabilities, site.blocks.places, ground, config.draws, config.seed

@@ -15,7 +15,7 @@ from snowcover.errors import UserError
 from snowcover.evaluate.align import Alignment, Read, aligned, nothing
 from snowcover.evaluate.config import Config
 from snowcover.evaluate.map_values import MapValues, recognise
-from snowcover.evaluate.rasters import RasterFile, look_at
+from snowcover.evaluate.rasters import RasterFile, inspect_raster
 from snowcover.prepare.reprojection import Array, Grid
 from snowcover.prepare.sources import matching
 
@@ -130,7 +130,7 @@ def read_products(config: Config, reference: Grid, reference_date: str, scratch:
 
     Raises:
         MixedProducts, NotASnowMap
-        UserError: what `matching` and `look_at` raise.
+        UserError: what `matching` and `inspect_raster` raise.
     """
     found: list[Product] = []
     for name, uris in _named(config.maps):
@@ -150,7 +150,7 @@ def _gap(date: str, other: str) -> int:
 
 
 def _map_file(uri: str, config: Config, reference: Grid, scratch: str) -> MapFile:
-    file = look_at(uri, scratch, config.crs)
+    file = inspect_raster(uri, scratch, config.crs)
     return MapFile(file, recognise(file), Alignment(file.grid, reference))
 
 

@@ -13,7 +13,7 @@ from rasterio.windows import Window
 from snowcover.errors import UserError
 from snowcover.evaluate.align import Alignment, Read, aligned
 from snowcover.prepare import raster
-from snowcover.prepare.georeference import MissingPlace, grid_of
+from snowcover.prepare.georeference import MissingGeoreference, grid_of
 from snowcover.prepare.nodata import nodata_values, seen
 from snowcover.prepare.pixels import Pixels, pixels_of
 from snowcover.prepare.reprojection import Array, Grid
@@ -64,7 +64,7 @@ class OpenRaster:
         return stored, seen([stored], self.of.nodata, self.of.pixels.read_mask(self.file, window))
 
 
-def look_at(uri: str, scratch: str, crs: str | None, nodata: float | None = None) -> RasterFile:
+def inspect_raster(uri: str, scratch: str, crs: str | None, nodata: float | None = None) -> RasterFile:
     """What a raster says of itself; one in S3 is copied into `scratch` first.
 
     Args:
@@ -73,7 +73,7 @@ def look_at(uri: str, scratch: str, crs: str | None, nodata: float | None = None
 
     Raises:
         WrongRaster: it has several bands, or pixels that are no numbers.
-        BrokenRaster, MissingPlace, StorageError
+        BrokenRaster, MissingGeoreference, StorageError
         UserError: what `pixels_of` raises.
     """
     Path(scratch).mkdir(parents=True, exist_ok=True)
@@ -93,7 +93,7 @@ def look_at(uri: str, scratch: str, crs: str | None, nodata: float | None = None
 def _grid(uri: str, file: DatasetReader, crs: str | None) -> Grid:
     try:
         return grid_of(uri, file, None)
-    except MissingPlace:
+    except MissingGeoreference:
         if crs is None:
             raise
         return grid_of(uri, file, crs)

@@ -10,7 +10,7 @@ from rasterio.windows import Window
 from snowcover.data.dates import date_in
 from snowcover.errors import UserError
 from snowcover.evaluate.config import Config
-from snowcover.evaluate.rasters import OpenRaster, RasterFile, look_at
+from snowcover.evaluate.rasters import OpenRaster, RasterFile, inspect_raster
 from snowcover.labels import UNOBSERVED
 from snowcover.prepare import depths, raster
 from snowcover.prepare.collect import Rule, WrongCollect
@@ -91,10 +91,10 @@ def read_reference(config: Config, scratch: str) -> Reference:
     Raises:
         WrongReference: it is not what reference_kind says, or nothing in it is observed.
         WrongCollect: it is neither a mask nor depths, or its unit is unknown.
-        UserError: what `look_at` raises.
+        UserError: what `inspect_raster` raises.
     """
     assert config.reference is not None
-    file = look_at(config.reference, scratch, config.crs, config.nodata)
+    file = inspect_raster(config.reference, scratch, config.crs, config.nodata)
     own, *other = file.nodata or (None,)
     lowest_m, highest_m = config.depth_lowest_m, config.depth_highest_m
     rule = Rule(own, config.thresholds_m[0], lowest_m, highest_m, other_nodata=tuple(other))

@@ -107,15 +107,15 @@ def _found(address: str, config: Config) -> tuple[Found, RunMetadata]:
 
 
 def _load(name: str, address: str, found: Found, metadata: RunMetadata, config: Config) -> SavedRun:
-    its_config, pairs = metadata.config, found.tiles().pairs
-    _, its_sides = splits_of_run(pairs, its_config)
-    wanted = {_key(pair): pair for pair, side in zip(pairs, its_sides, strict=True) if side == config.split}
+    run_config, pairs = metadata.config, found.tiles().pairs
+    _, splits = splits_of_run(pairs, run_config)
+    wanted = {_key(pair): pair for pair, side in zip(pairs, splits, strict=True) if side == config.split}
     model = model_of(found, ModelOverrides())
     layers = LayerReader.of(model.layers)
     if layers is not None:
         layers.check((pair.scene, pair.tile) for pair in wanted.values())
-    seen = {pair.tile for pair, side in zip(pairs, its_sides, strict=True) if side in SEEN}
-    return SavedRun(name, address, model, wanted, frozenset(seen), _reader(its_config["data"], layers))
+    seen = {pair.tile for pair, side in zip(pairs, splits, strict=True) if side in SEEN}
+    return SavedRun(name, address, model, wanted, frozenset(seen), _reader(run_config["data"], layers))
 
 
 def _reader(data: Mapping[str, Any], layers: LayerReader | None) -> PairReader:

@@ -17,7 +17,7 @@ from snowcover.evaluate.config import Config
 from snowcover.evaluate.exclude import Exclusion, read_exclusion
 from snowcover.evaluate.ground import TrainedGround, find_trained
 from snowcover.evaluate.products import Product, read_products
-from snowcover.evaluate.rasters import Metres, heights, look_at
+from snowcover.evaluate.rasters import Metres, heights, inspect_raster
 from snowcover.evaluate.reference import Reference, read_reference
 from snowcover.evaluate.strata import Stratum
 from snowcover.predict.area import pixel_size_m
@@ -120,7 +120,7 @@ class Site:
         return [one for one in every if any(file.touches(one) for product in self.products for file in product.files)]
 
 
-def look_at_site(config: Config, scratch: str) -> Site:
+def inspect_site(config: Config, scratch: str) -> Site:
     """Look at all that the config names.
 
     Raises: UserError, naming the file.
@@ -128,7 +128,7 @@ def look_at_site(config: Config, scratch: str) -> Site:
 
     def metres(key: str, limits_m: tuple[float, float]) -> Metres | None:
         uri: str | None = getattr(config, key)
-        return None if uri is None else heights(key, look_at(uri, str(Path(scratch) / key), config.crs), *limits_m)
+        return None if uri is None else heights(key, inspect_raster(uri, str(Path(scratch) / key), config.crs), *limits_m)
 
     reference = read_reference(config, str(Path(scratch) / "reference"))
     grid = reference.grid

@@ -1,1 +1,1 @@
-"""From trained networks and whole scenes to maps of snow."""
+"""Snow maps of whole scenes from trained networks."""

@@ -1,4 +1,4 @@
-"""How much ground pixels cover, in any CRS: on the WGS 84 ellipsoid, pixel by pixel."""
+"""Ground area of pixels in any CRS, on the WGS 84 ellipsoid."""
 
 import math
 from typing import TYPE_CHECKING
@@ -7,16 +7,16 @@ import numpy as np
 
 from snowcover.prepare.reprojection import WGS84, Array, Floats, Grid, apply, project
 
-if TYPE_CHECKING:  # it comes with torch, which areas do without
+if TYPE_CHECKING:  # imports torch, which areas do not need
     from snowcover.predict.mapping import OutputGrid
 
-# Along a row the area of a pixel bends so little that straight lines between these columns are exact to 1e-6.
+# Along a row the area of pixels varies so little that linear interpolation between these columns is exact to 1e-6.
 KNOTS = 33
 SEMI_MAJOR_M, ECCENTRICITY_2 = 6378137.0, 0.00669437999014  # of WGS 84
 
 
 class GroundArea:
-    """Square kilometres below the pixels of a grid."""
+    """Ground area of the pixels of a grid, in square kilometres."""
 
     def __init__(self, grid: "OutputGrid | Grid") -> None:
         self._grid = Grid(grid.crs, grid.transform, grid.width, grid.height)
@@ -28,12 +28,12 @@ class GroundArea:
         self._hats = hats.astype(np.float32)
 
     def km2(self, mask: Array, first_row: int) -> float:
-        """Of the pixels where a mask [H, W], whole rows from `first_row` on, is true."""
-        at_knots = mask.astype(np.float32) @ self._hats.T  # [H, K], pixels that lie next to each knot
+        """Area of the pixels where a mask [H, W] is true; the mask covers whole rows from `first_row` on."""
+        at_knots = mask.astype(np.float32) @ self._hats.T  # [H, K], number of pixels next to each knot
         return float((at_knots * self._pixel_km2(np.arange(first_row, first_row + len(mask)))).sum())
 
     def total_km2(self) -> float:
-        """Of all pixels."""
+        """Area of all pixels."""
         at_knots: Floats = self._hats.sum(axis=1, dtype=np.float64)
         rows = np.arange(self._grid.height)
         return float(
@@ -41,7 +41,7 @@ class GroundArea:
         )
 
     def pixels_km2(self, first_row: int, height: int) -> Floats:
-        """Of each pixel of whole rows from `first_row` on, [height, W]; straight lines between KNOTS rows, too."""
+        """Area of each pixel of whole rows from `first_row` on, [height, W]; interpolated between KNOTS rows."""
         knots: Floats = np.linspace(first_row, first_row + max(height - 1, 0), min(KNOTS, height))
         at_knots = self._pixel_km2(knots) @ self._hats
         place = np.interp(np.arange(height), knots - first_row, np.arange(len(knots)))
@@ -51,7 +51,7 @@ class GroundArea:
         return np.asarray(at_knots[before] * (1 - share) + at_knots[after] * share)
 
     def _pixel_km2(self, rows: Array) -> Floats:
-        """[H, K], of the pixels at the knots; 0 where the CRS has no ground."""
+        """Area [H, K] of the pixels at the knots; 0 where the CRS has no ground."""
         columns, lines = np.meshgrid(self._knots, rows + 0.5)
         across, down = (self._step(columns, lines, *half) for half in ((0.5, 0.0), (0.0, 0.5)))
         _, latitudes = self._lonlat(columns, lines)
@@ -59,7 +59,7 @@ class GroundArea:
         return np.nan_to_num(determinant * _radian_km2(latitudes), nan=0, posinf=0)
 
     def _step(self, columns: Floats, rows: Floats, half_x: float, half_y: float) -> Floats:
-        """Longitude and latitude that a pixel spans, [2, ...] in degrees."""
+        """Difference of longitude and latitude over a pixel, [2, ...] in degrees."""
         after, before = self._lonlat(columns + half_x, rows + half_y), self._lonlat(columns - half_x, rows - half_y)
         with np.errstate(invalid="ignore"):
             step = after - before
@@ -72,7 +72,7 @@ class GroundArea:
 
 
 def _radian_km2(latitudes: Floats) -> Floats:
-    """Ground of one degree by one degree at latitudes in degrees."""
+    """Area of one degree by one degree at latitudes in degrees."""
     with np.errstate(invalid="ignore"):
         phi = np.radians(latitudes)
         curved = 1 - ECCENTRICITY_2 * np.sin(phi) ** 2
@@ -81,7 +81,7 @@ def _radian_km2(latitudes: Floats) -> Floats:
 
 
 def pixel_size_m(grid: "OutputGrid | Grid") -> tuple[float, float]:
-    """Width and height on the ground of the pixel in a grid's middle, for a picture's scale bar."""
+    """Width and height on the ground of the pixel in a grid's middle, for the scale bar of a picture."""
     width, height = np.hypot(*pixel_steps_m(grid).T)
     return float(width), float(height)
 

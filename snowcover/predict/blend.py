@@ -1,4 +1,4 @@
-"""Windows blended into a mosaic without seams, each pixel finished as soon as its last window is there."""
+"""Blends windows into a seamless mosaic; each pixel is finished as soon as its last window arrives."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from snowcover.prepare.reprojection import Array
 
 
 def weights(layout: Layout) -> Array:
-    """[support_px, support_px] float32; those of all windows add up to 1 in every pixel (Hann's raised cosine)."""
+    """Weights [support_px, support_px] float32 that add up to 1 over all windows (raised cosine, Hann)."""
     rising = np.sin(np.pi / 2 * (np.arange(2 * layout.ramp_px) + 0.5) / (2 * layout.ramp_px)) ** 2
     along: Array = np.ones(layout.support_px)
     if layout.ramp_px:
@@ -16,10 +16,10 @@ def weights(layout: Layout) -> Array:
 
 
 class Blender:
-    """Takes windows row by row, left to right, and gives for each the block of the mosaic that is finished by it.
+    """Takes windows row by row, left to right, and returns for each the block of the mosaic that it completes.
 
-    That block is of the core's size and lies `ramp_px` above and left of it. What the window says farther right and
-    below is kept for the windows to come: of a row a strip of twice `ramp_px`, so memory hardly grows with the scene.
+    The block has the core's size and lies `ramp_px` above and left of it. The rest of the window, to the right and
+    below, is kept for later windows: one strip of twice `ramp_px` per row, so that memory hardly grows with the scene.
     """
 
     def __init__(self, layout: Layout) -> None:
@@ -29,33 +29,33 @@ class Blender:
         self._right: Array | None = None
         self._below: dict[int, Array] = {}
 
-    def add(self, row: int, column: int, answer: Array | None) -> Array | None:
-        """The block [K, stride_px, stride_px], None where no window said anything.
+    def add(self, row: int, column: int, prediction: Array | None) -> Array | None:
+        """The completed block [K, stride_px, stride_px]; None if no window covers it.
 
         Args:
-            answer: [K, support_px, support_px]; None of a window that was not mapped.
+            prediction: [K, support_px, support_px]; None for a window that was not mapped.
         """
         if row != self._row:
             self._row, self._right = row, None
         left, above = self._right, self._below.pop(column, None)
         self._right = None
-        if answer is None and left is None and above is None:
+        if prediction is None and left is None and above is None:
             return None
-        strip = self._strip(answer, left, above)
+        strip = self._strip(prediction, left, above)
         if self._tail:
             self._below[column] = strip[:, self._stride :].copy()
             if above is not None:
                 strip[:, : self._tail] += above
         return np.ascontiguousarray(strip[:, : self._stride])
 
-    def _strip(self, answer: Array | None, left: Array | None, above: Array | None) -> Array:
+    def _strip(self, prediction: Array | None, left: Array | None, above: Array | None) -> Array:
         """[K, support_px, stride_px]: this window and the one before it."""
-        if answer is None:
+        if prediction is None:
             like = above if left is None else left
             assert like is not None
             strip: Array = np.zeros((len(like), self._stride + self._tail, self._stride), np.float32)
         else:
-            weighted = answer * self._weights
+            weighted = prediction * self._weights
             strip = weighted[..., : self._stride]
             self._right = weighted[..., self._stride :] if self._tail else None
         if left is not None:

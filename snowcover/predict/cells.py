@@ -1,4 +1,4 @@
-"""Cells of a grid kept in temporary files, a file per row: memory does not grow with the scene."""
+"""Arrays by row and column, stored in temporary files, one per row: memory does not grow with the scene."""
 
 import os
 import tempfile
@@ -20,7 +20,7 @@ class Cells:
     def __init__(self, folder: Path, shape: tuple[int, ...], dtype: Any) -> None:
         self._folder, self._shape, self._dtype = folder, shape, np.dtype(dtype)
         self._bytes = int(np.prod(shape)) * self._dtype.itemsize
-        self._rows: dict[int, tuple[int, dict[int, int]]] = {}  # file and the place of each column in it
+        self._rows: dict[int, tuple[int, dict[int, int]]] = {}  # file descriptor, and the position of each column in the file
         self._lock = threading.Lock()
 
     def put(self, row: int, column: int, values: Array) -> None:
@@ -35,8 +35,8 @@ class Cells:
                 raise OSError("no space left")
         except OSError as error:
             raise storage.DiskFull(
-                f"A temporary file in {self._folder.parent} could not be written ({error}): free some space, or name "
-                "another place with the environment variable TMPDIR."
+                f"A temporary file in {self._folder.parent} could not be written ({error}): free some space, or set "
+                "another folder with the environment variable TMPDIR."
             ) from error
         with self._lock:
             places[column] = place
@@ -47,7 +47,7 @@ class Cells:
         return self._rows[row]
 
     def get(self, row: int, column: int) -> Array | None:
-        """None where none was put."""
+        """None if none was put."""
         with self._lock:
             file, places = self._rows.get(row, (-1, {}))
             place = places.get(column)
@@ -57,15 +57,15 @@ class Cells:
         os.preadv(file, [values.data.cast("B")], place * self._bytes)
         return values
 
-    def forget_before(self, row: int) -> None:
-        """Free what rows above one take; nobody may be getting them."""
+    def discard_before(self, row: int) -> None:
+        """Delete the rows above a row; no thread may still read them."""
         with self._lock:
             for old in [known for known in self._rows if known < row]:
                 os.close(self._rows.pop(old)[0])
                 (self._folder / str(old)).unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Close all files and forget what was put; the folder is the caller's to remove."""
+        """Close all files; the caller removes the folder."""
         with self._lock:
             for file, _ in self._rows.values():
                 os.close(file)
@@ -74,8 +74,8 @@ class Cells:
 
 @contextmanager
 def cells(shape: tuple[int, ...], dtype: Any) -> Iterator[Cells]:
-    """A store in a temporary folder (of TMPDIR), which is gone afterwards."""
-    # It is removed as Python ends, too: a stop may come where no block is left in order.
+    """A store in a temporary folder (in TMPDIR), which is removed at the end of the block."""
+    # It is also removed when Python exits: after a stop, blocks may not be left in order.
     with tempfile.TemporaryDirectory(prefix="snowcover-", ignore_cleanup_errors=True) as folder:
         store = Cells(Path(folder), shape, dtype)
         try:

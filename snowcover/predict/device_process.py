@@ -1,4 +1,4 @@
-"""Networks that map on one of several devices, in a process of its own: one Python cannot keep many GPUs busy."""
+"""Runs networks on one of several devices in its own process: one Python process cannot keep many GPUs busy."""
 
 import contextlib
 import multiprocessing
@@ -20,12 +20,12 @@ from snowcover.predict.windows import Window
 from snowcover.prepare.reprojection import Array
 
 
-class LostProcess(UserError):
-    """A device's process has ended before its work."""
+class DeviceProcessEnded(UserError):
+    """A device's process ended before its work was done."""
 
 
 class _Mapping(NamedTuple):
-    """How windows are mapped; the networks are named by when they were sent."""
+    """How windows are mapped; networks are numbered in the order in which they were sent."""
 
     networks: tuple[int, ...]
     flips: bool
@@ -34,39 +34,39 @@ class _Mapping(NamedTuple):
 
 
 class DeviceProcess:
-    """The process of one device; any thread may ask it, one is answered at a time. It ends with this process."""
+    """The process of one device; threads take turns in calling it. It ends with this process."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._sent: dict[SnowMapper, int] = {}
         self._lock = threading.Lock()
-        context = multiprocessing.get_context("spawn")  # a fork of a process with threads, or with CUDA, does not live
-        self._connection, theirs = context.Pipe()
-        process = context.Process(target=_serve, args=(theirs, device), daemon=True)
+        context = multiprocessing.get_context("spawn")  # forking a process with threads or CUDA is unsafe
+        self._connection, child_connection = context.Pipe()
+        process = context.Process(target=_serve, args=(child_connection, device), daemon=True)
         process.start()
-        theirs.close()  # else its end would not be seen
+        child_connection.close()  # else the end of the child would go unnoticed
 
     def map(
         self, mappers: Sequence[SnowMapper], flips: bool, layout: Layout, conversion: Conversion | None,
         windows: Sequence[Window],
     ) -> list[tuple[Window, Array | None]]:  # fmt: skip
-        """What `Members.map` says of the windows.
+        """The result of `Members.map` for the windows.
 
         Raises:
-            LostProcess
-            Exception: what mapping raised there.
+            DeviceProcessEnded
+            Exception: what mapping raised in that process.
         """
         with self._lock, self._watched():
             networks = tuple(self._number(mapper) for mapper in mappers)
             self._connection.send((_Mapping(networks, flips, layout, conversion), windows))
-            answer = self._connection.recv()
-        if isinstance(answer, BaseException):
-            raise answer
-        return list(zip(windows, answer, strict=True))
+            reply = self._connection.recv()
+        if isinstance(reply, BaseException):
+            raise reply
+        return list(zip(windows, reply, strict=True))
 
     def _number(self, mapper: SnowMapper) -> int:
         if mapper not in self._sent:
-            # As bytes: sent as it is, its tensors would lie in shared memory, of which a container has little.
+            # As bytes: otherwise its tensors would be put in shared memory, of which a container has little.
             self._connection.send(pickle.dumps(mapper))
             self._sent[mapper] = len(self._sent)
         return self._sent[mapper]
@@ -76,47 +76,47 @@ class DeviceProcess:
         try:
             yield
         except (EOFError, BrokenPipeError, ConnectionResetError) as error:
-            raise LostProcess(
-                f"The process that maps on {self._device} has ended: if this machine's memory was full, map with fewer "
-                "networks at once. The same command goes on with what is missing."
+            raise DeviceProcessEnded(
+                f"The process that maps on {self._device} has ended: if this machine ran out of memory, map with fewer "
+                "networks at once. The same command makes only the missing maps."
             ) from error
 
 
 @lru_cache
 def process_of(device: torch.device) -> DeviceProcess:
-    """The one of a device, which serves all scenes."""
+    """The process of a device, shared by all scenes."""
     return DeviceProcess(device)
 
 
 def _serve(connection: Connection, device: torch.device) -> None:
-    """Answer until the process that asks has ended."""
+    """Answer requests until the parent process ends."""
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # a terminal's Ctrl-C is for the one that asks
+        signal.signal(number, signal.SIG_IGN)  # a terminal's Ctrl-C is handled by the parent
     mappers: list[SnowMapper] = []
     last: tuple[_Mapping, Members] | None = None
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while True:
-            asked = connection.recv()
-            if isinstance(asked, bytes):
-                mappers.append(pickle.loads(asked))
+            request = connection.recv()
+            if isinstance(request, bytes):
+                mappers.append(pickle.loads(request))
                 continue
-            how, windows = asked
+            how, windows = request
             try:
                 if last is None or not _same(last[0], how):
                     networks = [mappers[number] for number in how.networks]
                     last = how, Members(networks, how.flips, how.layout, device, how.conversion)
-                answer: object = [said for _, said in last[1].map(windows)]
+                reply: object = [prediction for _, prediction in last[1].map(windows)]
             except Exception as error:
-                answer = _portable(error)
-            connection.send(answer)
+                reply = _portable(error)
+            connection.send(reply)
 
 
-def _same(one: _Mapping, other: _Mapping) -> bool:
-    return pickle.dumps(one) == pickle.dumps(other)  # arrays have no equality of their own
+def _same(first: _Mapping, other: _Mapping) -> bool:
+    return pickle.dumps(first) == pickle.dumps(other)  # arrays do not compare to a single bool
 
 
 def _portable(error: Exception) -> Exception:
-    """The error itself where another process can read it, else one that says the same."""
+    """The error itself if it can be pickled, else one with the same message."""
     try:
         pickle.loads(pickle.dumps(error))
     except Exception:

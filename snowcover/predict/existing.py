@@ -1,4 +1,4 @@
-"""What lies in `out` already: maps that are complete stay, those of other models or settings are refused."""
+"""Maps that exist in `out`: complete ones are kept, those of other models or settings are refused."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,20 +13,20 @@ from snowcover.predict.raster_files import Totals
 from snowcover.predict.scenes import ListedScene
 from snowcover.predict.stac import OURS, SETTINGS
 
-IN_FLIGHT = 16  # items read at once
+IN_FLIGHT = 16  # STAC items read at once
 
 
 class OtherMaps(UserError):
-    """The place holds maps that were made otherwise."""
+    """The folder holds maps of other models or settings."""
 
 
 @dataclass(frozen=True)
 class ExistingMap:
-    """A map that an earlier command has completed."""
+    """A complete map of an earlier command."""
 
     name: str
     uri: str
-    """of its item"""
+    """of its STAC item"""
     content: Mapping[str, Any]
     sizes: Mapping[str, int]
     """in bytes, of the files in its folder, by name"""
@@ -37,26 +37,26 @@ class ExistingMap:
 
     @property
     def files(self) -> list[str]:
-        """Names of what was made, the item left out."""
+        """Names of its files, without the item."""
         return [asset["href"].removeprefix("./") for asset in self._made]
 
     @property
     def totals(self) -> Totals:
-        told = self.content["properties"]
-        return Totals(observed_km2=told[f"{OURS}observed_km2"], snow_km2=told[f"{OURS}snow_km2"])
+        properties = self.content["properties"]
+        return Totals(observed_km2=properties[f"{OURS}observed_km2"], snow_km2=properties[f"{OURS}snow_km2"])
 
     @property
     def is_whole(self) -> bool:
-        """Whether all its files are there, of the sizes that they were made with."""
+        """Whether all its files exist with their recorded sizes."""
         return all(self.sizes.get(asset["href"].removeprefix("./")) == asset["file:size"] for asset in self._made)
 
-    def is_of(self, scenes: Sequence[ListedScene]) -> bool:
-        """Whether it was made of these files; in S3 the size alone tells, for a look at each byte is a download."""
-        then = self.content["properties"][f"{OURS}sources"]
+    def was_made_from(self, scenes: Sequence[ListedScene]) -> bool:
+        """Whether it was made from these files; those in S3 are compared by size alone, without a download."""
+        recorded = self.content["properties"][f"{OURS}sources"]
         now = [(scene.uri.rsplit("/", 1)[-1], scene.size_bytes, scene.checksum()) for scene in scenes]
-        return len(then) == len(now) and all(
-            (one["name"], one["size_bytes"]) == (name, size) and checksum in (None, one["crc32"])
-            for one, (name, size, checksum) in zip(then, now, strict=True)
+        return len(recorded) == len(now) and all(
+            (source["name"], source["size_bytes"]) == (name, size) and checksum in (None, source["crc32"])
+            for source, (name, size, checksum) in zip(recorded, now, strict=True)
         )
 
     @property
@@ -65,7 +65,7 @@ class ExistingMap:
 
 
 def maps_in(out: str) -> dict[str, ExistingMap]:
-    """The complete maps in a place, by name.
+    """The complete maps in `out`, by name.
 
     Raises: StorageError
     """
@@ -78,26 +78,26 @@ def maps_in(out: str) -> dict[str, ExistingMap]:
     names = [name for name, sizes in folders.items() if f"{name}.json" in sizes]
     with ThreadPoolExecutor(IN_FLIGHT) as pool:
         found = pool.map(lambda name: _read(out, name, folders[name]), names)
-        return {one.name: one for one in found if one is not None}
+        return {item.name: item for item in found if item is not None}
 
 
 def refuse_mixture(found: Mapping[str, ExistingMap], out: str, settings: Settings) -> None:
-    """Refuse a place where maps of other networks or settings lie.
+    """Refuse an `out` that holds maps of other networks or settings.
 
     Raises: OtherMaps
     """
-    others = {name: one for name, one in found.items() if differences(one.settings, settings)}
+    others = {name: item for name, item in found.items() if differences(item.settings, settings)}
     if others:
         name, other = next(iter(sorted(others.items())))
         raise OtherMaps(
-            f"{out} holds {len(others)} map{'s' if len(others) > 1 else ''} made otherwise, such as {name} "
+            f"{out} holds {len(others)} map{'s' if len(others) > 1 else ''} of other models or settings, such as {name} "
             f"({', '.join(differences(other.settings, settings))}): choose another out, or set overwrite=true to "
             "replace those of the scenes named now."
         )
 
 
 def _read(out: str, name: str, sizes: Mapping[str, int]) -> ExistingMap | None:
-    """None of an item that is not ours."""
+    """None if the item is not ours."""
     uri = f"{out}/{name}/{name}.json"
     try:
         content = json.loads(storage.read(uri))
@@ -108,7 +108,7 @@ def _read(out: str, name: str, sizes: Mapping[str, int]) -> ExistingMap | None:
 
 
 def stale(found: ExistingMap, kept: Sequence[str]) -> Iterator[str]:
-    """Uris of files that belong to a map which is replaced, and not to the one that replaces it."""
+    """Uris of a replaced map's files that the new map does not have."""
     folder = found.uri.rpartition("/")[0]
     for name in found.files:
         if name not in kept:

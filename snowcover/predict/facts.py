@@ -1,4 +1,4 @@
-"""What a map is made of and holds: the same facts in the TIFFs' tags, in the STAC item, in MLflow and in the table."""
+"""Provenance and totals of a map, as written to the TIFFs' tags, the STAC item, MLflow and the table."""
 
 import hashlib
 import json
@@ -14,13 +14,13 @@ from snowcover.trained_model import TrainedModel
 
 Settings = Mapping[str, object]
 OF_THE_NETWORK = ("network_bands", "scale", "offset", "mean", "std", "zoom", "tile_size")
-# What decides a map beside its scene and its networks.
+# Config keys that affect a map, besides its scene and its networks.
 DECIDING = ("with", "tta", "grid", "mosaic", "crs", "bands", "nodata", "radiance", *OF_THE_NETWORK)
 
 
 @dataclass(frozen=True)
 class SourceFacts:
-    """A scene that a map was made of."""
+    """A scene that a map was made from."""
 
     name: str
     """of its file or folder"""
@@ -30,7 +30,7 @@ class SourceFacts:
 
 @dataclass(frozen=True)
 class MapFacts:
-    """A map that is complete."""
+    """A complete map."""
 
     name: str
     sources: tuple[SourceFacts, ...]
@@ -43,15 +43,15 @@ class MapFacts:
 
 
 def settings(config: Config, models: Sequence[TrainedModel], threshold: float, like_crc32: int | None) -> Settings:
-    """All that decides a map of a scene, as plain values: equal settings, equal maps."""
-    told = config.model_dump(by_alias=True)
+    """Everything that affects a map besides its scene, as plain values: equal settings give equal maps."""
+    values = config.model_dump(by_alias=True)
     return {
         "model": [model.checkpoint_sha256 for model in models],
         "threshold": threshold,
-        **{key: told[key] for key in DECIDING},
-        **({"layers": told["layers"]} if told["layers"] else {}),
+        **{key: values[key] for key in DECIDING},
+        **({"layers": values["layers"]} if values["layers"] else {}),
         "like": like_crc32,
-        "udm": None if not config.udm.use else {key: told["udm"][key] for key in ("bits", "bands")},
+        "udm": None if not config.udm.use else {key: values["udm"][key] for key in ("bits", "bands")},
     }
 
 
@@ -61,7 +61,7 @@ def digest(given: Settings) -> str:
 
 
 def differences(before: Settings, now: Settings) -> list[str]:
-    """`threshold was 0.5 and is 0.4 now`, for each key that differs."""
+    """`threshold was 0.5 and is 0.4 now` for each key that differs."""
     return [
         f"{key} was {_shown(before.get(key))} and is {_shown(now.get(key))} now"
         for key in {**before, **now}
@@ -70,14 +70,14 @@ def differences(before: Settings, now: Settings) -> list[str]:
 
 
 def software(code: Commit | None) -> str:
-    """The program that makes the maps; `code` is the commit that it was started from."""
+    """Name, version and commit of the program that makes the maps."""
     if code is None:
         return f"snowcover {__version__}"
     return f"snowcover {__version__} ({code.sha}{', changed since' if code.dirty else ''})"
 
 
 def plain(facts: MapFacts) -> dict[str, object]:
-    """The facts by name, of several networks as lists."""
+    """The facts by name; lists if there are several networks."""
     models, totals = facts.models, facts.totals
     return {
         "run_id": _one_or_all([model.run_id for model in models]),
@@ -97,12 +97,12 @@ def plain(facts: MapFacts) -> dict[str, object]:
 
 def tags(facts: MapFacts) -> dict[str, str]:
     """The facts as GDAL's metadata."""
-    told = {**plain(facts), "source": ", ".join(source.name for source in facts.sources)}
-    told["source_size_bytes"] = ", ".join(str(source.size_bytes) for source in facts.sources)
-    del told["sources"]
+    values = {**plain(facts), "source": ", ".join(source.name for source in facts.sources)}
+    values["source_size_bytes"] = ", ".join(str(source.size_bytes) for source in facts.sources)
+    del values["sources"]
     return {
         f"SNOWCOVER_{key.upper()}": ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-        for key, value in told.items()
+        for key, value in values.items()
         if value is not None
     }
 
@@ -112,11 +112,11 @@ def _one_or_all(values: Sequence[object]) -> object:
 
 
 def _rounded(value: float) -> float:
-    """To six figures: sums of many numbers differ in the eighth by how they were grouped."""
+    """To six figures: the eighth figure of a large sum depends on the order of summation."""
     return float(f"{value:.6g}")
 
 
 def _shown(value: object) -> str:
-    if isinstance(value, list) and value and all(isinstance(one, str) and len(one) == 64 for one in value):
-        return " and ".join(one[:12] for one in value)  # a checkpoint's SHA-256
+    if isinstance(value, list) and value and all(isinstance(item, str) and len(item) == 64 for item in value):
+        return " and ".join(item[:12] for item in value)  # a checkpoint's SHA-256
     return "none" if value is None else str(value)

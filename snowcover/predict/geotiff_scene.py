@@ -1,4 +1,4 @@
-"""A scene in one GeoTIFF, with its UDM, as the mapping reads it."""
+"""A scene in one GeoTIFF, with its UDM, as input of the mapping."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,11 +15,12 @@ from snowcover.prepare.imagery import Imagery
 from snowcover.prepare.names import true_colour
 from snowcover.prepare.nodata import seen
 from snowcover.prepare.reprojection import Array, Floats, Grid
+from snowcover.sensors import planetscope
 from snowcover.trained_model import TrainedModel
 
 
 class MissingBands(UserError):
-    """A scene does not have the bands that a network takes."""
+    """A scene lacks bands that a network needs."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +49,11 @@ class GeoTiffScene:
         indices = list(self._indices(model.bands))
         pixels, factors = self.imagery.raster.pixels, self.imagery.factors
         if factors is not None:
-            scales, offsets = np.array(factors) / scene.REFLECTANCE_SCALE, np.zeros(len(factors))
+            scales, offsets = np.array(factors) / planetscope.REFLECTANCE_SCALE, np.zeros(len(factors))
         elif pixels.is_scaled:
             scales, offsets = np.array(pixels.scales), np.array(pixels.offsets)
         else:
-            return None  # a file that says nothing of its numbers has those of the training
+            return None  # a file without scale is taken to have the training's
         factor = scales[indices] / model.scale
         summand = (offsets[indices] - model.offset) / model.scale
         if np.allclose(factor, 1, rtol=1e-5, atol=0) and np.abs(summand).max() * model.scale < 1e-6:
@@ -73,21 +74,21 @@ class GeoTiffScene:
         if missing := [band for band in bands if band not in names]:
             raise MissingBands(
                 f"{self.imagery.raster.uri} has the bands {', '.join(names)}, and the network takes "
-                f"{', '.join(bands)}: {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing, so take a "
-                "scene that has it, or name the bands as they are by bands=[...]."
+                f"{', '.join(bands)}: {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing: use "
+                "another scene, or name the scene's bands correctly with bands=[...]."
             )
         return tuple(names.index(band) for band in bands)
 
 
 class SelectedBands:
-    """Some of a scene's bands, in another order; see warp.Source."""
+    """A selection of a scene's bands, in the network's order; see warp.Source."""
 
     smooth = True
 
     def __init__(self, source: scene.SceneSource, indices: Sequence[int]) -> None:
         self._source, self._indices = source, list(indices)
         self._is_all = self._indices == list(range(source.bands))
-        self._loses_some = len(set(indices)) < source.bands
+        self._drops_bands = len(set(indices)) < source.bands
 
     @property
     def grid(self) -> Grid:
@@ -106,12 +107,12 @@ class SelectedBands:
         return self._source.nodata
 
     def read(self, window: Window) -> tuple[Array, Array]:
-        """Observed is what the scene observes in all its bands, and the network in its own."""
+        """A pixel is observed if the scene observes it in all its bands, and in the selected bands alone."""
         values, valid = self._source.read(window)
         if self._is_all:
             return values, valid
         chosen = np.ascontiguousarray(values[..., self._indices])
-        if self._loses_some:
+        if self._drops_bands:
             valid &= seen(list(np.moveaxis(chosen, 2, 0)), self._source.unobserved, None).view(np.uint8)
             chosen[valid == 0] = 0
         return chosen, valid

@@ -1,4 +1,4 @@
-"""The grid of a map: the scene's own, the training's, that of another raster, or one for all scenes of a date."""
+"""The grid of a map: the scene's own, the training's, another raster's, or one for all scenes of a date."""
 
 import math
 from collections.abc import Sequence
@@ -13,19 +13,19 @@ from snowcover.predict.mapping import OutputGrid, SceneSource
 from snowcover.prepare import raster
 from snowcover.prepare.extent import boxes, ring
 from snowcover.prepare.georeference import grid_of
-from snowcover.prepare.reprojection import WEB_MERCATOR, Array, Grid, apply, beside, project
+from snowcover.prepare.reprojection import WEB_MERCATOR, Array, Grid, apply, project, wrap_to_grid
 from snowcover.trained_model import TrainedModel
 
-MOST_PX = 2**31 - 1  # along a side: GDAL counts no further
-EDGE_PX = 1e-6  # coordinates are rounded: a raster that ends on a pixel's edge has no share of the next
+MOST_PX = 2**31 - 1  # along a side: GDAL's limit
+EDGE_PX = 1e-6  # tolerance for rounded coordinates: a raster that ends on a pixel's edge does not reach the next
 
 
 class NoCommonGrid(UserError):
-    """Scenes of a date, or a scene and the grid that was asked for, do not lie together."""
+    """Scenes of a date, or a scene and the wanted grid, have no common grid."""
 
 
 def own_grid(source: SceneSource) -> OutputGrid:
-    """The scene's, pixel for pixel."""
+    """The scene's own grid."""
     return OutputGrid(*source.grid)
 
 
@@ -36,8 +36,8 @@ def training_grid(sources: Sequence[SceneSource], models: Sequence[TrainedModel]
     """
     grids = {(model.zoom, model.tile_size) for model in models}
     if len(grids) > 1:
-        told = " and ".join(f"zoom {zoom} with tiles of {size_px} px" for zoom, size_px in sorted(grids))
-        raise NoCommonGrid(f"The networks were trained at {told}, so grid=training is not one grid: give like=RASTER.")
+        described = " and ".join(f"zoom {zoom} with tiles of {size_px} px" for zoom, size_px in sorted(grids))
+        raise NoCommonGrid(f"The networks were trained at {described}, so grid=training is not one grid: give like=RASTER.")
     ((zoom, size_px),) = grids
     pixel_m = 2 * HALF_WORLD_M / (size_px << zoom)
     world = Affine(pixel_m, 0, -HALF_WORLD_M, 0, -pixel_m, HALF_WORLD_M)
@@ -49,14 +49,14 @@ def training_grid(sources: Sequence[SceneSource], models: Sequence[TrainedModel]
 def grid_like(uri: str, path: str) -> OutputGrid:
     """The grid of another raster.
 
-    Raises: BrokenRaster, MissingPlace
+    Raises: BrokenRaster, MissingGeoreference
     """
     with raster.settings(), raster.opened(uri, path) as file:
         return OutputGrid(*grid_of(uri, file, None))
 
 
 def joined_grid(sources: Sequence[SceneSource]) -> OutputGrid:
-    """The first scene's grid, made as large as all of them together.
+    """The first scene's grid, extended to contain all scenes.
 
     Raises: NoCommonGrid
     """
@@ -64,12 +64,12 @@ def joined_grid(sources: Sequence[SceneSource]) -> OutputGrid:
     corners = [outline_in(source.grid, first) for source in sources]
     for source, places in zip(sources, corners, strict=True):
         if not np.isfinite(places).all():
-            raise NoCommonGrid(f"{source.name} has no place in the grid of {sources[0].name}: map them apart.")
+            raise NoCommonGrid(f"{source.name} cannot be projected to the grid of {sources[0].name}: map them separately.")
     return _snapped(first.crs, first.transform, np.concatenate(corners, axis=1))
 
 
 def part_of(whole: OutputGrid, source: SceneSource) -> tuple[int, int, OutputGrid]:
-    """First column, first row and grid of the part of a grid that a scene touches; of no size where it touches none."""
+    """First column, first row and grid of the part of a grid that a scene touches; of size 0 if it touches none."""
     places = apply(
         ~whole.transform, *outline_in(source.grid, Grid(whole.crs, whole.transform, whole.width, whole.height))
     )
@@ -83,15 +83,15 @@ def part_of(whole: OutputGrid, source: SceneSource) -> tuple[int, int, OutputGri
 
 
 def outline_in(grid: Grid, target: Grid) -> Array:
-    """x and y, [2, n], of a raster's edge in the CRS of another one."""
+    """x and y, [2, n], of a raster's edge in the CRS of another grid."""
     xs, ys = ring(grid, 65)
     if grid.crs == target.crs:
         return np.stack([xs, ys])
-    return beside(target, *project(grid.crs, target.crs, xs, ys))
+    return wrap_to_grid(target, *project(grid.crs, target.crs, xs, ys))
 
 
 def _snapped(crs: CRS, transform: Affine, places: Array) -> OutputGrid:
-    """The pixels of a transform that hold places [2, n] in its CRS."""
+    """The grid of whole pixels of a transform that contains points [2, n] in its CRS."""
     columns, rows = apply(~transform, *places)
     left, top = math.floor(columns.min() + EDGE_PX), math.floor(rows.min() + EDGE_PX)
     width, height = math.ceil(columns.max() - EDGE_PX) - left, math.ceil(rows.max() - EDGE_PX) - top

@@ -24,7 +24,7 @@ from snowcover.predict.members import D4, GPU_BATCH, Conversion, Members
 from snowcover.predict.observed_mask import ObservedMask
 from snowcover.predict.plan import Layout, Plan
 from snowcover.predict.prefetch import in_order, prefetched
-from snowcover.predict.resample import Mosaic, Part, Places
+from snowcover.predict.resample import Mosaic, Part, PlanPositions
 from snowcover.predict.windows import Window
 from snowcover.prepare import raster
 from snowcover.prepare.reprojection import Array, Grid
@@ -83,9 +83,9 @@ def groups_of(
 def _group(source: SceneSource, models: Sequence[TrainedModel], flips: bool, layout: Layout | None) -> Group:
     first = models[0]
     own = (
-        plan.around_tiles(plan.core_px(first.tile_size))
+        plan.layout_with_margin(plan.core_px(first.tile_size))
         if _takes_margins(first.mapper, first.tile_size)
-        else plan.of_tile_size(first.tile_size)
+        else plan.layout_of_tile_size(first.tile_size)
     )
     found = plan.plan(source.grid, first.zoom, first.tile_size, layout or own)
     return Group(tuple(models), flips, source.conversion(first), found, reader_of(first.layers))
@@ -94,7 +94,7 @@ def _group(source: SceneSource, models: Sequence[TrainedModel], flips: bool, lay
 @lru_cache(maxsize=64)
 def _takes_margins(mapper: SnowMapper, tile_size: int) -> bool:
     """Whether a network takes more than a tile: one made for a single size does not."""
-    side = plan.around_tiles(plan.core_px(tile_size)).window_px
+    side = plan.layout_with_margin(plan.core_px(tile_size)).window_px
     try:
         with torch.inference_mode():
             return mapper.logits(torch.zeros(1, mapper.channels, side, side)).shape[-2:] == (side, side)
@@ -128,7 +128,7 @@ class _Run:
     ) -> None:
         self._source, self._grid, self._group, self._plan, self._devices = source, grid, group, plan, devices
         self._opener: windows.Opener = partial(source.open, group.bands)
-        self._places = Places(grid, plan)
+        self._places = PlanPositions(grid, plan)
         self._seen = ObservedMask(grid.height) if grid == source.grid else None
 
     def rows(self, on_window: Callable[[int], None]) -> Iterator[tuple[int, Array]]:
@@ -190,7 +190,7 @@ class _Run:
                 done += 1
                 oldest = first_needed[max(0, done - SAMPLERS - 2)]  # bands that are being sampled need theirs, too
                 if np.isfinite(oldest):
-                    blocks.forget_before(mosaic.row_of(oldest) - 1)
+                    blocks.discard_before(mosaic.row_of(oldest) - 1)
         for band, _, _ in waiting[done:]:
             yield band
 
@@ -244,10 +244,10 @@ class _Run:
         alone = seen & ~np.isfinite(result[0])
         if alone.any():
             values, _ = source.read(_window(part))
-            result[:, alone] = self._alone(values[alone])
+            result[:, alone] = self._isolated(values[alone])
         return result
 
-    def _alone(self, pixels: Array) -> Array:
+    def _isolated(self, pixels: Array) -> Array:
         """[K, N] of pixels [N, C] with nothing observed around them that the network could see: each as all ground."""
         here = self._members(torch.device("cpu"))
         found = []

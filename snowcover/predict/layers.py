@@ -36,7 +36,7 @@ class WindowLayers:
     def __init__(self, reader: LayerReader, plan: Plan, scene: str) -> None:
         """Args: scene: its name, which says when it was taken."""
         self._reader, self._plan, self._scene = reader, plan, scene
-        self._at_hand: OrderedDict[tuple[int, int], Array] = OrderedDict()
+        self._cache: OrderedDict[tuple[int, int], Array] = OrderedDict()
 
     def check(self) -> None:
         """Tell of ground of the scene that the layers do not reach; they are to reach some of it.
@@ -75,11 +75,11 @@ class WindowLayers:
         return np.ascontiguousarray(whole[:, down : down + how.window_px, right : right + how.window_px])
 
     def _tile(self, row: int, column: int, most: int) -> Array:
-        if (row, column) not in self._at_hand:
+        if (row, column) not in self._cache:
             side = self._plan.tile_size
             with geotiff.environment():
                 found = self._reader.read(self._scene, self._plan.tile(row, column), (side, side))
-            self._at_hand[row, column] = found
-            if len(self._at_hand) > most:
-                self._at_hand.popitem(last=False)
-        return self._at_hand[row, column]
+            self._cache[row, column] = found
+            if len(self._cache) > most:
+                self._cache.popitem(last=False)
+        return self._cache[row, column]

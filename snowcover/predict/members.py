@@ -63,7 +63,7 @@ class Members:
             tiles = self._converted(raw_tensor(raw).to(self._device, non_blocking=True))
             if layers is not None:
                 tiles = torch.cat([tiles, torch.from_numpy(layers).to(self._device, non_blocking=True)], dim=1)
-            said = torch.stack([_seen_so(mapper, tiles, *view) for mapper in self._mappers for view in self._views])
+            said = torch.stack([_mapped_view(mapper, tiles, *view) for mapper in self._mappers for view in self._views])
             told = [said.mean(0)] if self.channels == 1 else [said.mean(0), said.std(0, unbiased=False)]
             return torch.stack(told, dim=1).cpu().numpy()
 
@@ -79,7 +79,7 @@ class Members:
         return torch.where(observed, numbers + dark * torch.finfo(torch.float32).tiny, 0.0)
 
 
-def _seen_so(mapper: nn.Module, tiles: Tensor, turns: int, flipped: bool) -> Tensor:
+def _mapped_view(mapper: nn.Module, tiles: Tensor, turns: int, flipped: bool) -> Tensor:
     """Probability [B, h, w] of tiles that are turned, and flipped, on the way in and back on the way out."""
     seen = torch.rot90(tiles.flip(-1) if flipped else tiles, turns, (-2, -1))
     said = torch.rot90(mapper(seen), -turns, (-2, -1))

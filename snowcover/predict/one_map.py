@@ -20,7 +20,7 @@ from snowcover.predict.products import Product, Scene, open_scene
 from snowcover.predict.raster_files import Kind, cloud_optimised, raster_writer
 from snowcover.predict.scenes import ListedScene
 from snowcover.predict.stac import AssetFile
-from snowcover.predict.table import Made
+from snowcover.predict.table import CompleteMap
 from snowcover.storage import StorageError
 from snowcover.trained_model import TrainedModel
 
@@ -107,7 +107,7 @@ class OpenedProduct:
 
 def make(
     mapper: Mapper, product: OpenedProduct, before: ExistingMap | None, scratch: Path, on_window: Callable[[int], None]
-) -> tuple[Made, Path]:
+) -> tuple[CompleteMap, Path]:
     """Make a map; also returns its preview's file in `scratch`, named for the map.
 
     Args:
@@ -139,7 +139,7 @@ def make(
     folder = f"{mapper.out}/{name}"
     with _named(mapper.out):
         _put(folder, name, found, files, picture, before)
-    return Made(name, folder, found.totals, time.monotonic() - started), picture
+    return CompleteMap(name, folder, found.totals, time.monotonic() - started), picture
 
 
 def _source_facts(listed: ListedScene, opened: Scene) -> SourceFacts:
@@ -152,7 +152,7 @@ def _draw(mapper: Mapper, product: OpenedProduct, snow: Path, found: MapFacts, s
     colours = None
     for one in product.opened:
         own = one.thumbnail(mapper.models[0].bands).on(product.grid.crs, grid.transform, grid.width, grid.height)
-        colours = own if colours is None else preview.laid_under(colours, own)
+        colours = own if colours is None else preview.fill_gaps(colours, own)
     assert colours is not None
     path = scratch / f"{found.name}.png"
     storage.write(str(path), preview.png(found.name, colours, preview.read_classes(snow, grid), grid, found.totals))

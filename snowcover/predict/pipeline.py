@@ -13,14 +13,14 @@ from snowcover.errors import UserError
 from snowcover.predict import facts, models, one_map, table
 from snowcover.predict.config import Config
 from snowcover.predict.existing import ExistingMap, maps_in, refuse_mixture
-from snowcover.predict.forecast import tell_forecast
+from snowcover.predict.forecast import log_forecast
 from snowcover.predict.grids import grid_like
 from snowcover.predict.one_map import CannotWriteMap, Mapper
 from snowcover.predict.products import Product, products
 from snowcover.predict.progress import progress
 from snowcover.predict.record import MapRecord, recording
 from snowcover.predict.scenes import DEMO, list_scenes
-from snowcover.predict.table import Made
+from snowcover.predict.table import CompleteMap
 from snowcover.prepare import raster, work_folders
 from snowcover.provenance import commit
 from snowcover.signals import stopping_on_signals
@@ -57,12 +57,12 @@ def _make_maps(config: Config) -> None:
     wanted = products(config, list_scenes(config))
     mapper = _mapper(config)
     if config.dry_run:
-        _each(wanted, lambda product, scratch: tell_forecast(mapper, mapper.open(product, scratch)))
+        _for_each(wanted, lambda product, scratch: log_forecast(mapper, mapper.open(product, scratch)))
         return
     there = maps_in(mapper.out)
     if not config.overwrite:
         refuse_mixture(there, mapper.out, mapper.settings)
-    complete = [product.name for product in wanted if _stays(mapper, product, there.get(product.name))]
+    complete = [product.name for product in wanted if _is_up_to_date(mapper, product, there.get(product.name))]
     todo = [product for product in wanted if product.name not in complete]
     with recording(config, mapper.models) if todo else contextlib.nullcontext(MapRecord()) as record:
         _map_all(mapper, todo, there, [_made(mapper, there[name]) for name in complete], record)
@@ -80,31 +80,31 @@ def _mapper(config: Config) -> Mapper:
     return Mapper(config, loaded, threshold, told, like, facts.software(commit()))
 
 
-def _stays(mapper: Mapper, product: Product, found: ExistingMap | None) -> bool:
+def _is_up_to_date(mapper: Mapper, product: Product, found: ExistingMap | None) -> bool:
     """Whether a map is complete, and what would be made now."""
     if found is None or facts.differences(found.settings, mapper.settings):
         return False
     if not found.is_whole:
         log.info("%s is not whole, and is made again.", found.uri)
         return False
-    if not found.is_of(product.scenes):
+    if not found.was_made_from(product.scenes):
         log.info("%s was made of another file of that name, and is made again.", found.uri)
         return False
     return True
 
 
-def _made(mapper: Mapper, found: ExistingMap) -> Made:
-    return Made(found.name, f"{mapper.out}/{found.name}", found.totals, None)
+def _made(mapper: Mapper, found: ExistingMap) -> CompleteMap:
+    return CompleteMap(found.name, f"{mapper.out}/{found.name}", found.totals, None)
 
 
 def _map_all(
     mapper: Mapper,
     todo: Sequence[Product],
     there: Mapping[str, ExistingMap],
-    complete: Sequence[Made],
+    complete: Sequence[CompleteMap],
     record: MapRecord,
 ) -> None:
-    made: list[Made] = []
+    made: list[CompleteMap] = []
 
     def map_one(product: Product, scratch: Path) -> None:
         opened = mapper.open(product, scratch)
@@ -116,7 +116,7 @@ def _map_all(
             log.warning("%s: no pixel was observed: look at its nodata value and its masks.", product.name)
 
     try:
-        _each(todo, map_one)
+        _for_each(todo, map_one)
     finally:
         if listed := sorted([*complete, *made], key=lambda one: one.name):
             log.info("%s", table.text(listed))
@@ -127,7 +127,7 @@ def _map_all(
                 record.all_made(listed, Path(scratch))
 
 
-def _each(wanted: Sequence[Product], act: Callable[[Product, Path], None]) -> None:
+def _for_each(wanted: Sequence[Product], act: Callable[[Product, Path], None]) -> None:
     """Do the same for all maps; what is wrong with the scenes of one is told, and the others are gone on with.
 
     Raises: NoMap, CannotWriteMap, DiskFull

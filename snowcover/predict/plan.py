@@ -35,7 +35,7 @@ class Layout:
         return self.stride_px + 2 * self.ramp_px
 
 
-def around_tiles(core_px: int, context_px: int | None = None, shift_px: tuple[int, int] = (0, 0)) -> Layout:
+def layout_with_margin(core_px: int, context_px: int | None = None, shift_px: tuple[int, int] = (0, 0)) -> Layout:
     """Cores are training tiles, and the network sees a margin of their neighbours: each pixel is computed 2.25 times
     where windows of a tile's size, every half of it, would do so four times, and a tile's middle is as by itself."""
     least = max(LEAST_CONTEXT_PX, core_px // 4) if context_px is None else context_px
@@ -48,7 +48,7 @@ def core_px(tile_size: int) -> int:
     return tile_size * max(1, LEAST_CORE_PX // tile_size)
 
 
-def of_tile_size(tile_size: int, shift_px: tuple[int, int] = (0, 0)) -> Layout:
+def layout_of_tile_size(tile_size: int, shift_px: tuple[int, int] = (0, 0)) -> Layout:
     """Windows of the tiles' size on their grid and between, for networks that take no other."""
     quarter = tile_size // 4
     across, down = shift_px

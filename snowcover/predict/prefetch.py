@@ -8,17 +8,17 @@ from queue import SimpleQueue
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
-Made = TypeVar("Made")
-Opener = Callable[[], AbstractContextManager[Callable[[Item], Made]]]
+Result = TypeVar("Result")
+Opener = Callable[[], AbstractContextManager[Callable[[Item], Result]]]
 
 
-def in_order(openers: Sequence[Opener[Item, Made]], items: Iterable[Item], ahead: int) -> Iterator[Made]:
+def in_order(openers: Sequence[Opener[Item, Result]], items: Iterable[Item], ahead: int) -> Iterator[Result]:
     """What the threads make of the items, in the order of the items.
 
     Each thread enters its opener once and calls what it gives. At most `ahead` items are begun and not taken yet. An
     error of a thread, or of `items`, is raised here in its turn. Closing the iterator ends the threads and `items`.
     """
-    stage: _Stage[Item, Made] = _Stage(iter(items), ahead)
+    stage: _Stage[Item, Result] = _Stage(iter(items), ahead)
     threads = [threading.Thread(target=stage.work, args=(opener,), daemon=True) for opener in openers]
     try:
         for thread in threads:
@@ -38,7 +38,7 @@ def prefetched(items: Iterable[Item], count: int) -> Iterator[Item]:
     return in_order([lambda: nullcontext(lambda item: item)], items, count)
 
 
-class _Stage(Generic[Item, Made]):
+class _Stage(Generic[Item, Result]):
     """What the threads of one `in_order` share."""
 
     def __init__(self, items: Iterator[Item], ahead: int) -> None:
@@ -46,9 +46,9 @@ class _Stage(Generic[Item, Made]):
         self._room = threading.Semaphore(ahead)
         self._one = threading.Lock()
         self._stopped = False
-        self._promised: SimpleQueue[Future[Made] | None] = SimpleQueue()
+        self._promised: SimpleQueue[Future[Result] | None] = SimpleQueue()
 
-    def work(self, opener: Opener[Item, Made]) -> None:
+    def work(self, opener: Opener[Item, Result]) -> None:
         try:
             with opener() as make:
                 while (taken := self._next()) is not None:
@@ -60,7 +60,7 @@ class _Stage(Generic[Item, Made]):
         except BaseException as error:  # of opening or closing
             self._fail(error)
 
-    def _next(self) -> tuple[Item, Future[Made]] | None:
+    def _next(self) -> tuple[Item, Future[Result]] | None:
         """The next item and the place of what is made of it; None at the end."""
         self._room.acquire()
         with self._one:
@@ -75,14 +75,14 @@ class _Stage(Generic[Item, Made]):
             except BaseException as error:
                 self._end(error)
                 return None
-            promise: Future[Made] = Future()
+            promise: Future[Result] = Future()
             self._promised.put(promise)
             return item, promise
 
     def _end(self, error: BaseException | None) -> None:
         self._stopped = True
         if error is not None:
-            failed: Future[Made] = Future()
+            failed: Future[Result] = Future()
             failed.set_exception(error)
             self._promised.put(failed)
         self._promised.put(None)
@@ -92,7 +92,7 @@ class _Stage(Generic[Item, Made]):
         with self._one:
             self._end(error)
 
-    def results(self) -> Iterator[Made]:
+    def results(self) -> Iterator[Result]:
         while (promise := self._promised.get()) is not None:
             result = promise.result()
             self._room.release()

@@ -152,7 +152,7 @@ def _legend() -> list[Patch]:
     return [Patch(facecolor=tuple(colour), edgecolor="#555555", label=label) for label, colour in shown.items()]
 
 
-def laid_under(above: Array, below: Array) -> Array:
+def fill_gaps(above: Array, below: Array) -> Array:
     """One scene's picture with another's where it has none, [h, w, 3]."""
     pictures = [np.repeat(one, 3, axis=2) if one.shape[2] == 1 else one for one in (above, below)]
     return np.where(_is_empty(pictures[0])[..., None], pictures[1], pictures[0])

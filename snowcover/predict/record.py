@@ -11,7 +11,7 @@ from snowcover.errors import first_line
 from snowcover.nested import flat
 from snowcover.predict import table
 from snowcover.predict.config import Config
-from snowcover.predict.table import Made
+from snowcover.predict.table import CompleteMap
 from snowcover.tracking import CannotRecord, Recorder, recorded
 from snowcover.trained_model import TrainedModel
 
@@ -31,7 +31,7 @@ class MapRecord:
         """Tell the command's parameters."""
         self._tell(lambda recorder: recorder.params(values))
 
-    def map_made(self, number: int, made: Made, preview: Path) -> None:
+    def map_made(self, number: int, made: CompleteMap, preview: Path) -> None:
         """Args: preview: a file named for the map."""
         totals = made.totals
         shares = {} if totals.snow_share is None else {"snow_share": totals.snow_share}
@@ -39,7 +39,7 @@ class MapRecord:
         self._tell(lambda recorder: recorder.metrics([(number, {**areas, **shares})]))
         self._tell(lambda recorder: recorder.artifact(preview, "previews"))
 
-    def all_made(self, made: Sequence[Made], scratch: Path) -> None:
+    def all_made(self, made: Sequence[CompleteMap], scratch: Path) -> None:
         """Tell of all maps together: their table, as an artifact. It is written to `scratch` first."""
         path = scratch / TABLE
         storage.write(str(path), table.as_csv(made).encode())

@@ -41,7 +41,7 @@ class Mosaic:
             for column in range((box.left - across) // how.stride_px, -(-(box.right - across) // how.stride_px)):
                 block = self.blocks.get(row, column)
                 if block is not None:
-                    _lay(block, row * how.stride_px + down - box.top, column * how.stride_px + across - box.left, found)
+                    _paste(block, row * how.stride_px + down - box.top, column * how.stride_px + across - box.left, found)
         return found
 
     def row_of(self, y: float) -> int:
@@ -50,7 +50,7 @@ class Mosaic:
         return math.floor((y - how.shift_px[1] + how.ramp_px) / how.stride_px)
 
 
-def _lay(block: Array, top: int, left: int, onto: Array) -> None:
+def _paste(block: Array, top: int, left: int, onto: Array) -> None:
     rows = slice(max(top, 0), min(top + block.shape[1], onto.shape[1]))
     columns = slice(max(left, 0), min(left + block.shape[2], onto.shape[2]))
     onto[:, rows, columns] = block[:, rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
@@ -85,7 +85,7 @@ class Lattice:
         return laid
 
 
-class Places:
+class PlanPositions:
     """Where points of a map's grid lie in a plan's."""
 
     def __init__(self, grid: Grid, plan: Plan) -> None:
@@ -163,7 +163,7 @@ def parts(grid: Grid, rows: range) -> Iterator[Part]:
         yield Part(range(start, min(start + PART_COLUMNS, grid.width)), rows)
 
 
-def reach(places: Places, grid: Grid, rows: range) -> tuple[float, float]:
+def reach(places: PlanPositions, grid: Grid, rows: range) -> tuple[float, float]:
     """The first and last row of the mosaic that a band of rows needs; inf and -inf where it touches nothing."""
     columns = np.linspace(0, grid.width, max(2, grid.width // KNOTS_PX + 2))
     _, down = places.at(columns, np.array([rows.start, (rows.start + rows.stop) / 2, rows.stop])).exact
@@ -183,7 +183,7 @@ class Sampled:
     """[K, H, W]: of the nearest observed pixel of the mosaic, NaN where there is none near; made where it is needed"""
 
 
-def sample(mosaic: Mosaic, places: Places, part: Part, needed: Array | None) -> Sampled:
+def sample(mosaic: Mosaic, places: PlanPositions, part: Part, needed: Array | None) -> Sampled:
     """Means over the pixels of the map: of n x n bilinear samples each, over what is observed.
 
     Args:

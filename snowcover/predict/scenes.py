@@ -51,7 +51,7 @@ def list_scenes(config: Config) -> list[ListedScene]:
     listing = Listing()
     found = {one.uri: one for pattern in config.patterns for one in _matching(pattern, listing)}
     scenes = [found[uri] for uri in sorted(found)]
-    sources.check_together(config, [scene.uri for scene in scenes])
+    sources.check_compatible(config, [scene.uri for scene in scenes])
     folders = [scene for scene in scenes if scene.folder is not None]
     if folders and (keys := list(_keys_of_files(config))):
         raise NotForTiles(

@@ -11,7 +11,7 @@ HEADINGS = ("", "km² observed", "snow", "seconds")
 
 
 @dataclass(frozen=True)
-class Made:
+class CompleteMap:
     """A map that is complete."""
 
     name: str
@@ -21,7 +21,7 @@ class Made:
     """None of one that was there"""
 
 
-def text(made: Sequence[Made]) -> str:
+def text(made: Sequence[CompleteMap]) -> str:
     """One line per map, numbers to the right."""
     rows = [HEADINGS, *(_row(one) for one in made)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
@@ -29,7 +29,7 @@ def text(made: Sequence[Made]) -> str:
     return "\n".join("  ".join(cells) for cells in padded)
 
 
-def as_csv(made: Sequence[Made]) -> str:
+def as_csv(made: Sequence[CompleteMap]) -> str:
     """The same as a file, to all its figures."""
     content = io.StringIO()
     writer = csv.writer(content, lineterminator="\n")
@@ -42,7 +42,7 @@ def as_csv(made: Sequence[Made]) -> str:
     return content.getvalue()
 
 
-def _row(one: Made) -> tuple[str, ...]:
+def _row(one: CompleteMap) -> tuple[str, ...]:
     share = one.totals.snow_share
     return (
         one.name,

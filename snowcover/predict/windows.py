@@ -18,7 +18,7 @@ from snowcover.prepare.warp import Source, warp
 
 Read = tuple[int, int, Array | None]  # row and column of a tile; raw [C, H, W], None where nothing is observed
 Opener = Callable[[], AbstractContextManager[Source]]
-TILES_AT_HAND = 12  # three rows of three, and what comes next: the oldest go first, used again or not
+CACHED_TILES = 12  # three rows of three, and what comes next: the oldest go first, used again or not
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def windows(opener: Opener, bands: int, dtype: str, plan: Plan, readers: int) ->
                 for column in plan.columns:
                     yield _cut(plan, row, column, arriving)
                 _, next_top = plan.core(row + 1, 0)
-                arriving.forget_before((next_top - plan.layout.context_px) // plan.tile_size)
+                arriving.discard_before((next_top - plan.layout.context_px) // plan.tile_size)
     finally:
         read.close()  # type: ignore[attr-defined]
 
@@ -72,21 +72,21 @@ class _Tiles:
     def __init__(self, read: Iterator[Read], store: Cells) -> None:
         self._read, self._store = read, store
         self._last = (-1, -1)
-        self._at_hand: OrderedDict[tuple[int, int], Array | None] = OrderedDict()
+        self._cache: OrderedDict[tuple[int, int], Array | None] = OrderedDict()
 
     def get(self, row: int, column: int) -> Array | None:
         while self._last < (row, column) and (read := next(self._read, None)) is not None:
             self._last, values = read[:2], read[2]
             if values is not None:
                 self._store.put(*self._last, values)
-        if (row, column) not in self._at_hand:
-            self._at_hand[row, column] = self._store.get(row, column)
-            if len(self._at_hand) > TILES_AT_HAND:
-                self._at_hand.popitem(last=False)
-        return self._at_hand[row, column]
+        if (row, column) not in self._cache:
+            self._cache[row, column] = self._store.get(row, column)
+            if len(self._cache) > CACHED_TILES:
+                self._cache.popitem(last=False)
+        return self._cache[row, column]
 
-    def forget_before(self, row: int) -> None:
-        self._store.forget_before(row)
+    def discard_before(self, row: int) -> None:
+        self._store.discard_before(row)
 
 
 def _cut(plan: Plan, row: int, column: int, tiles: _Tiles) -> Window:

@@ -20,10 +20,10 @@ class WrongCollect(UserError):
 
 @dataclass(frozen=True)
 class Rule:
-    """What makes a pixel snow, and what makes a depth unbelievable."""
+    """Which depths are snow, and which are out of range."""
 
     nodata: float | None
-    """of stored numbers"""
+    """in stored numbers"""
     threshold_m: float
     lowest_m: float
     highest_m: float
@@ -35,18 +35,18 @@ class Rule:
     """further values of unobserved pixels"""
 
     def mask(self, values: Array, dataset_mask: Array | None = None) -> tuple[Array, int]:
-        """Mask uint8 of stored depths or mask values, any shape, and how many depths were absurd.
+        """Mask uint8 of stored depths or mask values, any shape, and how many depths were out of range.
 
         `dataset_mask`, of the same shape, is 0 where the file's own mask says unobserved.
         """
         known = self.known(values, dataset_mask)
         if self.is_mask:
-            return _of_mask(values, known), 0
+            return _as_mask(values, known), 0
         metres = self.metres(values)
-        believed = known & (metres >= self.lowest_m) & (metres <= self.highest_m)
+        in_range = known & (metres >= self.lowest_m) & (metres <= self.highest_m)
         mask = np.full(values.shape, UNOBSERVED, np.uint8)
-        np.copyto(mask, metres >= self.threshold_m, where=believed, casting="unsafe")
-        return mask, _count(known) + self._infinite(values, dataset_mask) - _count(believed)
+        np.copyto(mask, metres >= self.threshold_m, where=in_range, casting="unsafe")
+        return mask, _count(known) + self._infinite(values, dataset_mask) - _count(in_range)
 
     def known(self, values: Array, dataset_mask: Array | None = None) -> Array:
         """Where stored numbers are observed, bool."""
@@ -57,13 +57,13 @@ class Rule:
         return self.other_nodata if self.nodata is None else (self.nodata, *self.other_nodata)
 
     def metres(self, values: Array) -> Array:
-        """Depths of stored numbers; as float32, so that 0.1 m stored as 10 cm is not less than 0.1 m."""
+        """Depths in metres, as float32, so that 0.1 m stored as 10 cm is not less than 0.1 m."""
         if (self.scale_m, self.offset_m) == (1, 0):
             return values
         return (values * np.float64(self.scale_m) + self.offset_m).astype(np.float32)
 
     def _infinite(self, values: Array, dataset_mask: Array | None) -> int:
-        """How many depths are infinite: unobserved, and absurd unless that is how the file says unobserved."""
+        """How many depths are infinite: unobserved, and out of range unless infinity is the file's nodata value."""
         if values.dtype.kind != "f" or (self.nodata is not None and np.isinf(self.nodata)):
             return 0
         infinite = np.isinf(values)
@@ -74,7 +74,7 @@ def _count(where: Array) -> int:
     return int(np.count_nonzero(where))
 
 
-def _of_mask(values: Array, known: Array) -> Array:
+def _as_mask(values: Array, known: Array) -> Array:
     mask = np.full(values.shape, UNOBSERVED, np.uint8)
     mask[known & (values == SNOW)] = SNOW
     mask[known & (values == BARE)] = BARE
@@ -82,7 +82,7 @@ def _of_mask(values: Array, known: Array) -> Array:
 
 
 def read_mask(file: DatasetReader, pixels: Pixels, rule: Rule, window: Window) -> tuple[Array, int]:
-    """The mask [H, W] of a window of a collect, and how many of its depths were absurd."""
+    """The mask [H, W] of a window of a collect, and how many of its depths were out of range."""
     return rule.mask(file.read(pixels.numbers[0], window=window), pixels.read_mask(file, window))
 
 
@@ -113,4 +113,4 @@ def check(raster: Raster) -> None:
             "is it imagery, to be given as scenes=...?"
         )
     if np.dtype(raster.dtype).kind not in "iuf":
-        raise WrongCollect(f"{raster.uri} holds {raster.dtype} pixels, which are no snow depth: convert it first.")
+        raise WrongCollect(f"{raster.uri} holds {raster.dtype} pixels, which cannot be snow depths: convert it first.")

@@ -7,21 +7,21 @@ from pydantic import Field, model_validator
 from snowcover.data.bands import canonical
 from snowcover.data.layer_names import ASPECT, ELEVATION, ILLUMINATION
 from snowcover.paths import Place
+from snowcover.sensors.planetscope import Udm2Band
 from snowcover.validation import Section
 
-DERIVED = (ASPECT, ILLUMINATION)  # of bands or a time; data.layers would never look for a band of that name
+DERIVED = (ASPECT, ILLUMINATION)  # computed when read; data.layers never reads a band of that name
 
 Bit = Annotated[int, Field(ge=0, le=7)]
-Udm2Band = Literal["clear", "snow", "shadow", "light_haze", "heavy_haze", "cloud", "confidence", "unusable"]
 
 
 class UdmConfig(Section):
-    """Planet's mask of unusable pixels beside a scene."""
+    """Planet's mask of unusable pixels next to a scene."""
 
     use: bool
     """whether pixels that the UDM calls unusable become nodata"""
     file: Place | None
-    """the UDM or UDM2 of the one scene given; by default the one beside each scene, where there is one"""
+    """the UDM or UDM2 of the single scene given; by default the one next to each scene, if there is one"""
     bits: list[Bit]
     """bits of a UDM, or of UDM2's last band, that make a pixel unusable"""
     bands: list[Udm2Band]
@@ -29,16 +29,16 @@ class UdmConfig(Section):
 
 
 class ImageryConfig(Section):
-    """How scenes are read, whatever is made from them."""
+    """How scenes are read, by every command."""
 
     crs: str | None
-    """what the sources' coordinates mean where the files do not say or say it wrongly, for example EPSG:32612"""
+    """coordinate reference system of sources that have none, or a wrong one, for example EPSG:32612"""
     bands: list[str] | None
-    """names of a scene's bands, in its order; by default the file's own, of four without any PlanetScope's"""
+    """names of a scene's bands, in its order; by default the file's own, or PlanetScope's for four unnamed bands"""
     nodata: Annotated[float, Field(allow_inf_nan=True)] | None
-    """what unobserved pixels hold besides the file's own nodata value; by default 0 in scenes that say nothing"""
+    """value of unobserved pixels besides the file's own nodata value; by default 0 in scenes without nodata or mask"""
     radiance: Literal["keep", "reflectance"]
-    """what becomes of Planet's TOA radiance (AnalyticMS without _SR): kept, or turned into reflectance x 10000"""
+    """whether Planet's TOA radiance (AnalyticMS without _SR) is kept, or converted to reflectance x 10000"""
     udm: UdmConfig
 
 
@@ -52,15 +52,15 @@ class Config(ImageryConfig):
     layer: Place | None
     """a GeoTIFF without a date, such as an elevation, whose tiles join the bands as channels (data.layers)"""
     layer_name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
-    """what a layer's one band is called; of an elevation, in metres, slope and aspect are made, too"""
+    """name of a layer's only band; from an elevation, in metres, slope and aspect are derived as well"""
     out: Place
-    """folder or s3:// prefix: of the collect or layer itself, or in which each scene gets a folder of its name"""
+    """folder or s3:// prefix of the collect or layer; each scene gets a folder of its name in it"""
     zoom: Annotated[int, Field(ge=0, le=24)]
     """zoom of the tiles, 0 to 24"""
     tile_size: Annotated[int, Field(ge=16, le=4096)]
     """side of a tile in pixels, 16 to 4096"""
     min_valid: Annotated[float, Field(ge=0, le=1)]
-    """least share of a tile that must be observed, 0 to 1; of a layer one pixel is enough"""
+    """least share of a tile that must be observed, 0 to 1; for a layer one pixel is enough"""
     cover: Place | list[Place] | None
     """make only these tiles: z/x/y names, a file of them, a footprint (.geojson), or the folder of a collect"""
     compress: Literal["zstd", "deflate"]
@@ -68,22 +68,22 @@ class Config(ImageryConfig):
     workers: Annotated[int, Field(ge=1)] | None
     """threads; by default one per core"""
     dry_run: bool
-    """say how many tiles, how big and how long, and write nothing into out"""
+    """estimate how many tiles, how large and how long, and write nothing to out"""
     overwrite: bool
-    """replace what lies in out; else other settings than those of the tiles there are refused"""
+    """replace tiles in out that were made with other settings; else they are refused"""
     depth_threshold_m: Annotated[float, Field(ge=0)]
     """least snow depth in metres that counts as snow"""
     depth_lowest_m: float
-    """depths below this are measuring errors, hence unobserved"""
+    """depths below this are measurement errors, hence unobserved"""
     depth_highest_m: float
-    """depths above this are measuring errors, hence unobserved"""
+    """depths above this are measurement errors, hence unobserved"""
     depth_unit: Literal["m", "cm", "mm", "ft"] | None
-    """unit of a collect's depths; by default what the file says, else metres"""
+    """unit of a collect's depths; by default the file's own, else metres"""
 
     @model_validator(mode="after")
     def _one_kind(self) -> "Config":
-        if sum(one is not None for one in (self.collect, self.scenes, self.layer)) != 1:
-            raise ValueError("give either collect=FILE or scenes=FILES or layer=FILE, one of them")
+        if sum(source is not None for source in (self.collect, self.scenes, self.layer)) != 1:
+            raise ValueError("give exactly one of collect=FILE, scenes=FILES and layer=FILE")
         return self
 
     @model_validator(mode="after")
@@ -104,7 +104,7 @@ class Config(ImageryConfig):
             if getattr(self, key) is not None:
                 raise ValueError(f"{key} is not for a layer, which has one band, called layer_name: leave {key} out")
         if canonical(self.layer_name) != self.layer_name or self.layer_name in DERIVED:
-            raise ValueError(f"layer_name={self.layer_name} is what no raster's band can be called: give another name")
+            raise ValueError(f"layer_name={self.layer_name} cannot be the name of a raster's band: give another name")
         return self
 
     @model_validator(mode="after")

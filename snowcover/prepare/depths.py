@@ -1,4 +1,4 @@
-"""What a collect's numbers are, by one look through all of them before anything is made: a mask, depths, or neither."""
+"""Recognises what a collect holds, by scanning all of it before anything is made: a mask, depths, or neither."""
 
 import math
 from collections.abc import Collection
@@ -14,43 +14,43 @@ from snowcover.prepare.pixels import Pixels
 from snowcover.prepare.reprojection import Array
 from snowcover.prepare.units import IN_METRES
 
-MOST_CLASSES = 32  # a raster of whole numbers with no more values than this holds classes rather than depths
-FEW = 8  # the same for floating point, where a mask or classes were converted
-TOO_DEEP = 0.05  # with a larger share of depths above the highest, their unit is wrong rather than the measurement
+MOST_CLASSES = 32  # a raster of integers with no more distinct values than this holds classes rather than depths
+FEW = 8  # the same for floating point, which may hold a converted mask or classes
+TOO_DEEP = 0.05  # with a larger share of depths above the highest, the unit is wrong rather than the measurements
 AS_MASK = "write 1 for snow, 0 for no snow and 255, tagged as nodata, for unobserved"
 AS_DEPTH = "if they are depths, give their unit, for example depth_unit=cm"
 
 
 @dataclass(frozen=True)
 class Collect:
-    """An opened collect, and what the user says of its numbers."""
+    """An opened collect, and what the user says about its values."""
 
     uri: str
     file: DatasetReader
     pixels: Pixels
     unit: str | None = None
-    """of its depths; who gives it says that these are depths"""
+    """of its depths; if given, the values are depths"""
     nodata: float | None = None
 
     @property
     def is_whole(self) -> bool:
-        """Whether pixels are of a type of whole numbers."""
+        """Whether pixels are integers."""
         return np.dtype(self.pixels.dtype).kind in "iu"
 
 
 @dataclass
 class Depths:
-    """How many of a collect's depths cannot be."""
+    """Counts of a collect's implausible depths."""
 
     observed_px: int = 0
     zero_px: int = 0
-    """0 and, by the file's tag, unobserved"""
+    """pixels that are 0, if the file tags 0 as nodata"""
     too_deep_px: int = 0
     suspects: Suspects = field(default_factory=Suspects)
-    """stored numbers beyond plus and minus the highest depth"""
+    """stored numbers above the highest depth or below its negative"""
 
     def add(self, stored: Array, known: Array, rule: Rule) -> None:
-        """Count a window's stored numbers [H, W]; `known` [H, W] bool says which are observed."""
+        """Count a window's stored numbers [H, W]; `known` [H, W] bool is True where they are observed."""
         self.observed_px += int(np.count_nonzero(known))
         self.zero_px += _zeros(stored, rule)
         odd = stored[known & _beyond(stored, rule)]
@@ -70,11 +70,11 @@ def _beyond(stored: Array, rule: Rule) -> Array:
 
 
 def recognise(collect: Collect, rule: Rule) -> Rule:
-    """The rule, made to fit: for a mask that it is one, for depths how they become metres.
+    """The rule, completed: whether the collect is a mask, else how its depths are converted to metres.
 
     Raises:
         WrongCollect: neither a mask nor depths, or depths of an unknown unit.
-        UntaggedFill: many pixels have one value that no depth can have.
+        UntaggedFill: many pixels have one value that cannot be a depth.
     """
     if collect.unit is None and _is_mask(collect, rule):
         return replace(rule, is_mask=True)
@@ -85,7 +85,7 @@ def recognise(collect: Collect, rule: Rule) -> Rule:
 
 
 def _is_mask(collect: Collect, rule: Rule) -> bool:
-    """Whether a collect holds 0 and 1 alone; few other numbers are refused where nothing says that they are depths."""
+    """Whether a collect holds only 0 and 1. A few other values are refused unless they are declared as depths."""
     counts, zero_px = _count_values(collect, rule)
     if counts is None:
         return False
@@ -99,7 +99,7 @@ def _is_mask(collect: Collect, rule: Rule) -> bool:
 
 
 def _count_values(collect: Collect, rule: Rule) -> tuple[dict[float, int] | None, int]:
-    """How often each observed number occurs, None where there are more than MOST_CLASSES; and zeros that are nodata."""
+    """Counts by observed value, None if there are more than MOST_CLASSES; and the number of zeros that are nodata."""
     counts: dict[float, int] = {}
     zero_px = 0
     for window in strips(collect.file.width, collect.file.height):
@@ -114,7 +114,7 @@ def _count_values(collect: Collect, rule: Rule) -> tuple[dict[float, int] | None
 
 
 def depth_scale(collect: Collect) -> tuple[float, float]:
-    """What stored numbers are multiplied with, and what is added, to give metres.
+    """Scale and offset that convert stored numbers to metres.
 
     Raises: WrongCollect
     """
@@ -123,20 +123,22 @@ def depth_scale(collect: Collect) -> tuple[float, float]:
         unit = _unit_in_file(collect.uri, collect.pixels.units)
         if scale != 1 and math.isclose(scale, IN_METRES[unit], rel_tol=1e-6):
             raise WrongCollect(
-                f"{collect.uri} gives its numbers a scale of {scale:g} and the unit {unit}: say which unit they have "
-                f"after the scale, depth_unit=m or depth_unit={unit}."
+                f"{collect.uri} gives its numbers a scale of {scale:g} and the unit {unit}: give the unit after "
+                f"scaling, depth_unit=m or depth_unit={unit}."
             )
     return scale * IN_METRES[unit], offset * IN_METRES[unit]
 
 
 def _unit_in_file(uri: str, units: Collection[str]) -> str:
     if len(units) > 1:
-        raise WrongCollect(f"{uri} gives its depths several units ({', '.join(units)}): say which, depth_unit=m.")
+        raise WrongCollect(
+            f"{uri} gives its depths several units ({', '.join(units)}): give one, for example depth_unit=m."
+        )
     unit = next(iter(units), "m")
     if unit not in IN_METRES:
         raise WrongCollect(
-            f"{uri} gives its numbers the unit {unit}, which is none of snow depth: convert them to metres, or say "
-            "which unit they have, depth_unit=m."
+            f"{uri} gives its numbers the unit {unit}, which is not a unit of snow depth: convert them to metres, "
+            "or give their unit, depth_unit=m."
         )
     return unit
 
@@ -155,18 +157,18 @@ def _check_depths(collect: Collect, rule: Rule) -> None:
         refuse_fill(uri, fill, collect.file.width * collect.file.height)
     if collect.unit is None and not pixels.units and not pixels.is_scaled and collect.is_whole:
         raise WrongCollect(
-            f"{uri} holds whole numbers with neither a scale nor a unit: which unit do these depths have? Say it, for "
-            "example depth_unit=cm."
+            f"{uri} holds whole numbers with neither a scale nor a unit: give the unit of these depths, "
+            "for example depth_unit=cm."
         )
     if depths.too_deep_px > too_deep:
         raise WrongCollect(
             f"{uri} has depths above {rule.highest_m:g} m in {depths.too_deep_px / depths.observed_px:.0%} of its "
-            "observed pixels: which unit do they have? Say it, for example depth_unit=cm, or raise depth_highest_m."
+            "observed pixels: give their unit, for example depth_unit=cm, or raise depth_highest_m."
         )
 
 
 def _refuse_nodata_0(collect: Collect, zero_px: int, rule: Rule) -> None:
-    """A tag that calls 0 nodata hides all bare ground; whoever gives nodata=0 means it."""
+    """Refuse 0 as the file's nodata value, which hides all bare ground, unless the user gave nodata=0."""
     if zero_px and rule.offset_m == 0 and collect.nodata != 0:
         raise WrongCollect(
             f"{collect.uri} says that 0, which is no snow, is its nodata value "
@@ -183,25 +185,25 @@ def _refuse_wrong_mask(collect: Collect, values: set[float]) -> None:
         )
     if collect.pixels.is_scaled and values:
         raise WrongCollect(
-            f"{collect.uri} holds only {_name(values)} with a scale of {collect.pixels.scales[0]:g} and an offset of "
+            f"{collect.uri} holds only {_listed(values)} with a scale of {collect.pixels.scales[0]:g} and an offset of "
             f"{collect.pixels.offsets[0]:g}, and a mask has neither: set them to 1 and 0; {AS_DEPTH}."
         )
 
 
 def _refuse_classes(collect: Collect, counts: dict[float, int], rule: Rule) -> None:
-    """Few whole numbers are a mask coded otherwise, or classes, unless the file says that they are depths."""
+    """Refuse a few distinct integers (a mask with other codes, or classes), unless the file declares depths."""
     fills = {value for value in counts if _may_be_fill(value, collect.pixels.dtype)}
     rest = set(counts) - fills
     if fills and rest <= {SNOW, BARE}:
         fill = max(fills, key=lambda value: counts[value])
         raise WrongCollect(
-            f"{collect.uri} holds only {_name(counts)}, and no tag says that {fill:.9g} is nodata: give it, "
+            f"{collect.uri} holds only {_listed(counts)}, and no tag says that {fill:.9g} is nodata: give it, "
             f"nodata={fill:.9g}, if nothing was observed there."
         )
     if not _may_be_depths(collect, rest, rule):
         raise WrongCollect(
-            f"{collect.uri} holds only {_name(counts)}: is it a mask coded otherwise, or of classes? A mask is needed: "
-            f"{AS_MASK}; {AS_DEPTH}."
+            f"{collect.uri} holds only {_listed(counts)}: is it a mask with other codes, or of classes? A mask is "
+            f"needed: {AS_MASK}; {AS_DEPTH}."
         )
 
 
@@ -211,7 +213,7 @@ def _may_be_fill(value: float, dtype: str) -> bool:
 
 
 def _may_be_depths(collect: Collect, values: set[float], rule: Rule) -> bool:
-    """Of few numbers; two floats one of which is 0 may be bare ground and one depth."""
+    """Whether a few distinct values may be depths; two floats, one of them 0, may be bare ground and one depth."""
     if collect.pixels.is_scaled or collect.pixels.units:
         return True
     if collect.is_whole:
@@ -221,8 +223,8 @@ def _may_be_depths(collect: Collect, values: set[float], rule: Rule) -> bool:
     return len(values) == 1 or (len(values) == 2 and 0 in values and max(values) <= rule.highest_m)
 
 
-def _name(values: Collection[float]) -> str:
-    """0, 1 and 255"""
+def _listed(values: Collection[float]) -> str:
+    """`0, 1 and 255`."""
     if len(values) > FEW:
         return f"{len(values)} different whole numbers"
     words = [f"{value:.9g}" for value in sorted(values)]

@@ -16,24 +16,24 @@ COMPRESSION = {"zstd": {"compress": "zstd", "zstd_level": 1}, "deflate": {"compr
 
 @dataclass(frozen=True)
 class Tags:
-    """What a tile says of its numbers."""
+    """A tile's metadata: nodata, band names, scales and offsets."""
 
     nodata: float
     names: tuple[str, ...]
-    """of its bands"""
+    """of the bands"""
     scales: tuple[float, ...] = ()
     offsets: tuple[float, ...] = ()
-    """per band, what a number stands for: number * scale + offset; empty where it stands for itself"""
+    """per band, physical value = number * scale + offset; empty if numbers are physical values"""
 
     def are_in(self, file: DatasetReader) -> bool:
-        """Whether a tile says the same of its numbers; NaN is the same as NaN."""
+        """Whether a file has these tags; NaN equals NaN."""
         bands = len(self.names)
-        told = (self.names, self.scales or (1.0,) * bands, self.offsets or (0.0,) * bands, str(float(self.nodata)))
-        return told == (file.descriptions, file.scales, file.offsets, str(file.nodata))
+        expected = (self.names, self.scales or (1.0,) * bands, self.offsets or (0.0,) * bands, str(float(self.nodata)))
+        return expected == (file.descriptions, file.scales, file.offsets, str(file.nodata))
 
 
 def geotiff(values: Array, tile: Tile, tags: Tags, compress: str) -> bytes:
-    """[H, W, C] as one GeoTIFF in the tile's place in EPSG:3857."""
+    """[H, W, C] as a GeoTIFF, georeferenced as the tile in EPSG:3857."""
     height, width, bands = values.shape
     profile: dict[str, Any] = {
         "driver": "GTiff", "width": width, "height": height, "count": bands, "dtype": values.dtype,

@@ -1,4 +1,4 @@
-"""What an earlier run has left in a folder, held against its index: what of it can stay, and what is made again."""
+"""The tiles that an earlier run left in a folder, compared with its index: which can stay, and which are made again."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,20 +15,20 @@ from snowcover.prepare.workers import in_threads
 
 
 class OtherSettings(UserError):
-    """The folder holds tiles that were made otherwise."""
+    """The folder holds tiles that were made with other settings."""
 
 
 class StrangeTiles(UserError):
-    """The folder holds tiles that no run of this command has made."""
+    """The folder holds tiles that this command did not make."""
 
 
 class ChangedMeanwhile(UserError):
-    """Somebody else has written into the folder while its tiles were made."""
+    """Another process wrote to the folder while its tiles were made."""
 
 
 @dataclass(frozen=True)
-class Earlier:
-    """A folder as it was found; folders further down are somebody else's."""
+class ExistingTiles:
+    """The content of a folder before the run; deeper folders do not belong to it."""
 
     folder: str
     sizes: Mapping[str, int]
@@ -45,29 +45,29 @@ class Earlier:
         return self.index is not None and self.index.complete
 
 
-def look(folder: str, overwrite: bool) -> Earlier:
-    """Raises: StorageError; BadIndex, unless all is to be overwritten anyway."""
+def inspect(folder: str, overwrite: bool) -> ExistingTiles:
+    """Raises: StorageError; BadIndex, unless everything is to be overwritten anyway."""
     storage.remove_leftovers(folder)
     sizes = {file.uri.removeprefix(f"{folder}/"): file.size_bytes for file in storage.list_files(f"{folder}/")}
     if index.NAME not in sizes:
-        return Earlier(folder, sizes, None)
+        return ExistingTiles(folder, sizes, None)
     uri = f"{folder}/{index.NAME}"
     try:
-        return Earlier(folder, sizes, index.from_json(storage.read(uri), uri))
+        return ExistingTiles(folder, sizes, index.from_json(storage.read(uri), uri))
     except BadIndex:
         if not overwrite:
             raise
-        return Earlier(folder, sizes, None)
+        return ExistingTiles(folder, sizes, None)
 
 
-def clear(found: Earlier) -> Earlier:
-    """Remove the tiles, before their index: were we stopped here, it would still say of what run the rest is."""
+def clear(found: ExistingTiles) -> ExistingTiles:
+    """Remove the tiles before their index, which still says which run the rest belongs to if we are stopped here."""
     for name in sorted(found.tiles):
         storage.delete(f"{found.folder}/{name}")
-    return Earlier(found.folder, {}, None)
+    return ExistingTiles(found.folder, {}, None)
 
 
-def refuse_other(job: Job, found: Earlier) -> None:
+def refuse_other_settings(job: Job, found: ExistingTiles) -> None:
     """Raises: OtherSettings, StrangeTiles"""
     if found.index is None and found.tiles:
         raise OtherSettings(
@@ -78,8 +78,8 @@ def refuse_other(job: Job, found: Earlier) -> None:
         return
     if found.index.digest != job.index.digest:
         raise OtherSettings(
-            f"{job.folder} holds tiles made otherwise ({_difference(found.index, job.index)}): choose another out, or "
-            "set overwrite=true to replace them."
+            f"{job.folder} holds tiles made with other settings ({_difference(found.index, job.index)}): choose "
+            "another out, or set overwrite=true to replace them."
         )
     ours = {entry.path for entry in found.index.tiles} if found.is_complete else set(map(path, job.tiles))
     if strange := sorted(name for name in found.sizes if name.count("/") == 2 and parse(name) and name not in ours):
@@ -90,11 +90,11 @@ def refuse_other(job: Job, found: Earlier) -> None:
 
 
 def refuse_interference(job: Job, made: Sequence[Entry]) -> None:
-    """Two commands that started at once in an empty folder saw nothing of each other: here it comes out.
+    """Refuse a folder that another command has written to: two that start in an empty folder do not see each other.
 
     Raises: ChangedMeanwhile
     """
-    found = look(job.folder, overwrite=False)
+    found = inspect(job.folder, overwrite=False)
     same = found.index is not None and found.index.digest == job.index.digest
     if not same or any(found.sizes.get(entry.path) != entry.size_bytes for entry in made):
         raise ChangedMeanwhile(
@@ -106,18 +106,18 @@ def refuse_interference(job: Job, made: Sequence[Entry]) -> None:
 def _difference(before: Index, now: Index) -> str:
     old, new = (
         {
-            "kind": told.kind,
-            **{f"source {key}": value for key, value in told.source.model_dump().items()},
-            **told.settings,
+            "kind": listed_index.kind,
+            **{f"source {key}": value for key, value in listed_index.source.model_dump().items()},
+            **listed_index.settings,
         }
-        for told in (before, now)
+        for listed_index in (before, now)
     )
     changed = [key for key in {**old, **new} if old.get(key) != new.get(key)]
     return ", ".join(f"{key} was {old.get(key)} and is {new.get(key)} now" for key in changed)
 
 
-def changed(found: Earlier, workers: int) -> set[str]:
-    """The files of a complete folder that are not, to the byte of each tile, what its index says; each is read."""
+def changed_files(found: ExistingTiles, workers: int) -> set[str]:
+    """The files of a complete folder that differ from its index: by checksum for tiles, by size for other files."""
     assert found.index is not None
     listed = {**found.index.files, **{entry.path: entry.size_bytes for entry in found.index.tiles}}
     wrong = {name for name, size_bytes in listed.items() if found.sizes.get(name) != size_bytes}

@@ -1,22 +1,22 @@
-"""Which part of the map a raster touches: boxes in EPSG:3857, with the 180th meridian and the poles thought of."""
+"""The part of the map that a raster touches: boxes in EPSG:3857, also across the 180th meridian and at the poles."""
 
 import numpy as np
 
 from snowcover.data.tiles import HALF_WORLD_M, Bounds
 from snowcover.prepare.reprojection import WEB_MERCATOR, WGS84, Array, Floats, Grid, apply, period, project
 
-POINTS = 129  # along each edge: a curve between two of them bends by less than a tile
+POINTS = 129  # along each edge: between two of them a curve deviates by less than a tile
 MOST_NORTHERN = 89.9  # degrees; Web Mercator ends at 85.06 and its formula at 90
 
 
 def boxes(grid: Grid) -> list[Bounds]:
-    """(left, bottom, right, top) of what the raster touches of the map: one box, two from both sides of the 180th
-    meridian (the western one first, as one would walk), none where Web Mercator does not reach.
+    """Bounds (left, bottom, right, top) of the raster on the map: one box, two boxes across the 180th meridian (the one
+    west of it first), none beyond the reach of Web Mercator.
     """
     xs, ys = mercator(grid, *ring(grid, POINTS))
     if np.isfinite(xs).all():
         left, right = _range_around(grid, xs)
-    else:  # the raster is larger than its projection, so its edge says too little
+    else:  # the raster is larger than its projection: its edge is not enough
         xs, ys = mercator(grid, *_lattice(grid))
         xs, ys = xs[np.isfinite(xs)], ys[np.isfinite(xs)]
         if not xs.size:
@@ -27,12 +27,12 @@ def boxes(grid: Grid) -> list[Bounds]:
     bottom, top = max(bottom, -HALF_WORLD_M), min(top, HALF_WORLD_M)
     if not (bottom < top and left < right):
         return []
-    return [(west, bottom, east, top) for west, east in _on_the_map(left, right)]
+    return [(west, bottom, east, top) for west, east in _split_at_edge(left, right)]
 
 
 def mercator(grid: Grid, xs: Floats, ys: Floats) -> tuple[Floats, Floats]:
-    """x and y in EPSG:3857 of points in the grid's CRS, beyond the map's edges too; nan where there is no place."""
-    if grid.crs == WEB_MERCATOR:  # as they are: tiles' edges stay exact
+    """x and y in EPSG:3857 of points in the grid's CRS, also beyond the map's edges; nan without a projection."""
+    if grid.crs == WEB_MERCATOR:  # unchanged, so that tile edges stay exact
         return xs, ys
     longitudes, latitudes = project(grid.crs, WGS84, xs, ys)
     lost = ~(np.isfinite(longitudes) & np.isfinite(latitudes))
@@ -57,7 +57,7 @@ def _lattice(grid: Grid) -> tuple[Array, Array]:
 
 
 def _range_around(grid: Grid, xs: Floats) -> tuple[float, float]:
-    """Least and greatest x of a closed line, followed across the 180th meridian; all the world if it goes around."""
+    """Least and greatest x of a closed line, unwrapped at the 180th meridian; the whole world if it goes around."""
     followed: Array = np.unwrap(xs, period=2 * HALF_WORLD_M)
     goes_around = abs(followed[-1] - followed[0]) > HALF_WORLD_M
     if goes_around or any(holds_pole(grid, latitude) for latitude in (-90, 90)):
@@ -66,7 +66,7 @@ def _range_around(grid: Grid, xs: Floats) -> tuple[float, float]:
 
 
 def holds_pole(grid: Grid, latitude: float) -> bool:
-    """Whether a pole is a point of the raster or of its edge, to a pixel; never where it is a line of its CRS."""
+    """Whether a pole lies in the raster or within a pixel of it; never in a CRS where the pole is a line."""
     if period(grid.crs) is not None:
         return False
     place = project(WGS84, grid.crs, np.zeros(1), np.full(1, float(latitude)))
@@ -84,19 +84,19 @@ def _up_to_the_poles(grid: Grid, bottom: float, top: float) -> tuple[float, floa
 
 
 def _without_largest_gap(xs: Floats) -> tuple[float, float]:
-    """The shortest stretch around the world that holds all x, and a little more on both sides."""
+    """The shortest range around the world that contains all x, with a small margin on both sides."""
     world = 2 * HALF_WORLD_M
     around = np.unique(xs % world)
     gaps = np.diff(np.append(around, around[0] + world))
     widest = int(gaps.argmax())
-    stretch = world - gaps[widest]
+    length = world - gaps[widest]
     start = around[(widest + 1) % around.size]
-    slack = stretch / 16
-    return start - slack, start + stretch + slack
+    slack = length / 16
+    return start - slack, start + length + slack
 
 
-def _on_the_map(left: float, right: float) -> list[tuple[float, float]]:
-    """A stretch of x as it lies on the map, cut in two where it goes over the map's edge."""
+def _split_at_edge(left: float, right: float) -> list[tuple[float, float]]:
+    """A range of x on the map, cut in two where it crosses the map's edge."""
     world = 2 * HALF_WORLD_M
     if right - left >= world:
         return [(-HALF_WORLD_M, HALF_WORLD_M)]

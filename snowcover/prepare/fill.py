@@ -1,4 +1,4 @@
-"""Values that stand for "nothing here" although no tag says so, such as -9999: looked for before any tile is made."""
+"""Detects untagged fill values, such as -9999, before any tile is made."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,21 +16,21 @@ from snowcover.prepare.pixels import Pixels
 from snowcover.prepare.reprojection import Array
 
 STRIP_ROWS, STRIP_COLUMNS = 512, 16384  # read at once: 32 MB of float32
-MANY = 0.001  # one value in more than this share of a raster's pixels, that nothing real can have, is a fill
-LOOKED_AT = 100_000  # of a strip's suspicious values at most; all of a strip, and not some, are of one value in a fill
-NO_MEASUREMENT = 1e10  # beyond it lie the fills of netCDF (9.97e36), ArcGIS (-3.4e38) and others, and nothing measured
+MANY = 0.001  # an impossible value in more than this share of a raster's pixels is a fill value
+SAMPLED = 100_000  # suspicious values per strip at most; a fill value covers whole areas
+NO_MEASUREMENT = 1e10  # above are fill values of netCDF (9.97e36), ArcGIS (-3.4e38) and others, but no measurements
 
 
 class UntaggedFill(UserError):
-    """Many pixels have a value that nothing real can have, and no tag calls it nodata."""
+    """Many pixels have an impossible value that no tag declares as nodata."""
 
 
 class NotAlpha(UserError):
-    """A band is called alpha, but holds measurements."""
+    """A band is tagged as alpha, but holds measurements."""
 
 
 class Fill(NamedTuple):
-    """One value and how many pixels have it."""
+    """A value and the number of pixels that have it."""
 
     value: float
     px: int
@@ -43,8 +43,8 @@ class Suspects:
         self.counts: Counter[float] = Counter()
 
     def add(self, values: Array) -> None:
-        """Values of any one shape, each of them suspicious."""
-        step = -(-values.size // LOOKED_AT) if values.size else 1
+        """Count suspicious values, of any shape."""
+        step = -(-values.size // SAMPLED) if values.size else 1
         found, counts = np.unique(values.ravel()[::step], return_counts=True)
         for value, count in zip(found.tolist(), counts.tolist(), strict=True):
             self.counts[value] += count * step
@@ -55,7 +55,7 @@ class Suspects:
 
 
 def strips(width: int, height: int) -> Iterator[Window]:
-    """Windows that cover a raster once, top to bottom, each small enough for the memory."""
+    """Windows that cover a raster once, top to bottom, each small enough to hold in memory."""
     for row in range(0, height, STRIP_ROWS):
         for column in range(0, width, STRIP_COLUMNS):
             yield Window(column, row, min(STRIP_COLUMNS, width - column), min(STRIP_ROWS, height - row))
@@ -72,15 +72,15 @@ def refuse_fill(uri: str, fill: Fill, all_px: int, otherwise: str = "") -> None:
 
 @dataclass(frozen=True)
 class Impossible:
-    """What no imagery can have in all bands of many pixels."""
+    """Values that imagery cannot have in all bands of many pixels."""
 
     zero: bool
     negative: bool
     top: float
-    """this and above; infinite where saturated snow may have the greatest number"""
+    """this value and above; infinite if saturated snow may have the largest number"""
 
     def of(self, bands: Sequence[Array], known: Array) -> Array:
-        """Of pixels `known` [H, W] to be observed, the impossible values, [n]."""
+        """The impossible values [n] among the observed pixels, `known` [H, W]."""
         first = bands[0]
         with np.errstate(invalid="ignore"):
             odd: Array = first >= self.top
@@ -95,21 +95,21 @@ class Impossible:
 
 
 def impossible(pixels: Pixels, nodata: Sequence[float]) -> Impossible | None:
-    """By a scene's type and what it says itself; None where it can hold nothing impossible.
+    """The impossible values of a scene, by its type and tags; None if it has none.
 
-    Unsigned whole numbers with a nodata value or a mask may be saturated, which is what snow looks like; bytes always.
+    Unsigned integers with a nodata value or a mask may be saturated, as snow is; bytes always may.
     """
     kind = np.dtype(pixels.dtype)
-    says = pixels.nodata is not None or pixels.has_mask
+    has_nodata = pixels.nodata is not None or pixels.has_mask
     top = NO_MEASUREMENT if kind.kind == "f" else float(np.iinfo(kind).max)
-    if pixels.dtype == "uint8" or (kind.kind == "u" and says):
+    if pixels.dtype == "uint8" or (kind.kind == "u" and has_nodata):
         top = np.inf
     found = Impossible(0 not in nodata and not pixels.has_mask, kind.kind != "u", top)
     return found if found.zero or found.negative or np.isfinite(top) else None
 
 
 def check_scene(uri: str, file: DatasetReader, pixels: Pixels, nodata: Sequence[float], given: float | None) -> None:
-    """Look for one impossible value in all bands; whoever gives nodata has said what the fill is.
+    """Look for one impossible value in all bands, unless the user gave nodata.
 
     Raises:
         UntaggedFill, NotAlpha
@@ -128,7 +128,7 @@ def check_scene(uri: str, file: DatasetReader, pixels: Pixels, nodata: Sequence[
 
 
 def check_layer(uri: str, file: DatasetReader, pixels: Pixels, nodata: Sequence[float], given: float | None) -> None:
-    """Look for one value that is a usual fill, or beyond all measures, in many pixels of a band of anything.
+    """Look for one usual or huge fill value in many pixels of a layer.
 
     Raises:
         UntaggedFill
@@ -144,7 +144,7 @@ def check_layer(uri: str, file: DatasetReader, pixels: Pixels, nodata: Sequence[
 
 
 def _check_alpha(uri: str, file: DatasetReader, number: int) -> None:
-    """GDAL calls the fourth of four bands of bytes alpha if nobody says otherwise, near-infrared too."""
+    """GDAL takes the fourth of four uint8 bands for alpha by default, even if it is near-infrared."""
     between = 0
     for window in strips(file.width, file.height):
         alpha = file.read(number, window=window)
@@ -152,7 +152,7 @@ def _check_alpha(uri: str, file: DatasetReader, number: int) -> None:
     all_px = file.width * file.height
     if between > 0.05 * all_px:
         raise NotAlpha(
-            f"{uri} calls its band {number} alpha, a mask, but {between / all_px:.0%} of its values "
+            f"{uri} tags its band {number} as alpha, a mask, but {between / all_px:.0%} of its values "
             f"are neither 0 nor the greatest: if it is a measurement, name it, for example rio edit-info {uri} "
             f"--bidx {number} --description nir."
         )
@@ -163,7 +163,7 @@ def _opaque(alpha: Array) -> float:
 
 
 def distinct(values: Array, known: Iterable[float], most: int) -> dict[float, int] | None:
-    """How often each value occurs, `known` ones looked for first; None where there are more than `most`."""
+    """How often each value occurs, `known` values counted first; None if there are more than `most`."""
     sample = values[:: max(1, values.size // 10_000)]
     if len(np.unique(sample)) > most:
         return None

@@ -13,11 +13,11 @@ from rasterio.warp import transform_geom
 from snowcover.prepare import raster
 from snowcover.prepare.reprojection import WGS84, Array, Grid, period, project
 
-CUT_BESIDE = 1e-10  # of a turn, 4 mm: just on this side of the 180th meridian, which is 180 and -180 at once
+CUT_MARGIN = 1e-10  # of a turn, 4 mm: just on this side of the 180th meridian, which is both 180 and -180
 
 
 def geojson(name: str, ground: Array, cell_px: int, grid: Grid) -> str:
-    """GeoJSON (EPSG:4326) of the observed ground: it holds all of it, and at most a cell more on each side.
+    """GeoJSON (EPSG:4326) of the observed ground: it contains all of it, and at most one more cell on each side.
 
     Args:
         ground: where ground was observed, [h, w] uint8, in cells of `cell_px` pixels of the grid.
@@ -31,9 +31,9 @@ def geojson(name: str, ground: Array, cell_px: int, grid: Grid) -> str:
 
 
 def _on_earth(ground: Array, lattice: Affine, grid: Grid) -> list[dict[str, Any]]:
-    """The observed cells' shapes in EPSG:4326, none of them across the 180th meridian, as RFC 7946 wants it.
+    """The observed cells' shapes in EPSG:4326, cut at the 180th meridian, as RFC 7946 requires.
 
-    GDAL cuts them there, but not where x goes on beyond it: that is done here, turn by turn around the world.
+    GDAL cuts shapes there, but not if x continues beyond it: that is done here, for each turn around the world.
     """
     turn = period(grid.crs)
     if turn is None:
@@ -44,7 +44,7 @@ def _on_earth(ground: Array, lattice: Affine, grid: Grid) -> list[dict[str, Any]
     for number in range(math.floor((lefts.min() - break_x) / turn), math.ceil((rights.max() - break_x) / turn)):
         start = break_x + number * turn
         here = (lefts < start + turn) & (rights > start)
-        low, high = start + CUT_BESIDE * turn, start + turn - CUT_BESIDE * turn
+        low, high = start + CUT_MARGIN * turn, start + turn - CUT_MARGIN * turn
         parts = _shapes(np.where(here, ground, 0).astype(np.uint8), lattice)
         found += [_clipped(part, low, high, -(number + 1) * turn) for part in parts]
     return _transformed(found, grid)
@@ -63,7 +63,7 @@ def _shapes(ground: Array, lattice: Affine) -> list[dict[str, Any]]:
 
 
 def _clipped(shape: dict[str, Any], low: float, high: float, moved: float) -> dict[str, Any]:
-    """A shape whose cells end at the break, those that it goes through too, moved into the turn of -180 to 180."""
+    """A shape clipped to one turn around the world and moved to -180 to 180 degrees."""
 
     def clip(ring: Any) -> list[tuple[float, float]]:
         return [(min(max(x, low), high) + moved, y) for x, y in ring]
@@ -76,5 +76,5 @@ def _transformed(found: list[dict[str, Any]], grid: Grid) -> list[dict[str, Any]
 
 
 def _polygons(shape: dict[str, Any]) -> Iterator[Any]:
-    """The polygons of a shape: reprojection may cut one in two at the 180th meridian."""
+    """The polygons of a shape, which reprojection may have cut in two at the 180th meridian."""
     yield from shape["coordinates"] if shape["type"] == "MultiPolygon" else [shape["coordinates"]]

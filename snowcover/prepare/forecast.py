@@ -1,4 +1,4 @@
-"""A few tiles are cut and thrown away: what a dry run reckons from, and what says why there are none."""
+"""Renders a sample of tiles without writing them: the estimate of a dry run, and the reason why there are no tiles."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -7,15 +7,15 @@ from dataclasses import dataclass, replace
 from snowcover.data.tiles import Tile
 from snowcover.prepare import raster, tile_rendering
 from snowcover.prepare.jobs import Job, NothingToMake
-from snowcover.prepare.tile_rendering import Piece
+from snowcover.prepare.tile_rendering import RenderedTile
 
 SAMPLE = 24
-SEARCHED = 400  # tiles looked at for the fullest one
+SEARCHED = 400  # tiles searched for the one with the most observed pixels
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """About how many tiles a job would make, how large together, and for how long."""
+    """Estimate of the number of tiles of a job, their total size, and the time to make them."""
 
     tiles: int
     size_bytes: int
@@ -23,16 +23,16 @@ class Forecast:
 
 
 def forecast(job: Job, workers: int) -> Forecast:
-    """From at most SAMPLE tiles spread over the job's, and where none of them can be made, from all of them.
+    """Estimate from at most SAMPLE tiles spread over the job; from all tiles if none of the sample can be made.
 
     Raises: NothingToMake
     """
     sample = spread(job.tiles, SAMPLE)
     started = time.monotonic()
-    sizes = [len(piece.content) for piece in _cut(job, sample)]
+    sizes = [len(rendered.content) for rendered in _render(job, sample)]
     if not sizes:
         sample = list(job.tiles)
-        sizes = [len(piece.content) for piece in _cut(job, sample)]
+        sizes = [len(rendered.content) for rendered in _render(job, sample)]
     if not sizes:
         raise NothingToMake(why_none(job))
     seconds, times = time.monotonic() - started, len(job.tiles) / len(sample)
@@ -41,27 +41,27 @@ def forecast(job: Job, workers: int) -> Forecast:
 
 def why_none(job: Job) -> str:
     """Why no tile of a job can be made, and the way out."""
-    any_share = replace(job, cut=replace(job.cut, min_valid=0.0))
+    without_minimum = replace(job, render=replace(job.render, min_valid=0.0))
     searched = spread(job.tiles, SEARCHED)
-    observed_px = max((piece.entry.observed_px for piece in _cut(any_share, searched)), default=0)
-    what = f"of {len(searched)} tiles of {job.source.uri} at zoom {job.tiles[0].z}"
+    observed_px = max((rendered.entry.observed_px for rendered in _render(without_minimum, searched)), default=0)
+    searched_tiles = f"of {len(searched)} tiles of {job.source.uri} at zoom {job.tiles[0].z}"
     if not observed_px:
         return (
-            f"in none {what} a pixel is observed: look at its nodata value and its masks, and at the tiles of cover "
-            "if it is given."
+            f"none {searched_tiles} has an observed pixel: check its nodata value and its masks, and the tiles of "
+            "cover if it is given."
         )
-    share = observed_px / job.cut.size_px**2
+    share = observed_px / job.render.size_px**2
     return (
-        f"none {what} is observed to min_valid={job.cut.min_valid:g} of its pixels, the fullest to {share:.2g}: give a "
-        "smaller min_valid, or a larger zoom, whose tiles are smaller."
+        f"none {searched_tiles} has the share min_valid={job.render.min_valid:g} of observed pixels, the highest is "
+        f"{share:.2g}: give a smaller min_valid, or a larger zoom, whose tiles are smaller."
     )
 
 
-def _cut(job: Job, tiles: Sequence[Tile]) -> Iterator[Piece]:
+def _render(job: Job, tiles: Sequence[Tile]) -> Iterator[RenderedTile]:
     with raster.settings(), job.opener() as source:
         for tile in tiles:
-            if piece := tile_rendering.cut(source, tile, job.cut):
-                yield piece
+            if rendered := tile_rendering.render_tile(source, tile, job.render):
+                yield rendered
 
 
 def spread(tiles: Sequence[Tile], most: int) -> list[Tile]:

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from snowcover.data.bands import KNOWN, canonical
 from snowcover.errors import UserError
 from snowcover.prepare.raster import Raster
-from snowcover.prepare.scene import UnknownBands, quantity
-
-PLANETSCOPE = ("blue", "green", "red", "nir")
+from snowcover.prepare.scene import UnknownBands
+from snowcover.sensors import planetscope
+from snowcover.sensors.planetscope import quantity
 
 
 class ContradictedBands(UserError):
@@ -22,8 +22,8 @@ def band_names(raster: Raster, given: Sequence[str] | None) -> tuple[str, ...]:
     """
     said = _said(raster)
     names = said if given is None else _given(raster, said, given)
-    if not any(names) and len(names) == len(PLANETSCOPE):
-        return PLANETSCOPE
+    if not any(names) and len(names) == len(planetscope.BANDS):
+        return planetscope.BANDS
     if not all(names):
         raise UnknownBands(_unknown(raster, said))
     if twice := [name for name in names if names.count(name) > 1]:

@@ -1,4 +1,4 @@
-"""Values that mean "not observed": those of a source, that of its tiles, and measurements kept apart from it."""
+"""Nodata values of a source and of its tiles, and how measurements are kept distinct from them."""
 
 import math
 from collections.abc import Sequence
@@ -17,14 +17,14 @@ class WrongNodata(UserError):
 
 
 def nodata_values(uri: str, pixels: Pixels, given: float | None) -> tuple[float, ...]:
-    """What a pixel may be equal to where it was not observed: the file's own nodata value, and the user's.
+    """The values of unobserved pixels: the file's own nodata value, and the user's.
 
     Raises: WrongNodata
     """
     if given is not None and not holds(pixels.dtype, given):
         raise WrongNodata(
-            f"nodata={given:g} cannot be in {uri}, whose pixels are {pixels.dtype}: give a value that such a pixel can "
-            "have, or leave nodata out."
+            f"nodata={given:g} cannot be in {uri}, whose pixels are {pixels.dtype}: give a value of that type, or "
+            "leave nodata out."
         )
     own = [value for value in (pixels.nodata,) if value is not None and holds(pixels.dtype, value)]
     return tuple(dict.fromkeys(own if given is None else [*own, float(given)]))
@@ -39,9 +39,9 @@ def seen(bands: Sequence[Array], nodata: Sequence[float], mask: Array | None) ->
 
 
 def tile_nodata(dtype: str, nodata: Sequence[float]) -> float:
-    """The nodata value of the tiles of a scene: a number that all programs take for the same one.
+    """The nodata value of a scene's tiles: a number that all programs read alike.
 
-    Floating point with no finite nodata value of its own gets NaN: no measurement can be equal to it.
+    Floating point without a finite nodata value of its own gets NaN, which no measurement equals.
     """
     finite = [value for value in nodata if math.isfinite(value)]
     if np.dtype(dtype).kind == "f":
@@ -50,21 +50,21 @@ def tile_nodata(dtype: str, nodata: Sequence[float]) -> float:
 
 
 def keep_off(values: Array, where: Array, nodata: float) -> None:
-    """Change [H, W, C] so that no reader takes a pixel `where` [H, W] for nodata: see snowcover.data.observed."""
+    """Change [H, W, C] so that no reader takes a pixel in `where` [H, W] for nodata: see snowcover.data.observed."""
     if nodata != 0:
         for band in range(values.shape[2]):
-            taken = equals(values[..., band], nodata) & where
-            if taken.any():
-                values[taken, band] = _beside(values.dtype, nodata)
+            equal = equals(values[..., band], nodata) & where
+            if equal.any():
+                values[equal, band] = _nearest_other(values.dtype, nodata)
         return
-    taken = (values[..., 0] == 0) & where
-    if taken.any():
-        taken[taken] = (values[taken] == 0).all(axis=1)
-        values[taken] = _beside(values.dtype, nodata)
+    equal = (values[..., 0] == 0) & where
+    if equal.any():
+        equal[equal] = (values[equal] == 0).all(axis=1)
+        values[equal] = _nearest_other(values.dtype, nodata)
 
 
-def _beside(dtype: Any, nodata: float) -> float:
-    """The nearest value that is not taken for nodata, towards 0 unless nodata is 0."""
+def _nearest_other(dtype: Any, nodata: float) -> float:
+    """The nearest value that no reader takes for nodata, towards 0 unless nodata is 0."""
     if np.dtype(dtype).kind != "f":
         return nodata + 1 if nodata <= 0 else nodata - 1
     return nodata * (1 - 4 * FLOAT32_EPSILON) if nodata else float(np.finfo(np.float32).tiny)

@@ -1,4 +1,4 @@
-"""What a raster file says of its pixels: their type, names, scale and unit, and which of them were not observed."""
+"""The pixel metadata of a raster file: type, names, scale and unit, and masks of unobserved pixels."""
 
 import math
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from snowcover.prepare.units import unit_of
 
 
 class SeveralImages(UserError):
-    """A file holds several rasters, or none: which one is meant is not said."""
+    """A file holds several rasters, or none."""
 
 
 class MixedBands(UserError):
@@ -23,36 +23,36 @@ class MixedBands(UserError):
 
 
 class WrongScale(UserError):
-    """A file's scale or offset is no number that its pixels could be multiplied with."""
+    """A file's scale or offset is not a usable number."""
 
 
 @dataclass(frozen=True)
 class Pixels:
-    """The bands of data in a file: all but its alpha band, which is a mask."""
+    """The data bands of a file: all but its alpha band, which is a mask."""
 
     numbers: tuple[int, ...]
-    """of these bands in the file, from 1"""
+    """band numbers in the file, from 1"""
     dtype: str
     nodata: float | None
-    """by the file's tag"""
+    """as tagged in the file"""
     names: tuple[str, ...]
-    """in our own words, by the bands' descriptions, else by their colours; "" where the file does not say"""
+    """canonical names, from band descriptions, else from colour interpretation; "" if the file has neither"""
     described: tuple[bool, ...]
-    """whether a name is a description"""
+    """whether the name comes from a description"""
     scales: tuple[float, ...]
     offsets: tuple[float, ...]
-    """what a stored number stands for: number * scale + offset"""
+    """physical value = stored number * scale + offset"""
     units: tuple[str, ...]
-    """all units that the file gives the first band, shortest word each; none where it does not say"""
+    """all units that the file gives the first band, in their shortest spelling; empty if none"""
     is_palette: bool
     alpha: int | None
     """number of the alpha band"""
     masked: tuple[int, ...]
-    """numbers of the bands whose mask (internal or .msk) is to be read; one for all where it is of the whole dataset"""
+    """numbers of the bands whose mask (internal or .msk) is read; a single one if the mask is for the whole dataset"""
 
     @property
     def has_mask(self) -> bool:
-        """Whether the file itself holds a mask of what was observed."""
+        """Whether the file itself has a mask of observed pixels."""
         return self.alpha is not None or bool(self.masked)
 
     @property
@@ -60,7 +60,7 @@ class Pixels:
         return any(scale != 1 for scale in self.scales) or any(self.offsets)
 
     def read_mask(self, file: DatasetReader, window: Window) -> Array | None:
-        """[H, W], 0 where the file's own masks say unobserved; None where it has none."""
+        """[H, W], 0 where the file's own masks say unobserved; None if it has no mask."""
         mask: Array | None = file.read(self.alpha, window=window) != 0 if self.alpha else None
         if self.masked:
             inner = file.read_masks(list(self.masked), window=window).all(axis=0)
@@ -69,18 +69,18 @@ class Pixels:
 
 
 def pixels_of(uri: str, file: DatasetReader) -> Pixels:
-    """What an opened file says; `uri` is only named in errors.
+    """The pixel metadata of an opened file; `uri` is for error messages.
 
     Raises: SeveralImages, MixedBands, WrongScale
     """
     _refuse_several(uri, file)
     colours = [colour.name for colour in file.colorinterp]
     names = names_in_file(file.descriptions, colours)
-    # GDAL calls the fourth band of any file of bytes alpha; a band that is described as something else is data.
+    # GDAL takes the fourth band of any uint8 file for alpha; a band with another description is data.
     alpha = next((i for i, name in enumerate(names) if name == ALPHA), None)
     data = [i for i in range(file.count) if i != alpha]
     if not data:
-        raise SeveralImages(f"{uri} has an alpha band and no other: it holds nothing to be tiled.")
+        raise SeveralImages(f"{uri} has only an alpha band: there is nothing to tile.")
     _refuse_mixed(uri, [file.dtypes[i] for i in data], [file.nodatavals[i] for i in data])
     pixels = Pixels(
         numbers=tuple(i + 1 for i in data),
@@ -112,8 +112,8 @@ def _refuse_several(uri: str, file: DatasetReader) -> None:
     if file.count == 0 or len(file.subdatasets) > 1:
         found = [name.rsplit("/", 1)[-1] for name in file.subdatasets[:3]]
         raise SeveralImages(
-            f"{uri} holds {len(file.subdatasets)} rasters ({', '.join(found) or 'none with bands'}): write the one "
-            "that is meant into a GeoTIFF of its own, for example by gdal_translate."
+            f"{uri} holds {len(file.subdatasets)} rasters ({', '.join(found) or 'none with bands'}): write the right "
+            "one to a GeoTIFF of its own, for example with gdal_translate."
         )
 
 
@@ -121,8 +121,8 @@ def _refuse_mixed(uri: str, dtypes: Sequence[str], nodata: Sequence[float | None
     for what, found in (("types", dtypes), ("nodata values", nodata)):
         if len(different := sorted({str(value) for value in found})) > 1:
             raise MixedBands(
-                f"{uri} has bands of different {what} ({', '.join(different)}): give all its bands one, for example by "
-                "gdalwarp with -ot and -dstnodata."
+                f"{uri} has bands of different {what} ({', '.join(different)}): give all bands the same, for example "
+                "by gdalwarp with -ot and -dstnodata."
             )
 
 
@@ -130,6 +130,6 @@ def _refuse_scale(uri: str, pixels: Pixels) -> None:
     for scale, offset in zip(pixels.scales, pixels.offsets, strict=True):
         if scale == 0 or not math.isfinite(scale) or not math.isfinite(offset):
             raise WrongScale(
-                f"{uri} says that its numbers are to be multiplied with {scale:g} and {offset:g} to be added: correct "
-                "its scale and offset, for example by gdal_edit.py -scale 1 -offset 0."
+                f"{uri} has a scale of {scale:g} and an offset of {offset:g}, which no pixels can have: correct them, "
+                " for example by gdal_edit.py -scale 1 -offset 0."
             )

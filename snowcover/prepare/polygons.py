@@ -1,4 +1,4 @@
-"""Footprints: the polygons of a GeoJSON file, wherever they lie around the world, and which tiles they touch."""
+"""Footprints: the polygons of a GeoJSON file, also across the 180th meridian, and the tiles that they touch."""
 
 import json
 import math
@@ -17,12 +17,12 @@ Shape = list[Array]
 
 
 class NoPolygons(ValueError):
-    """A file is no GeoJSON, has no polygon, or not in longitude and latitude."""
+    """A file is not GeoJSON, has no polygon, or none in longitude and latitude."""
 
 
 def read(content: bytes) -> list[Shape]:
-    """The polygons of a GeoJSON file (EPSG:4326, as RFC 7946 has it); a ring that crosses the 180th meridian, whether
-    it goes on to 181 or back to -179 degrees, lies there twice: at both edges of the map.
+    """The polygons of a GeoJSON file (EPSG:4326, RFC 7946). A ring across the 180th meridian, whether it continues to
+    181 or jumps to -179 degrees, is returned twice: at both edges of the map.
 
     Raises: NoPolygons
     """
@@ -58,20 +58,20 @@ def _ring(points: Sequence[Sequence[float]]) -> Array:
     longitudes, latitudes = (np.array([float(point[axis]) for point in points]) for axis in (0, 1))
     if not (np.abs(longitudes) <= 540).all() or not (np.abs(latitudes) <= 90).all():
         raise NoPolygons(
-            f"has a corner at ({longitudes[0]:g}, {latitudes[0]:g}), which is no longitude and latitude: write it in "
+            f"has a corner at ({longitudes[0]:g}, {latitudes[0]:g}), which is not longitude and latitude: write it in "
             "EPSG:4326"
         )
     if len({(x, y) for x, y in zip(longitudes, latitudes, strict=True)}) < 3:
-        raise NoPolygons("has a polygon of less than three corners: give at least three")
+        raise NoPolygons("has a polygon with fewer than three corners: give at least three")
     steps = np.abs(np.diff(longitudes))
-    if ((steps > 180) & (steps < 360)).any():  # no edge is half the world long: it goes the other way around
+    if ((steps > 180) & (steps < 360)).any():  # no edge spans half the world: it goes the other way
         longitudes = np.unwrap(longitudes, period=360)
     tangents = np.tan(np.radians(np.clip(latitudes, -MOST_NORTHERN, MOST_NORTHERN)))
     return np.stack([longitudes / 180, np.arcsinh(tangents) / math.pi], axis=1) * HALF_WORLD_M
 
 
 def _on_the_map(shape: Shape) -> list[Shape]:
-    """The polygon in each turn around the world in which it touches the map."""
+    """The polygon shifted by whole turns around the world, for each turn in which it touches the map."""
     xs = shape[0][:, 0]
     turns = [2 * HALF_WORLD_M * turn for turn in (-1, 0, 1)]
     touching = [turn for turn in turns if xs.min() + turn < HALF_WORLD_M and xs.max() + turn > -HALF_WORLD_M]
@@ -79,13 +79,15 @@ def _on_the_map(shape: Shape) -> list[Shape]:
 
 
 def common(shapes: Iterable[Shape], boxes: Sequence[Bounds]) -> list[Bounds]:
-    """What boxes in EPSG:3857 have in common with the boxes around polygons."""
+    """Intersections of boxes in EPSG:3857 with the bounds of polygons."""
     return [both for shape in shapes for box in boxes if (both := _common(_bounds(shape[0]), box))]
 
 
 def touched(shapes: Iterable[Shape], boxes: Sequence[Bounds], zoom: int) -> set[Tile]:
     """The tiles that the polygons touch within boxes in EPSG:3857."""
-    return {tile for shape in shapes for box in common([shape], boxes) for tile in _drawn(shape, covering(box, zoom))}
+    return {
+        tile for shape in shapes for box in common([shape], boxes) for tile in _rasterized(shape, covering(box, zoom))
+    }
 
 
 def _bounds(ring: Array) -> Bounds:
@@ -98,8 +100,8 @@ def _common(a: Bounds, b: Bounds) -> Bounds | None:
     return (left, bottom, right, top) if left < right and bottom < top else None
 
 
-def _drawn(shape: Shape, tiles: Sequence[Tile]) -> set[Tile]:
-    """Those of a block of tiles that the polygon touches, drawn on a raster whose pixels are tiles."""
+def _rasterized(shape: Shape, tiles: Sequence[Tile]) -> set[Tile]:
+    """The tiles of a block that the polygon touches, found by rasterizing it with tiles as pixels."""
     if not tiles:
         return set()
     first, last = tiles[0], tiles[-1]

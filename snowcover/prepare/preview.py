@@ -17,11 +17,11 @@ from snowcover.labels import BARE, SNOW, UNOBSERVED
 from snowcover.prepare.reprojection import Array
 from snowcover.prepare.zoom import first_column
 
-logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it tells of its caches, which is nothing to a user
+logging.getLogger("matplotlib").setLevel(logging.ERROR)  # users need not know of its font caches
 
 LONGEST_PX = 1024  # of the tiles' mosaic
 SMALLEST_CELL_PX, LARGEST_CELL_PX = 2, 128
-SMALLEST_IN = 5.5  # so that the longest names fit above it
+SMALLEST_IN = 5.5  # so that the longest names fit above the picture
 NOT_MADE = (1.0, 1.0, 1.0)
 NODATA = (0.55, 0.55, 0.58)
 CLASSES = {
@@ -34,7 +34,7 @@ STRETCH_PERCENT = (2, 98)
 
 @dataclass(frozen=True)
 class Layout:
-    """Where tiles are shown: in cells, each of one tile, or of several where there are more than pixels to show."""
+    """Where tiles are shown: in cells of one tile each, or of several tiles if there are more tiles than pixels."""
 
     zoom: int
     left: int
@@ -43,7 +43,7 @@ class Layout:
     across: int
     """in tiles"""
     down: int
-    tiles_a_cell: int
+    tiles_per_cell: int
     """along one side"""
     side_px: int
     """of a cell"""
@@ -51,12 +51,12 @@ class Layout:
     def cell(self, tile: Tile) -> tuple[int, int]:
         """Row and column."""
         column = (tile.x - self.left) % (1 << self.zoom)
-        return (tile.y - self.top) // self.tiles_a_cell, column // self.tiles_a_cell
+        return (tile.y - self.top) // self.tiles_per_cell, column // self.tiles_per_cell
 
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns of cells."""
-        return -(-self.down // self.tiles_a_cell), -(-self.across // self.tiles_a_cell)
+        return -(-self.down // self.tiles_per_cell), -(-self.across // self.tiles_per_cell)
 
 
 def layout(tiles: Sequence[Tile]) -> Layout:
@@ -64,17 +64,17 @@ def layout(tiles: Sequence[Tile]) -> Layout:
     zoom, left, top = tiles[0].z, first_column(tiles), min(tile.y for tile in tiles)
     across = max((tile.x - left) % (1 << zoom) for tile in tiles) + 1
     down = max(tile.y for tile in tiles) - top + 1
-    tiles_a_cell = -(-max(across, down) * SMALLEST_CELL_PX // LONGEST_PX)
-    side_px = min(LARGEST_CELL_PX, LONGEST_PX * tiles_a_cell // max(across, down))
-    return Layout(zoom, left, top, across, down, tiles_a_cell, max(SMALLEST_CELL_PX, side_px))
+    tiles_per_cell = -(-max(across, down) * SMALLEST_CELL_PX // LONGEST_PX)
+    side_px = min(LARGEST_CELL_PX, LONGEST_PX * tiles_per_cell // max(across, down))
+    return Layout(zoom, left, top, across, down, tiles_per_cell, max(SMALLEST_CELL_PX, side_px))
 
 
 class Mosaic:
-    """Small tiles put side by side as they come."""
+    """Thumbnails of tiles, placed in any order."""
 
-    def __init__(self, laid: Layout, nodata: float, is_mask: bool) -> None:
-        self.layout, self.nodata, self.is_mask = laid, nodata, is_mask
-        self._shown: dict[tuple[int, int], Tile] = {}  # by cell; of several tiles the first, whichever comes first
+    def __init__(self, layout: Layout, nodata: float, is_mask: bool) -> None:
+        self.layout, self.nodata, self.is_mask = layout, nodata, is_mask
+        self._shown: dict[tuple[int, int], Tile] = {}  # by cell; if a cell has several tiles, the lowest one
         self._values: Array | None = None  # [H, W, 1 or 3], in the tiles' own type
 
     def place(self, tile: Tile, thumb: Array) -> None:
@@ -124,20 +124,20 @@ def _stretched(values: Array, nodata: float) -> Array:
 
 def png(mosaic: Mosaic, title: str) -> bytes:
     """The picture with tile numbers along its sides; the same tiles give the same bytes."""
-    picture, laid = mosaic.picture(), mosaic.layout
+    picture, grid = mosaic.picture(), mosaic.layout
     width, height = (max(shape_px / 100 + 1.6, SMALLEST_IN) for shape_px in (picture.shape[1], picture.shape[0]))
     figure = Figure(figsize=(width, height), dpi=100, layout="constrained")
     axes = figure.add_subplot()
-    rows, columns = (count * laid.tiles_a_cell for count in laid.shape)
-    right, bottom = laid.left + columns, laid.top + rows
-    axes.imshow(picture, extent=(laid.left, right, bottom, laid.top), interpolation="nearest")
-    if laid.tiles_a_cell == 1:
-        axes.vlines(range(laid.left, right + 1), laid.top, bottom, color="black", linewidth=0.5, alpha=0.6)
-        axes.hlines(range(laid.top, bottom + 1), laid.left, right, color="black", linewidth=0.5, alpha=0.6)
-    world = 1 << laid.zoom
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value % world:.0f}"))  # on after 180 degrees
+    rows, columns = (count * grid.tiles_per_cell for count in grid.shape)
+    right, bottom = grid.left + columns, grid.top + rows
+    axes.imshow(picture, extent=(grid.left, right, bottom, grid.top), interpolation="nearest")
+    if grid.tiles_per_cell == 1:
+        axes.vlines(range(grid.left, right + 1), grid.top, bottom, color="black", linewidth=0.5, alpha=0.6)
+        axes.hlines(range(grid.top, bottom + 1), grid.left, right, color="black", linewidth=0.5, alpha=0.6)
+    world = 1 << grid.zoom
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value % world:.0f}"))  # beyond 180 degrees
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f}"))
-    for axis, label in ((axes.xaxis, f"tile x, zoom {laid.zoom}"), (axes.yaxis, "tile y")):
+    for axis, label in ((axes.xaxis, f"tile x, zoom {grid.zoom}"), (axes.yaxis, "tile y")):
         axis.set_major_locator(MaxNLocator(nbins=8, integer=True))
         axis.set_label_text(label)
     axes.tick_params(axis="x", labelrotation=45)

@@ -1,4 +1,4 @@
-"""A source raster before its pixels are read: is it whole, and where does it lie?"""
+"""A source raster before its pixels are read: whether it is intact, and its georeference."""
 
 import re
 from collections.abc import Iterator
@@ -20,25 +20,25 @@ from snowcover.prepare.pixels import Pixels, pixels_of
 from snowcover.prepare.reprojection import Grid
 from snowcover.storage import local
 
-SIDE_FILES = (".msk", ".aux.xml")  # of GDAL, beside a raster: its mask, and what else is said of its pixels
-# Of GDAL's warnings, those of what is not there; others are of programs that write odd tags.
+SIDE_FILES = (".msk", ".aux.xml")  # GDAL's, next to a raster: its mask and its metadata
+# GDAL's warnings about missing data; its others are about odd tags.
 _DAMAGE = re.compile(r"IO error|can ?not read|read error|unexpected end|corrupt", re.IGNORECASE)
 CACHE_BYTES = 64 << 20  # GDAL's, shared by all threads; its own default is a share of the machine's memory
 
 
 class BrokenRaster(UserError):
-    """A source is no raster, or cut short."""
+    """A source is not a raster, or truncated."""
 
 
 @dataclass(frozen=True)
 class Raster:
-    """A source raster on this machine's disk, and what was found out about it."""
+    """A source raster on the local disk, and its metadata."""
 
     uri: str
     path: str
     size_bytes: int
     crc32: int
-    """zlib.crc32 of the file and of GDAL's side files: what was cut from other bytes is told apart"""
+    """zlib.crc32 of the file and of GDAL's side files, to recognise tiles made from other content"""
     grid: Grid
     pixels: Pixels
 
@@ -48,7 +48,7 @@ class Raster:
 
     @property
     def bands(self) -> int:
-        """How many bands of data it has; an alpha band is none."""
+        """Number of bands of data, without the alpha band."""
         return len(self.pixels.numbers)
 
     @property
@@ -57,58 +57,58 @@ class Raster:
 
 
 def stem(uri: str) -> str:
-    """A file's name without its folder and ending."""
+    """A file's name without folder and extension."""
     return re.sub(r"\.\w+$", "", uri.rstrip("/").rsplit("/", 1)[-1])
 
 
 def local_file(uri: str, folder: str) -> str:
-    """The path of a file on this machine: itself, or a copy in `folder` of what lies in S3.
+    """The path of a file on the local disk: itself or, for a file in S3, a copy in `folder`.
 
-    A scene is read window by window, several times over; one download is quicker and needs no second S3 client.
+    A scene is read window by window, several times; one download is faster and needs no second S3 client.
     """
     if not storage.is_remote(uri):
         if not Path(uri).is_file():
             raise storage.MissingFile(f"{uri} does not exist: check the path")
         return uri
     path = str(Path(folder) / uri.rsplit("/", 1)[-1])
-    beside = {file.uri for file in storage.list_files(uri)}
-    for ending in ("", *(ending for ending in SIDE_FILES if uri + ending in beside)):
+    listed = {file.uri for file in storage.list_files(uri)}
+    for ending in ("", *(ending for ending in SIDE_FILES if uri + ending in listed)):
         storage.download(uri + ending, path + ending)
     return path
 
 
 def settings() -> rasterio.Env:
-    """GDAL's settings for a thread of ours."""
+    """GDAL's settings for one of our threads."""
     return gdal.environment(GDAL_CACHEMAX=CACHE_BYTES, GTIFF_SRS_SOURCE="GEOKEYS")
 
 
 @contextmanager
 def opened(uri: str, path: str) -> Iterator[DatasetReader]:
-    """The raster at `path`; what GDAL finds wrong with it while the block runs is named as `uri`'s.
+    """The raster at `path`; what GDAL finds wrong with it within the block is reported for `uri`.
 
     Raises:
-        BrokenRaster: it cannot be read, or a tag of it cannot: GDAL then goes on without band names, nodata or place.
+        BrokenRaster: it or one of its tags cannot be read; GDAL would continue without the tag.
     """
-    with gdal_warnings.taken(Path(path).name) as heard:
+    with gdal_warnings.taken(Path(path).name) as warnings:
         try:
             with rasterio.open(path) as file:
-                file.tags()  # read now: what GDAL leaves for later would be missed
-                _refuse_damage(uri, path, heard)
+                file.tags()  # read now, else GDAL's warnings about them come after the check
+                _refuse_damage(uri, path, warnings)
                 yield file
         except RasterioError as error:
             why = _cause(error).replace(path, uri)
             raise BrokenRaster(f"{uri} cannot be read as a raster ({why}): copy or download it again.") from error
-        _refuse_damage(uri, path, heard)
+        _refuse_damage(uri, path, warnings)
 
 
-def _refuse_damage(uri: str, path: str, heard: list[str]) -> None:
-    for text in filter(_DAMAGE.search, heard):
-        why = text.partition(" in ")[2] or text
-        raise BrokenRaster(f"{uri} is damaged or cut short ({why.replace(path, uri)}): copy or download it again.")
+def _refuse_damage(uri: str, path: str, warnings: list[str]) -> None:
+    for warning in filter(_DAMAGE.search, warnings):
+        why = warning.partition(" in ")[2] or warning
+        raise BrokenRaster(f"{uri} is damaged or truncated ({why.replace(path, uri)}): copy or download it again.")
 
 
 def _cause(error: BaseException) -> str:
-    """The innermost words, which are GDAL's; rasterio's own only point at them."""
+    """The innermost error's message, which is GDAL's; rasterio's own only refers to it."""
     while error.__cause__ is not None:
         error = error.__cause__
     return " ".join(str(error).split())
@@ -116,7 +116,7 @@ def _cause(error: BaseException) -> str:
 
 @contextmanager
 def scratch_errors(folder: str) -> Iterator[None]:
-    """GDAL's failures to write temporary files, in a sentence.
+    """Turn GDAL's failures to write temporary files into DiskFull.
 
     Raises: DiskFull
     """
@@ -130,7 +130,7 @@ def scratch_errors(folder: str) -> Iterator[None]:
 
 
 def pixels_in(uri: str) -> Pixels:
-    """What a file on this machine says of its pixels.
+    """The pixel metadata of a local file.
 
     Raises:
         BrokenRaster
@@ -141,10 +141,10 @@ def pixels_in(uri: str) -> Pixels:
 
 
 def inspect(uri: str, path: str, crs: str | None) -> Raster:
-    """What a raster is and where it lies; `crs` is the user's word against the file's.
+    """The metadata of a raster; `crs`, if given, replaces the file's.
 
     Raises:
-        BrokenRaster, MissingPlace
+        BrokenRaster, MissingGeoreference
         UserError: what `pixels_of` raises.
     """
     with settings(), opened(uri, path) as file:

@@ -1,9 +1,9 @@
-"""What is told at the end of a command. Pure text."""
+"""What is reported at the end of a command. Pure text."""
 
 from collections.abc import Mapping, Sequence
 
 from snowcover.data.index import Index
-from snowcover.prepare.scan import Survey
+from snowcover.prepare.scan import PixelCounts
 from snowcover.prepare.tiling import Result
 
 MOST_NAMED = 10  # scenes without a tile
@@ -32,7 +32,7 @@ def _row(result: Result) -> tuple[str, ...]:
 
 
 def snow_share(index: Index) -> str:
-    """Of the observed pixels of a collect."""
+    """Share of snow among the observed pixels of a collect."""
     if index.kind != "collect":
         return "-"
     observed_px = sum(entry.observed_px for entry in index.tiles)
@@ -40,7 +40,7 @@ def snow_share(index: Index) -> str:
 
 
 def nodata_share(index: Index) -> str:
-    """Of all pixels of the tiles."""
+    """Share of unobserved pixels in all tiles."""
     all_px = len(index.tiles) * int(str(index.settings["tile_size"])) ** 2
     return share(all_px - sum(entry.observed_px for entry in index.tiles), all_px)
 
@@ -50,19 +50,24 @@ def share(part: float, whole: float) -> str:
     return f"{part / whole:.1%}" if whole else "-"
 
 
-def counted(name: str, counts: Survey, is_mask: bool) -> str:
-    """A sentence of what the collect's own pixels hold."""
+def collect_message(name: str, counts: PixelCounts, is_mask: bool) -> str:
+    """Message on what the collect's own pixels hold."""
     all_px = counts.snow_px + counts.bare_px + counts.unobserved_px
     what = "a mask already" if is_mask else "snow depth"
-    absurd = f"; {counts.absurd_px} of them had an absurd depth" if counts.absurd_px else ""
+    out_of_range = f"; {counts.out_of_range_px} of them had a depth out of range" if counts.out_of_range_px else ""
     return (
         f"{name} is {what}: {share(counts.snow_px, all_px)} snow, {share(counts.bare_px, all_px)} no snow, "
-        f"{share(counts.unobserved_px, all_px)} unobserved{absurd}"
+        f"{share(counts.unobserved_px, all_px)} unobserved{out_of_range}"
     )
 
 
-def nothing_made(empty: Mapping[str, str], asked: int, is_dry_run: bool) -> str:
-    """A sentence of the sources without a tile: why, by their uris, and how many there were."""
+def no_tiles_message(empty: Mapping[str, str], asked: int, is_dry_run: bool) -> str:
+    """Error message for the sources without a tile.
+
+    Args:
+        empty: uri -> why it has no tile.
+        asked: number of all sources.
+    """
     made = "would be made" if is_dry_run else "was made"
     reasons = list(empty.values())
     if asked == 1:

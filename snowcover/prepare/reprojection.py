@@ -1,4 +1,4 @@
-"""Where a tile's pixels lie in a source raster's own grid."""
+"""Positions of a tile's pixels in a source raster's own grid."""
 
 import functools
 import math
@@ -30,13 +30,13 @@ class Grid(NamedTuple):
     height: int
 
 
-def positions(grid: Grid, box: Bounds, size_px: int) -> tuple[Floats, Floats]:
+def source_positions(grid: Grid, box: Bounds, size_px: int) -> tuple[Floats, Floats]:
     """Columns and rows of the source, each [size_px, size_px], at the pixel centres of a box in EPSG:3857.
 
-    Not finite where a point has no place in the source's CRS.
+    Not finite where a point cannot be projected to the source's CRS.
 
-    Every row of pixels has exact ends; between, a straight line serves where its middle is off by no more than
-    TOLERANCE_PX, else each half of it is treated so. This is GDAL's own rule: tiles agree with gdalwarp's.
+    Along each row of pixels, exactly projected points (knots) are interpolated linearly; their number is doubled until
+    the interpolation is off by no more than TOLERANCE_PX. This is GDAL's rule, so that tiles agree with gdalwarp's.
     """
     centres: Floats = np.arange(size_px) + 0.5
     down = centres / size_px
@@ -45,8 +45,8 @@ def positions(grid: Grid, box: Bounds, size_px: int) -> tuple[Floats, Floats]:
         at: Floats = np.linspace(0.5, size_px - 0.5, 2 * knots - 1)
         exact = _project(grid, box, at / size_px, down)
         middles = (exact[:, :, :-2:2] + exact[:, :, 2::2]) / 2
-        if np.abs(middles - exact[:, :, 1::2]).sum(axis=0).max() <= TOLERANCE_PX:  # False for nan: no projection
-            places = np.matmul(exact[:, :, ::2], _hats(at[::2], centres))
+        if np.abs(middles - exact[:, :, 1::2]).sum(axis=0).max() <= TOLERANCE_PX:  # False for nan
+            places = np.matmul(exact[:, :, ::2], _hat_weights(at[::2], centres))
             return _exact_at_edges(grid, box, places)
         knots = 2 * knots - 1
     columns, rows = _project(grid, box, down, down)
@@ -54,39 +54,39 @@ def positions(grid: Grid, box: Bounds, size_px: int) -> tuple[Floats, Floats]:
 
 
 def _exact_at_edges(grid: Grid, box: Bounds, places: Floats) -> tuple[Floats, Floats]:
-    """Columns and rows, made exact where the straight line missed the raster by less than its error."""
-    missed: Array = np.zeros(places.shape[1:], bool)
+    """Columns and rows, exact where the interpolation near_edge the raster's edge by less than its tolerance."""
+    near_edge: Array = np.zeros(places.shape[1:], bool)
     for place, length in zip(places, (grid.width, grid.height), strict=True):
         low, high = place.min(), place.max()
         if low < 0 and high > -TOLERANCE_PX:
-            missed |= (place > -TOLERANCE_PX) & (place < 0)
+            near_edge |= (place > -TOLERANCE_PX) & (place < 0)
         if high >= length and low < length + TOLERANCE_PX:
-            missed |= (place >= length) & (place < length + TOLERANCE_PX)
-    if missed.any():
-        height, width = missed.shape
-        row, column = np.nonzero(missed)
-        places[:, missed] = _project_points(grid, box, (column + 0.5) / width, (row + 0.5) / height)
+            near_edge |= (place >= length) & (place < length + TOLERANCE_PX)
+    if near_edge.any():
+        height, width = near_edge.shape
+        row, column = np.nonzero(near_edge)
+        places[:, near_edge] = _project_points(grid, box, (column + 0.5) / width, (row + 0.5) / height)
     return places[0], places[1]
 
 
 def _project(grid: Grid, box: Bounds, across: Floats, down: Floats) -> Floats:
-    """Columns and rows, [2, len(down), len(across)], of a lattice."""
+    """Columns and rows, [2, len(down), len(across)], at the points of a lattice."""
     xs, ys = np.meshgrid(across, down)
     return _project_points(grid, box, xs.ravel(), ys.ravel()).reshape(2, len(down), len(across))
 
 
 def _project_points(grid: Grid, box: Bounds, across: Floats, down: Floats) -> Floats:
-    """Columns and rows, [2, n], of n points; both are shares of the box, from its left and from its top."""
+    """Columns and rows, [2, n], of n points given as shares of the box, from its left and from its top."""
     left, bottom, right, top = box
     xs, ys = left + across * (right - left), top + down * (bottom - top)
     with np.errstate(invalid="ignore"):
-        return apply(~grid.transform, *beside(grid, *project(WEB_MERCATOR, grid.crs, xs, ys)))
+        return apply(~grid.transform, *wrap_to_grid(grid, *project(WEB_MERCATOR, grid.crs, xs, ys)))
 
 
-def beside(grid: Grid, xs: Floats, ys: Floats) -> Floats:
-    """x and y, [2, n], in the grid's CRS, each x by the turn around the world that is nearest to the raster's middle.
+def wrap_to_grid(grid: Grid, xs: Floats, ys: Floats) -> Floats:
+    """x and y, [2, n], in the grid's CRS, each x shifted by whole turns around the world to lie nearest to the raster.
 
-    A raster may lie at 179 to 181 degrees, or at 0 to 360, where the map says -180 to 180.
+    A raster may lie at 179 to 181 degrees, or at 0 to 360, where the map has -180 to 180.
     """
     turn = period(grid.crs)
     if turn is not None:
@@ -96,9 +96,9 @@ def beside(grid: Grid, xs: Floats, ys: Floats) -> Floats:
 
 
 def period(crs: CRS) -> float | None:
-    """What the CRS's x grows by once around the world, None where x is no matter of longitude alone.
+    """By how much x grows once around the world; None where x does not depend on longitude alone.
 
-    All geographic CRSs have one, and those like Mercator's, in which meridians are straight and evenly spaced.
+    All geographic CRSs have a period, and those like Mercator in which meridians are straight and evenly spaced.
     """
     return _period(crs.to_wkt())
 
@@ -114,18 +114,18 @@ def _period(wkt: str) -> float | None:
         return None
     turn = 6 * abs(float(np.median(np.diff(xs[:6]))))
     errors = (xs - xs[0]) / turn - (longitudes - longitudes[0]) / 360 if turn else np.ones(1)
-    if (np.abs(errors - np.rint(errors)) > 1e-5).any():  # a datum moves some points by a hundred metres
+    if (np.abs(errors - np.rint(errors)) > 1e-5).any():  # a datum shift moves some points by a hundred metres
         return None
-    there = project(crs, WGS84, np.array([0.0, turn]), np.zeros(2))[0]
-    missed = (there[1] - there[0] + 180) % 360 - 180
-    return turn * (1 - missed / 360)
+    longitudes = project(crs, WGS84, np.array([0.0, turn]), np.zeros(2))[0]
+    error = (longitudes[1] - longitudes[0] + 180) % 360 - 180
+    return turn * (1 - error / 360)
 
 
 def project(source: CRS, target: CRS, xs: Floats, ys: Floats) -> Floats:
-    """x and y, [2, n], in the target's CRS; inf for points that have no place there, and at most 63 beside them."""
+    """x and y, [2, n], in the target's CRS; inf for points without a projection, and for at most 63 around them."""
     try:
         return np.asarray(transform(source, target, xs, ys))
-    except CPLE_BaseError:  # of any one point
+    except CPLE_BaseError:  # raised if any one point fails
         if xs.size <= 64:
             return np.full((2, xs.size), np.inf)
         half = xs.size // 2
@@ -134,12 +134,12 @@ def project(source: CRS, target: CRS, xs: Floats, ys: Floats) -> Floats:
 
 
 def apply(affine: Affine, columns: Floats, rows: Floats) -> Floats:
-    """x and y, [2, n], of n points; written out, since how Affine takes arrays differs between its versions."""
+    """x and y, [2, n], of n points; written out, since versions of Affine differ in how they take arrays."""
     x = affine.a * columns + affine.b * rows + affine.c
     y = affine.d * columns + affine.e * rows + affine.f
     return np.stack([x, y])
 
 
-def _hats(knots: Floats, at: Floats) -> Floats:
+def _hat_weights(knots: Floats, at: Floats) -> Floats:
     """Weights [len(knots), len(at)] of linear interpolation between evenly spaced knots."""
     return np.maximum(1 - np.abs(at - knots[:, None]) / (knots[1] - knots[0]), 0)

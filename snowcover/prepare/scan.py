@@ -1,4 +1,4 @@
-"""One pass over a collect: its mask as a cloud-optimised GeoTIFF, where ground was observed, and what was counted."""
+"""One pass over a collect: its mask as a cloud-optimised GeoTIFF, its observed ground, and its pixel counts."""
 
 import math
 from dataclasses import dataclass
@@ -15,38 +15,38 @@ from snowcover.prepare.fill import STRIP_ROWS, strips
 from snowcover.prepare.pixels import Pixels
 from snowcover.prepare.reprojection import Array, Grid
 
-FOOTPRINT_CELLS = 256  # along the longer side: services that sell imagery take some hundred corners, not millions
+FOOTPRINT_CELLS = 256  # along the longer side: imagery vendors accept some hundred vertices, not millions
 
 
 @dataclass
-class Survey:
-    """What a collect holds, in pixels of its own grid."""
+class PixelCounts:
+    """Numbers of pixels in a collect's own grid."""
 
     snow_px: int = 0
     bare_px: int = 0
     unobserved_px: int = 0
-    absurd_px: int = 0
+    out_of_range_px: int = 0
 
-    def add(self, mask: Array, absurd_px: int) -> None:
+    def add(self, mask: Array, out_of_range_px: int) -> None:
         """Count the pixels of a strip of the mask, [H, W] of 1, 0 and 255."""
         snow_px, unobserved_px = (int(np.count_nonzero(mask == value)) for value in (SNOW, UNOBSERVED))
         self.snow_px += snow_px
         self.unobserved_px += unobserved_px
         self.bare_px += mask.size - snow_px - unobserved_px
-        self.absurd_px += absurd_px
+        self.out_of_range_px += out_of_range_px
 
 
-def threshold(file: DatasetReader, grid: Grid, pixels: Pixels, rule: Rule, path: str) -> tuple[Survey, Array]:
+def threshold(file: DatasetReader, grid: Grid, pixels: Pixels, rule: Rule, path: str) -> tuple[PixelCounts, Array]:
     """Write the mask of a whole collect to `path`, strip by strip.
 
     Returns the counts, and where in a coarse grid ground was observed, [h, w] uint8 (see `cell_px`).
     """
-    counts, cell = Survey(), cell_px(grid)
+    counts, cell = PixelCounts(), cell_px(grid)
     ground = np.zeros((math.ceil(grid.height / cell), math.ceil(grid.width / cell)), np.uint8)
     with rasterio.open(path, "w", **_plain_profile(grid)) as target:
         for window in strips(grid.width, grid.height):
-            mask, absurd_px = read_mask(file, pixels, rule, window)
-            counts.add(mask, absurd_px)
+            mask, out_of_range_px = read_mask(file, pixels, rule, window)
+            counts.add(mask, out_of_range_px)
             target.write(mask, 1, window=window)
             _mark(ground, mask, window, cell)
     return counts, ground

@@ -1,9 +1,7 @@
 """Imagery as it is read: which pixels are observed, and what its numbers mean."""
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from rasterio.io import DatasetReader
@@ -15,12 +13,9 @@ from snowcover.prepare.pixels import Pixels
 from snowcover.prepare.raster import Raster, stem
 from snowcover.prepare.reprojection import Array, Grid
 from snowcover.prepare.udm import Udm
+from snowcover.sensors.planetscope import quantity
 
-Quantity = Literal["surface reflectance", "TOA radiance", "TOA reflectance", "unknown"]
 DTYPES = ("uint8", "uint16", "int16", "float32")  # what warp can average without loss
-REFLECTANCE_SCALE = 10000  # Planet's, of surface reflectance: 1 is stored as 10000
-
-_PLANET_ANALYTIC = re.compile(r"_AnalyticMS(_SR)?(_|$)")
 
 
 class UnknownBands(UserError):
@@ -84,14 +79,6 @@ def check_type(raster: Raster) -> None:
         raise WrongType(
             f"{raster.uri} holds numbers of colours in a palette, no measurements: give the imagery it was made of."
         )
-
-
-def quantity(name: str) -> Quantity:
-    """What a scene's numbers mean, by Planet's file names."""
-    match = _PLANET_ANALYTIC.search(name)
-    if match is None:
-        return "unknown"
-    return "surface reflectance" if match.group(1) else "TOA radiance"
 
 
 def refuse_mixture(names: Sequence[str], converts: bool) -> None:

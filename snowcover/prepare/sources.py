@@ -1,4 +1,4 @@
-"""Which files a command reads: the scenes that patterns match, each for a folder of its own."""
+"""The files that a command reads: the scenes that its patterns match, each with a folder of its own."""
 
 import fnmatch
 import os
@@ -11,18 +11,18 @@ from snowcover.data.index import is_path
 from snowcover.errors import UserError
 from snowcover.prepare import raster, scene
 from snowcover.prepare.config import Config, ImageryConfig
-from snowcover.prepare.udm import is_udm
+from snowcover.sensors.planetscope import is_udm
 
 _WILD = re.compile(r"[*?\[]")
 _TIFF = re.compile(r"\.tiff?$", re.IGNORECASE)
 
 
 class NoScenes(UserError):
-    """No file matches, or two would be tiled into one folder."""
+    """No file matches, or two would share a folder."""
 
 
 class OverwritesSource(UserError):
-    """A source lies where one of the files that are made from it would."""
+    """A source would be replaced by a file that is made from it."""
 
 
 def scenes(config: Config) -> list[str]:
@@ -32,12 +32,12 @@ def scenes(config: Config) -> list[str]:
         NoScenes, MixedQuantities
     """
     found = sorted({file.uri for pattern in config.patterns for file in matching(pattern)})
-    check_together(config, found)
+    check_compatible(config, found)
     return found
 
 
-def check_together(config: ImageryConfig, found: Sequence[str]) -> None:
-    """Refuse scenes that cannot be made in one command, each in a folder of its name.
+def check_compatible(config: ImageryConfig, found: Sequence[str]) -> None:
+    """Refuse scenes that one command cannot process, each in a folder of its name.
 
     Raises:
         NoScenes, MixedQuantities
@@ -47,7 +47,7 @@ def check_together(config: ImageryConfig, found: Sequence[str]) -> None:
     names = [raster.stem(uri) for uri in found]
     named: dict[str, str] = {}
     for uri, name in zip(found, names, strict=True):
-        other = named.setdefault(name.casefold(), uri)  # a disk may not tell capitals apart
+        other = named.setdefault(name.casefold(), uri)  # file systems may ignore case
         if other != uri:
             raise NoScenes(f"Two of the scenes, {other} and {uri}, would share a folder in out: give them apart.")
     if config.udm.file and len(found) > 1:
@@ -56,8 +56,9 @@ def check_together(config: ImageryConfig, found: Sequence[str]) -> None:
 
 
 def matching(pattern: str, key: str = "scenes") -> list[storage.File]:
-    """Level by level: `*` never crosses a slash, and no wildcard stands for a leading dot. A pattern that ends in .tif
-    means .TIF too. Masks beside the scenes are no scenes.
+    """The files that match a pattern; masks next to the scenes (UDM) are left out.
+
+    `*` never matches a slash, and no wildcard matches a leading dot. A pattern that ends in .tif also matches .TIF.
 
     Raises: NoScenes
     """
@@ -80,25 +81,24 @@ def _without_case_of_ending(name: str) -> str:
 
 
 def _matches(name: str, wanted: str) -> bool:
-    is_hidden = name.startswith(".") and not wanted.startswith(".")  # ._NAME.tif: what macOS leaves beside a file
+    is_hidden = name.startswith(".") and not wanted.startswith(".")  # ._NAME.tif: written by macOS next to a file
     return not is_hidden and fnmatch.fnmatchcase(name, wanted)
 
 
 def refuse_overwriting(uri: str, folder: str, products: tuple[str, ...]) -> None:
-    """A source whose place in `folder` is that of a product or a tile would be lost.
+    """Refuse a source that lies in `folder` where a product or a tile will be written.
 
     Raises: OverwritesSource
     """
     for name in _names_below(uri, folder):
         if name in products or is_path(name):
             raise OverwritesSource(
-                f"{uri} would be replaced by the {name} that is made from it: name another place by out=..., or move "
-                "the source."
+                f"{uri} would be replaced by the {name} that is made from it: give another out=..., or move the source."
             )
 
 
 def _names_below(uri: str, folder: str) -> Iterator[str]:
-    """The source's name below a folder, by words and, on this machine, by where links lead."""
+    """The source's name below a folder, by its path and, on the local disk, with links resolved."""
     if uri.startswith(f"{folder}/"):
         yield uri.removeprefix(f"{folder}/")
     if not storage.is_remote(uri) and not storage.is_remote(folder):

@@ -1,4 +1,4 @@
-"""One tile: cut from its source, counted, and as the bytes of its file."""
+"""Renders one tile: resampled from its source, counted, and encoded as GeoTIFF."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ from snowcover.data.observed import observed
 from snowcover.data.tiles import Tile, bounds, path
 from snowcover.labels import SNOW
 from snowcover.prepare.encode import Tags, geotiff
-from snowcover.prepare.radiance import scaled
+from snowcover.prepare.radiance import to_reflectance
 from snowcover.prepare.reprojection import WEB_MERCATOR, Array
 from snowcover.prepare.warp import Source, warp
 
 
 @dataclass(frozen=True)
-class Cut:
-    """How tiles are cut: all that does not depend on which one."""
+class RenderSettings:
+    """What all tiles of a job have in common."""
 
     size_px: int
     min_valid: float
@@ -31,12 +31,12 @@ class Cut:
     tags: Tags
     is_mask: bool
     shown: tuple[int, ...]
-    """indices of the bands to show as red, green and blue, or of the one to show"""
+    """indices of the bands that the preview shows: red, green and blue, or a single one"""
     thumb_px: int
     factors: tuple[float, ...] | None = None
-    """per band, what values are multiplied with"""
+    """per band, the factor that values are multiplied by"""
     sample: Callable[[Source, Tile, int], tuple[Array, Array]] = warp
-    """the pixels of a tile of a source, by its size: see `warp`"""
+    """resamples a tile from a source, given its size in pixels: see `warp`"""
 
     @property
     def nodata(self) -> float:
@@ -44,8 +44,8 @@ class Cut:
 
 
 @dataclass(frozen=True)
-class Piece:
-    """A tile as it is stored, and what is told of it."""
+class RenderedTile:
+    """A tile's file, its entry in the index, and its thumbnail."""
 
     tile: Tile
     content: bytes
@@ -54,48 +54,48 @@ class Piece:
     """[thumb_px, thumb_px, 1 or 3], the tile made small for the preview"""
 
 
-def cut(source: Source, tile: Tile, how: Cut) -> Piece | None:
+def render_tile(source: Source, tile: Tile, settings: RenderSettings) -> RenderedTile | None:
     """The tile, or None where less than `min_valid` of it is observed."""
-    values, seen = how.sample(source, tile, how.size_px)
+    values, seen = settings.sample(source, tile, settings.size_px)
     observed_px = int(np.count_nonzero(seen))
-    if observed_px == 0 or observed_px < how.min_valid * how.size_px**2:
+    if observed_px == 0 or observed_px < settings.min_valid * settings.size_px**2:
         return None
-    if how.factors is not None:
-        values = scaled(values, np.asarray(how.factors), seen, how.nodata)
-    return _piece(tile, geotiff(values, tile, how.tags, how.compress), values, observed_px, how)
+    if settings.factors is not None:
+        values = to_reflectance(values, np.asarray(settings.factors), seen, settings.nodata)
+    return _rendered(tile, geotiff(values, tile, settings.tags, settings.compress), values, observed_px, settings)
 
 
-def recall(tile: Tile, content: bytes, uri: str, how: Cut) -> Piece:
-    """What is told of a tile that an earlier, interrupted run has stored.
+def restore_tile(tile: Tile, content: bytes, uri: str, settings: RenderSettings) -> RenderedTile:
+    """The rendered tile from the file that an earlier, interrupted run stored.
 
     Raises:
-        BrokenTile: it is damaged, be it only in its tags, or was not cut so.
+        BrokenTile: it is damaged, even if only in its tags, or was rendered with other settings.
     """
     with stored.opened(uri, content) as file:
-        if not _is_so_cut(file, tile, how):
-            raise BrokenTile(f"{uri} is not as this command makes it: remove it, or set overwrite=true.")
+        if not _has_settings(file, tile, settings):
+            raise BrokenTile(f"{uri} is not what this command makes: remove it, or set overwrite=true.")
         bands = stored.read(uri, file, list(file.indexes))
-    observed_px = int(np.count_nonzero(observed(list(bands), how.nodata)))
-    return _piece(tile, content, np.moveaxis(bands, 0, 2), observed_px, how)
+    observed_px = int(np.count_nonzero(observed(list(bands), settings.nodata)))
+    return _rendered(tile, content, np.moveaxis(bands, 0, 2), observed_px, settings)
 
 
-def _is_so_cut(file: DatasetReader, tile: Tile, how: Cut) -> bool:
-    """Whether a tile says of itself what it would say if it was made now; GDAL drops tags that it cannot read."""
-    place = from_bounds(*bounds(tile), how.size_px, how.size_px)
+def _has_settings(file: DatasetReader, tile: Tile, settings: RenderSettings) -> bool:
+    """Whether a tile has the place, size and tags that it would get now; GDAL drops tags that it cannot read."""
+    place = from_bounds(*bounds(tile), settings.size_px, settings.size_px)
     shape = (file.width, file.height, file.crs)
     return (
-        shape == (how.size_px, how.size_px, WEB_MERCATOR)
+        shape == (settings.size_px, settings.size_px, WEB_MERCATOR)
         and file.transform.almost_equals(place, place.a / 1000)
-        and how.tags.are_in(file)
+        and settings.tags.are_in(file)
     )
 
 
-def _piece(tile: Tile, content: bytes, values: Array, observed_px: int, how: Cut) -> Piece:
-    snow_px = int(np.count_nonzero(values == SNOW)) if how.is_mask else None
+def _rendered(tile: Tile, content: bytes, values: Array, observed_px: int, settings: RenderSettings) -> RenderedTile:
+    snow_px = int(np.count_nonzero(values == SNOW)) if settings.is_mask else None
     entry = Entry(
         path=path(tile), size_bytes=len(content), crc32=crc32(content), observed_px=observed_px, snow_px=snow_px
     )
-    return Piece(tile, content, entry, _thumb(values, how.shown, how.thumb_px))
+    return RenderedTile(tile, content, entry, _thumb(values, settings.shown, settings.thumb_px))
 
 
 def _thumb(values: Array, shown: Sequence[int], side_px: int) -> Array:

@@ -1,10 +1,6 @@
-"""Planet's masks beside a scene: UDM (bits) and UDM2 (bands). Which of them make a pixel unusable is config.
+"""Planet's masks of unusable pixels: UDM (bits) and UDM2 (bands). Which of them make a pixel unusable is config."""
 
-Formats: https://docs.planet.com/data/imagery/udm/
-"""
-
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
@@ -16,12 +12,7 @@ from rasterio.windows import Window
 from snowcover.errors import UserError
 from snowcover.prepare.raster import Raster
 from snowcover.prepare.reprojection import Array, Grid
-
-UDM2_BANDS = ("clear", "snow", "shadow", "light_haze", "heavy_haze", "cloud", "confidence", "unusable")
-UDM2_UNUSABLE = UDM2_BANDS.index("unusable")  # holds the bits of the older UDM
-# 20180528_181110_1025_3B_AnalyticMS_SR_clip -> 20180528_181110_1025; newer names have 4 parts, ..._26_2262
-_ACQUISITION = re.compile(r"(\d{8}_\d{6}_\w+?)_[13][AB]_")
-_UDM = re.compile(r"_udm(2?)(_|\.|$)", re.IGNORECASE)
+from snowcover.sensors.planetscope import UDM2_BANDS, UDM2_UNUSABLE
 
 
 class WrongUdm(UserError):
@@ -55,25 +46,6 @@ def _clear_of(flags: Array, bits: Sequence[int]) -> Array:
     chosen = np.uint8(reduce(or_, (1 << bit for bit in bits), 0))
     clear: Array = (flags.astype(np.uint8) & chosen) == 0
     return clear.astype(np.uint8)
-
-
-def is_udm(uri: str) -> bool:
-    """Whether a file is a mask by its name."""
-    return _UDM.search(uri.rsplit("/", 1)[-1]) is not None
-
-
-def beside(scene: str, files: Iterable[str]) -> str | None:
-    """Of the files in a scene's folder, the UDM2 of the same acquisition, else its UDM."""
-    acquisition = _ACQUISITION.match(scene.rsplit("/", 1)[-1])
-    if acquisition is None:
-        return None
-    found = {}
-    for uri in files:
-        name = uri.rsplit("/", 1)[-1]
-        kind = _UDM.search(name)
-        if kind and name.lower().endswith((".tif", ".tiff")) and name.startswith(acquisition.group(1) + "_"):
-            found[kind.group(1)] = uri
-    return found.get("2", found.get(""))
 
 
 def check(raster: Raster, scene: Raster, bits: Sequence[int], bands: Sequence[str]) -> Udm:

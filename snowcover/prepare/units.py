@@ -1,4 +1,4 @@
-"""The unit of a raster's numbers, as files write it in many words, and what it is in metres."""
+"""The unit of a raster's values in its many spellings, and its length in metres."""
 
 import re
 from collections.abc import Iterator
@@ -26,17 +26,17 @@ _AT_THE_END = re.compile(
 
 
 def unit_of(file: DatasetReader, band: int) -> tuple[str, ...]:
-    """All units that a file gives a band, "cm" for any spelling of it; a word that is no unit of length as it is."""
+    """All units that a file gives a band, "cm" for any spelling of it; a word that is not a length unit, unchanged."""
     stated = [word for word in _stated(file, band) if word.lower() not in _NO_UNIT]
-    return tuple(dict.fromkeys([_plain(word) for word in stated] + list(_in_texts(file, band))))
+    return tuple(dict.fromkeys([_normalised(word) for word in stated] + list(_in_texts(file, band))))
 
 
-def _plain(word: str) -> str:
+def _normalised(word: str) -> str:
     return UNITS.get(re.sub(r"[ .-]+", "_", word.strip().lower()), word.strip())
 
 
 def _stated(file: DatasetReader, band: int) -> Iterator[str]:
-    """What is written where a unit is to be written."""
+    """Units in the fields and tags meant for units."""
     yield (file.units[band - 1] or "").strip()
     for tags in (file.tags(band), file.tags()):
         for key, text in tags.items():
@@ -45,7 +45,7 @@ def _stated(file: DatasetReader, band: int) -> Iterator[str]:
 
 
 def _in_texts(file: DatasetReader, band: int) -> Iterator[str]:
-    """Units in what describes the band: "ASO Depth [m]", "snow_depth_cm"."""
+    """Units in descriptions of the band: "ASO Depth [m]", "snow_depth_cm"."""
     tags = {**file.tags(), **file.tags(band)}
     for text in [file.descriptions[band - 1] or "", *(text for key, text in tags.items() if _TEXTS.fullmatch(key))]:
         words = _IN_BRACKETS.findall(text) + _AT_THE_END.findall(text)

@@ -1,4 +1,4 @@
-"""The places that a command writes to, tried before it reads anything: `out`, and the folder for temporary files."""
+"""The folders that a command writes to, tested before it reads anything: `out`, and that for temporary files."""
 
 import contextlib
 import os
@@ -18,58 +18,58 @@ LOCK = ".lock"
 
 
 class Unwritable(UserError):
-    """A place cannot be written to."""
+    """A folder cannot be written to."""
 
 
 def check_out(out: str) -> None:
-    """Write something there and remove it again, folders that were not there too.
+    """Write a probe to `out` and remove it, with the folders created for it.
 
     Raises: Unwritable
     """
     try:
         _try_remote(out) if "://" in out else _try_folder(Path(out))
     except (OSError, storage.StorageError) as error:
-        raise Unwritable(f"out={out} cannot be written to ({_why(error)}): name another place by out=...") from error
+        raise Unwritable(f"out={out} cannot be written to ({_reason(error)}): choose another out=...") from error
 
 
 def check_scratch() -> None:
-    """The same for temporary files; what killed commands have left there is removed.
+    """The same for the temporary folder; leftovers of killed commands are removed.
 
     Raises: Unwritable
     """
-    folder = Path(scratch_place())
+    folder = Path(temporary_root())
     _remove_leftovers(folder)
     try:
         _try_folder(folder)
     except OSError as error:
         raise Unwritable(
-            f"The folder for temporary files, {folder}, cannot be written to ({_why(error)}): name another by the "
+            f"The folder for temporary files, {folder}, cannot be written to ({_reason(error)}): set another with the "
             "environment variable TMPDIR."
         ) from error
 
 
-def scratch_place() -> str:
-    """Where temporary files go: TMPDIR, which Python would pass over without a word where it is no folder.
+def temporary_root() -> str:
+    """The folder for temporary files: TMPDIR, which Python would silently ignore if it is not a folder.
 
     Raises: Unwritable
     """
     named = os.environ.get("TMPDIR")
     if named and not os.path.isdir(named):
-        raise Unwritable(f"TMPDIR={named} is no folder: make it, or name another place for temporary files.")
+        raise Unwritable(f"TMPDIR={named} is not a folder: create it, or set another folder for temporary files.")
     try:
         return named or tempfile.gettempdir()
     except FileNotFoundError as error:
-        raise Unwritable(f"No temporary folder can be written to ({error.strerror}): name one by TMPDIR.") from error
+        raise Unwritable(f"No temporary folder can be written to ({error.strerror}): set one with TMPDIR.") from error
 
 
-def _why(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     return error.strerror or str(error) if isinstance(error, OSError) else str(error)
 
 
 def _try_remote(out: str) -> None:
     probe = f"{out.rstrip('/')}/.{secrets.token_hex(8)}.tmp"
     storage.write(probe, b"")
-    with contextlib.suppress(storage.StorageError):  # the right to write without that to remove is enough
+    with contextlib.suppress(storage.StorageError):  # permission to write without permission to delete is enough
         storage.delete(probe)
 
 
@@ -85,15 +85,15 @@ def _try_folder(folder: Path) -> None:
             pass
     finally:
         for place in reversed(made):
-            with contextlib.suppress(OSError):  # a second command has begun to fill it
+            with contextlib.suppress(OSError):  # a second command has started to fill it
                 place.rmdir()
 
 
 @contextlib.contextmanager
 def scratch_folder() -> Iterator[str]:
-    """A folder for the block's temporary files, removed after it."""
+    """A temporary folder that is removed at the end of the block."""
     with (
-        tempfile.TemporaryDirectory(prefix=SCRATCH, dir=scratch_place()) as folder,
+        tempfile.TemporaryDirectory(prefix=SCRATCH, dir=temporary_root()) as folder,
         open(os.path.join(folder, LOCK), "xb") as lock,
     ):
         local.hold(lock)
@@ -101,7 +101,7 @@ def scratch_folder() -> Iterator[str]:
 
 
 def _remove_leftovers(place: Path) -> None:
-    """Copies of scenes that a killed command has left, which may be large."""
+    """Remove copies of scenes that a killed command left behind, which may be large."""
     for folder in place.glob(f"{SCRATCH}*"):
         with contextlib.suppress(OSError):
             is_old = time.time() - folder.stat().st_mtime > local.LEFT_OVER_AFTER_S

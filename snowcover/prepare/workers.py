@@ -1,4 +1,4 @@
-"""The same work on many items by several threads, each with what it opened for itself."""
+"""Processes many items in several threads, each with files that it opened itself."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -10,18 +10,18 @@ from snowcover.data import gdal_warnings
 from snowcover.prepare import raster
 
 Item = TypeVar("Item")
-Made = TypeVar("Made")
-Opener = Callable[[], AbstractContextManager[Callable[[Item], Made]]]
+Result = TypeVar("Result")
+Opener = Callable[[], AbstractContextManager[Callable[[Item], Result]]]
 
 
-def in_threads(opener: Opener[Item, Made], items: Sequence[Item], workers: int) -> Iterator[Made]:
-    """What the threads make of the items, in the order in which they are done.
+def in_threads(opener: Opener[Item, Result], items: Sequence[Item], workers: int) -> Iterator[Result]:
+    """The threads' results, in the order in which they are done.
 
-    Each thread enters `opener()` once and calls what it gives; a GDAL handle must not be shared. GDAL, OpenCV and
-    zlib work outside Python's lock. The first error of a thread is raised here, after the others have stopped.
+    Each thread enters `opener()` once and calls what it yields, for GDAL handles must not be shared. GDAL, OpenCV and
+    zlib release Python's GIL. The first error of a thread is raised here, after the others have stopped.
     """
     todo: SimpleQueue[Item] = SimpleQueue()
-    done: SimpleQueue[Made | _Ended] = SimpleQueue()
+    done: SimpleQueue[Result | _Ended] = SimpleQueue()
     for item in items:
         todo.put(item)
     stop = threading.Event()
@@ -40,13 +40,13 @@ def in_threads(opener: Opener[Item, Made], items: Sequence[Item], workers: int) 
 
 
 class _Ended:
-    """A thread's last word: its error, if it had one."""
+    """The end of a thread, with its error if it had one."""
 
     def __init__(self, error: BaseException | None) -> None:
         self.error = error
 
 
-def _until_all_ended(done: "SimpleQueue[Made | _Ended]", threads: int) -> Iterator[Made]:
+def _until_all_ended(done: "SimpleQueue[Result | _Ended]", threads: int) -> Iterator[Result]:
     while threads:
         made = done.get()
         if not isinstance(made, _Ended):
@@ -58,7 +58,7 @@ def _until_all_ended(done: "SimpleQueue[Made | _Ended]", threads: int) -> Iterat
 
 
 def _drain(
-    opener: Opener[Item, Made], todo: "SimpleQueue[Item]", done: "SimpleQueue[Made | _Ended]", stop: threading.Event
+    opener: Opener[Item, Result], todo: "SimpleQueue[Item]", done: "SimpleQueue[Result | _Ended]", stop: threading.Event
 ) -> None:
     error = None
     try:

@@ -1,4 +1,4 @@
-"""Which tiles a raster can fill, and the zoom that fits it."""
+"""The tiles that a raster touches, and the zoom that fits its pixels."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -11,29 +11,29 @@ from snowcover.prepare.extent import boxes, mercator
 from snowcover.prepare.reprojection import Floats, Grid, apply
 
 SLACK = 1.05  # a zoom whose pixels are 5 % coarser than the source's still fits it
-CAN_BE_SHOWN = 85 / 180 * math.pi  # of latitude, in radians: beyond it there are no tiles
+TILED_LATITUDE = 85 / 180 * math.pi  # in radians: beyond it there are no tiles
 
 
 class Fit(NamedTuple):
-    """A raster's pixel on the ground, and the first zoom whose pixels are no coarser."""
+    """The ground size of a raster's pixel, and the lowest zoom whose pixels are no coarser."""
 
     pixel_m: float
     zoom: int
 
 
 def candidates(grid: Grid, zoom: int) -> list[Tile]:
-    """The tiles that the raster's bounding box touches, row by row, so that neighbours in time share GDAL's cache."""
+    """The tiles that the raster's bounding box touches, row by row, so that consecutive tiles share GDAL's cache."""
     return sort({tile for box in boxes(grid) for tile in covering(box, zoom)})
 
 
 def count(parts: Iterable[Bounds], zoom: int) -> float:
-    """About how many tiles boxes in EPSG:3857 touch, without listing them."""
+    """Estimate of the number of tiles that boxes in EPSG:3857 touch, without listing them."""
     tile_m = 2 * HALF_WORLD_M / 2**zoom
     return sum(((right - left) / tile_m + 1) * ((top - bottom) / tile_m + 1) for left, bottom, right, top in parts)
 
 
 def sort(tiles: Iterable[Tile]) -> list[Tile]:
-    """Row by row, each row from its western end, which near the 180th meridian has the greater x."""
+    """Row by row, each from west to east; near the 180th meridian the western tiles have the greater x."""
     listed = list(tiles)
     start = first_column(listed)
     return sorted(listed, key=lambda tile: (tile.y, (tile.x - start) % (1 << tile.z)))
@@ -49,7 +49,7 @@ def first_column(tiles: Sequence[Tile]) -> int:
 
 
 def fitting_zoom(grid: Grid, tile_size_px: int) -> Fit:
-    """By a pixel in the raster's middle; Web Mercator stretches the ground by 1 / cos(latitude)."""
+    """The zoom for a pixel in the raster's middle; Web Mercator stretches the ground by 1 / cos(latitude)."""
     column, row = _middle(grid)
     columns, rows = np.array([column, column + 1, column]), np.array([row, row, row + 1])
     xs, ys = mercator(grid, *apply(grid.transform, columns, rows))
@@ -61,17 +61,17 @@ def fitting_zoom(grid: Grid, tile_size_px: int) -> Fit:
 
 
 def _middle(grid: Grid) -> tuple[float, float]:
-    """Column and row in the raster's middle; where that is beyond the map, as near a pole, of its lowest latitude."""
+    """Column and row of the raster's middle or, if that lies beyond the map (near a pole), of its lowest latitude."""
     shares = np.linspace(0, 1, 33)
     across, down = (lattice.ravel() for lattice in np.meshgrid(shares, shares))
     columns, rows = across * grid.width, down * grid.height
     _, ys = mercator(grid, *apply(grid.transform, columns, rows))
     latitudes = np.nan_to_num(np.abs(_latitude(ys)), nan=np.inf)
     middle = latitudes.size // 2
-    best = middle if latitudes[middle] <= CAN_BE_SHOWN else int(latitudes.argmin())
+    best = middle if latitudes[middle] <= TILED_LATITUDE else int(latitudes.argmin())
     return float(columns[best]), float(rows[best])
 
 
 def _latitude(ys: Floats) -> Floats:
-    """In radians, of y in EPSG:3857."""
+    """Latitude in radians of y in EPSG:3857."""
     return np.arctan(np.sinh(ys / HALF_WORLD_M * math.pi))

@@ -2,6 +2,16 @@
 
 import re
 
+from snowcover.aws_errors import (
+    CLOCK_SKEW,
+    CONFLICT,
+    CREDENTIALS,
+    DENIED,
+    NO_BUCKET,
+    NOT_FOUND,
+    OTHER_REGION,
+    SIGN_IN,
+)
 from snowcover.storage.errors import (
     AccessDenied,
     FileChanged,
@@ -14,13 +24,6 @@ from snowcover.storage.errors import (
     changed_while_read,
 )
 
-# S3's error codes, docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html, and statuses without one
-_NO_BUCKET = {"NoSuchBucket", "InvalidBucketName"}
-_NO_FILE = {"NoSuchKey", "404"}
-_REGION = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "301"}
-_CREDENTIALS = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"}
-_DENIED = {"AccessDenied", "AllAccessDisabled", "AccountProblem", "RequestTimeTooSkewed", "403", "401"}
-_CHANGED = {"PreconditionFailed", "412"}
 _PAST_THE_END = {"InvalidRange", "416"}
 _FINAL = re.compile(r"4(?!08|29)\d\d")  # statuses that asking again does not change
 
@@ -68,20 +71,24 @@ def _code_and_status(said: str) -> tuple[str, str]:
 
 def _of_answer(code: str, status: str, said: str, uri: str, verb: str) -> StorageError:
     """By S3's own word for what happened (`code`), else by the HTTP status; both may be ""."""
-    if code in _NO_BUCKET:
+    if code in NO_BUCKET:
         return _no_bucket(uri, verb)
-    if code in _NO_FILE:
+    if code in NOT_FOUND:
         return MissingFile(f"{uri} cannot be {verb} because it does not exist: check the name")
-    if code in _REGION or "Received redirect" in said:
+    if code in OTHER_REGION or "Received redirect" in said:
         return other_region(uri, verb, _found(r"<Region>([\w-]+)</Region>", said))
-    if code in _CREDENTIALS or "credential provider" in said:
+    if code in CREDENTIALS or "credential provider" in said:
         return _no_credentials(uri, verb, code or _line(said).rpartition("provider: ")[2])
-    if code in _DENIED:
+    if code in CLOCK_SKEW:
+        return AccessDenied(
+            f"{uri} cannot be {verb} because this machine's clock is off by more than AWS allows ({code}): set it"
+        )
+    if code in DENIED:
         return AccessDenied(
             f"{uri} cannot be {verb} because the server refuses it ({code}): ask for the right to do so, or "
             "set AWS_PROFILE to a profile that has it"
         )
-    if code in _CHANGED:
+    if code in CONFLICT:
         return changed_while_read(uri)
     if code in _PAST_THE_END:
         return FileChanged(
@@ -110,8 +117,7 @@ def _no_bucket(uri: str, verb: str) -> MissingBucket:
 
 def _no_credentials(uri: str, verb: str, why: str) -> NoCredentials:
     return NoCredentials(
-        f"{uri} cannot be {verb} without valid AWS credentials ({_line(why)}): run `aws sso login` or "
-        "`aws configure`, set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or set "
+        f"{uri} cannot be {verb} without valid AWS credentials ({_line(why)}): {SIGN_IN}, or "
         "AWS_NO_SIGN_REQUEST=true for a public bucket"
     )
 

@@ -31,6 +31,7 @@ from snowcover.training import run_record, score_table, summary
 from snowcover.training.context import TrainingRun
 from snowcover.training.metric_logger import MetricLogger, metric_rows
 from snowcover.training.module import SnowModule, TestTotals
+from snowcover.training.plots.outcome import draw_outcome
 from snowcover.training.resume import ResumePoint
 
 log = logging.getLogger(__name__)
@@ -82,7 +83,7 @@ def save_result(run: TrainingRun, totals: TestTotals) -> dict[str, Any]:
     history, threshold = metadata.history, metadata.brightness_threshold
     assert threshold is not None
     bands = run.config.data.bands
-    summary.draw_outcome(run.start.folder, history, totals, run.dataset, mapper.cpu().eval(), bands)
+    draw_outcome(run.start.folder, history, totals, run.dataset, mapper.cpu().eval(), bands)
     loss = {"loss": totals.loss} if math.isfinite(totals.loss) else {}
     own = loss | scores(totals.counts) | _calibration_errors(totals, float(mapper.temperature))
     result = {

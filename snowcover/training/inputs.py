@@ -13,6 +13,7 @@ from snowcover.tracking import Recorder
 from snowcover.training import resume, summary
 from snowcover.training.context import TrainingRun
 from snowcover.training.finish import RESULT
+from snowcover.training.plots.outcome import draw_split
 
 log = logging.getLogger(__name__)
 
@@ -60,5 +61,5 @@ def _write(run: TrainingRun) -> list[Path]:
         if path.name in contents:
             storage.write(str(path), contents[path.name])
         else:
-            summary.draw_split(run.start.folder, run.dataset)
+            draw_split(run.start.folder, run.dataset)
     return paths

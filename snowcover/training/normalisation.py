@@ -2,7 +2,7 @@
 
 import math
 
-from snowcover.config import DataConfig
+from snowcover.data.config import DataConfig
 from snowcover.data.layer_facts import LayerNumbers
 from snowcover.data.statistics import DatasetStatistics
 from snowcover.finite import NotFinite

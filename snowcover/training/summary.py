@@ -1,33 +1,23 @@
-"""What a run tells: tables on the terminal, parameters, tags and pictures in MLflow."""
+"""A run in words: tables on the terminal, names and tags in MLflow."""
 
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from snowcover.compat import raw_tensor
 from snowcover.config import Config
 from snowcover.data.dataset import TileDataset
-from snowcover.data.manifest import Manifest, Pair, some
-from snowcover.data.reading import RawPair
+from snowcover.data.manifest import Manifest, some
 from snowcover.data.statistics import SplitStatistics
-from snowcover.epoch_line import epoch_number
 from snowcover.machine import Device
 from snowcover.models.mapper import SnowMapper
 from snowcover.provenance import commit
-from snowcover.scoring import calibration
 from snowcover.secrets import masked
 from snowcover.tracking_uri import ui_hint
-from snowcover.training import plots
-from snowcover.training.module import TestTotals
 from snowcover.training.score_table import score_lines
 
 PACKAGES = ("snowcover", "torch", "lightning", "segmentation-models-pytorch", "mlflow", "rasterio", "numpy")
-PICTURED_TILES = 4
-PROBABILITY_BINS = 256  # of the curve of precision against recall
 NOT_IN_A_NAME = (
     "model=",
     "model.encoder_name=",
@@ -105,51 +95,6 @@ def table(rows: Sequence[tuple[str, str]]) -> str:
     """Names and values in two columns for a terminal."""
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"  {name:<{width}}  {value}" for name, value in rows)
-
-
-def draw_split(folder: Path, found: TileDataset) -> None:
-    """Draw which tile is of which side into split.png."""
-    plots.split_map(
-        folder / "split.png",
-        [(*pair.tile, side) for pair, side in zip(found.manifest.pairs, found.splits, strict=True)],
-    )
-
-
-def draw_outcome(
-    folder: Path,
-    history: Sequence[Mapping[str, float]],
-    totals: TestTotals,
-    found: TileDataset,
-    mapper: SnowMapper,
-    bands: Sequence[str],
-) -> None:
-    """The pictures of a finished run."""
-    temperature = float(mapper.temperature)
-    bare, snow = calibration.probability_histogram(totals.logits, temperature, PROBABILITY_BINS)
-    curves = [{**row, "epoch": epoch_number(int(row["epoch"])), "lr": row["lr_at_end"]} for row in history]
-    plots.learning_curves(folder / "learning_curves.png", curves)
-    plots.confusion(folder / "confusion.png", *totals.counts, title="Test tiles")
-    plots.precision_recall(folder / "precision_recall.png", snow, bare, title="Snow on test tiles")
-    before, after = (calibration.reliability(totals.logits, value) for value in (1.0, temperature))
-    plots.reliability(folder / "reliability.png", before, after, temperature, title="Test tiles")
-    plots.tiles(folder / "tiles.png", _samples(found.of("test"), found.read, mapper), bands)
-
-
-def _samples(pairs: Sequence[Pair], read: Callable[[Pair], RawPair], mapper: SnowMapper) -> list[plots.TilePicture]:
-    """Test tiles to look at: spread evenly over those that have both snow and bare ground, else over all."""
-    raw = [(pair, read(pair)) for pair in _spread(pairs, 3 * PICTURED_TILES)]
-    mixed = [found for found in raw if {0, 1} <= set(found[1].mask.flat)] or raw
-    return [_sample(pair, tiles, mapper) for pair, tiles in _spread(mixed, PICTURED_TILES)]
-
-
-def _sample(pair: Pair, raw: RawPair, mapper: SnowMapper) -> plots.TilePicture:
-    with torch.inference_mode():
-        probability = mapper(raw_tensor(raw.network_input)[None])[0]
-    return plots.TilePicture(pair.name, raw.image, raw.mask, probability.numpy())
-
-
-def _spread(items: Sequence[Any], count: int) -> list[Any]:
-    return [items[index * len(items) // count] for index in range(count)] if len(items) > count else list(items)
 
 
 def _tag_name(key: str) -> str:

@@ -9,7 +9,7 @@ from omegaconf import open_dict
 
 from snowcover.config import Config
 from snowcover.config_root import conf_dir
-from snowcover.convert.__main__ import AlreadyThere, convert, main
+from snowcover.convert.__main__ import ExperimentExists, convert, main
 from snowcover.convert.experiment import MISSING, NotAnOldConfig
 from snowcover.validation import check
 
@@ -153,7 +153,7 @@ def test_twice_is_once_and_a_changed_experiment_is_kept(
     printed = capsys.readouterr().out.splitlines()
     assert printed[-1] == "Train with it: python -m snowcover.train --config-dir . experiment=old"
     (tmp_path / "experiment/old.yaml").write_text("mine: 1\n")
-    with pytest.raises(AlreadyThere, match=r"^experiment/old\.yaml is there and says something else"):
+    with pytest.raises(ExperimentExists, match=r"^experiment/old\.yaml is there and says something else"):
         convert(tmp_path / "old.toml", Path("experiment"))
     with pytest.raises(SystemExit):
         main(["old.toml"])

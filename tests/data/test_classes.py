@@ -1,4 +1,4 @@
-"""A side of the split with one class is refused before training, and so are masks that are coded otherwise."""
+"""A split of one class is refused before training, and so are masks that are coded otherwise."""
 
 from pathlib import Path
 
@@ -35,10 +35,10 @@ def recode(root: Path, codes: dict[int, int], nodata: float | None, columns: ran
 @pytest.mark.parametrize(
     ("codes", "nodata", "error", "told"),
     [({1: 255, 255: 0}, None, OtherCoding, "hold 255 and never 1, .*if it is snow, make it 1"),
-     ({1: 255}, 255, OneClass, "The train side .* is 0.0% snow, .*masks that mean snow by 255"),
+     ({1: 255}, 255, OneClass, "The train split .* is 0.0% snow, .*masks that mean snow by 255"),
      ({255: 0}, 0, WrongMask, "says that 0 is nodata, which in a mask means no snow"),
-     ({1: 0}, 255, OneClass, "The train side .* is 0.0% snow, .*depth threshold in other units"),
-     ({0: 1}, 255, OneClass, "The train side .* is 100.0% snow, .*masks that lost their 0"),
+     ({1: 0}, 255, OneClass, "The train split .* is 0.0% snow, .*depth threshold in other units"),
+     ({0: 1}, 255, OneClass, "The train split .* is 100.0% snow, .*masks that lost their 0"),
      ({0: 255, 1: 255}, 255, OneClass, "No pixel of the train tiles is observed in both image and mask")],
 )  # fmt: skip
 def test_masks_that_say_one_thing_only_are_refused_with_the_likely_cause(
@@ -50,12 +50,12 @@ def test_masks_that_say_one_thing_only_are_refused_with_the_likely_cause(
         load_dataset(config("data=tiles", sources(small)))
 
 
-@pytest.mark.parametrize("side", ["val", "test"])
-def test_a_side_of_one_class_is_named_though_the_others_have_both(small: Path, side: str) -> None:
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_a_split_of_one_class_is_named_though_the_others_have_both(small: Path, split: str) -> None:
     tiles = load_dataset(config("data=tiles", sources(small)))
-    for pair in tiles.of(side):
+    for pair in tiles.of(split):
         write_tile(small / "masks/ASO_20180528", pair.tile, np.ones((1, 32, 32), np.uint8), nodata=255)
-    with pytest.raises(OneClass, match=rf"The {side} side of the split \(\d+ tiles?\) is 100\.0% snow"):
+    with pytest.raises(OneClass, match=rf"The {split} split \(\d+ tiles?\) is 100\.0% snow"):
         load_dataset(config("data=tiles", sources(small)))
 
 

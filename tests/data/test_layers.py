@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from snowcover.baselines.sample import PixelSample
-from snowcover.config import Augment
 from snowcover.data import geotiff
+from snowcover.data.config import Augment
 from snowcover.data.dataset import TileDataset, load_dataset
 from snowcover.data.dates import instant_in
 from snowcover.data.fill_values import UntaggedFill

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snowcover.compat import raw_tensor
-from snowcover.config import Augment
+from snowcover.data.config import Augment
 from snowcover.data.loader import Batch, TileLoader
 from snowcover.data.manifest import Pair, manifest
 from snowcover.data.reading import PairReader, RawPair

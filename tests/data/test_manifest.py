@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from snowcover.config import Source
+from snowcover.data.config import Source
 from snowcover.data.manifest import BadManifest, Manifest, NoTiles, Unmatched, from_csv, manifest
 from snowcover.data.tiles import Tile
 from tests.making import config, snowy, sources, write_tile

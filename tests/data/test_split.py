@@ -4,7 +4,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from snowcover.config import Split
+from snowcover.data.config import Split
 from snowcover.data.manifest import Pair
 from snowcover.data.split import EmptySplit, assign_splits
 

@@ -12,7 +12,7 @@ from rasterio.windows import Window
 from snowcover.errors import UserError
 from snowcover.evaluate.map_values import NotASnowMap, recognise
 from snowcover.evaluate.products import read_products
-from snowcover.evaluate.rasters import look_at
+from snowcover.evaluate.rasters import inspect_raster
 from snowcover.prepare.reprojection import Grid
 from tests.evaluate.test_config import config
 from tests.prepare.rasters import TUOLUMNE, write_raster
@@ -22,7 +22,7 @@ NAN = np.nan
 
 def read(path: Path) -> np.ndarray[Any, Any]:
     """[L, h, w], NaN where unobserved, as a map in its own grid is read."""
-    file = look_at(str(path), str(path.parent), None)
+    file = inspect_raster(str(path), str(path.parent), None)
     with file.opened() as opened:
         values, seen = recognise(file).converted(*opened.read(Window(0, 0, file.grid.width, file.grid.height)))
     return np.where(seen, values, NAN)
@@ -94,7 +94,7 @@ def test_what_is_no_snow_map_is_refused_with_the_way_out(
 def test_several_bands_are_refused(tmp_path: Path) -> None:
     path = write_raster(tmp_path / "m.tif", np.zeros((3, 2, 2), np.uint8))
     with pytest.raises(UserError, match="has 3 bands, and one is needed"):
-        look_at(str(path), str(tmp_path), None)
+        inspect_raster(str(path), str(tmp_path), None)
 
 
 GRID = Grid(rasterio.crs.CRS.from_epsg(32611), TUOLUMNE, 8, 4)

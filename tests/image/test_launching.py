@@ -63,7 +63,7 @@ def test_ctrl_c_stops_the_container_and_the_run(built: Callable[[str], str], sit
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=150)
     assert process.returncode == 130, errors
-    assert errors.strip().splitlines()[-1].startswith("Stopped by SIGINT; 1 job of this machine stopped")
+    assert errors.strip().splitlines()[-1].startswith("Stopped by SIGINT; 1 job on this machine stopped")
     assert not containers(tmp_path)
     (run,) = runs(tmp_path)
     assert run.info.status == "KILLED"

@@ -15,8 +15,8 @@ from snowcover_launch import poller, tracked_job
 from tests.sagemaker import SageMaker
 
 HURRIED = (  # the stand-in answers at once, and nobody shares its account
-    (tracked_job, "SOONEST_S", 0.1), (tracked_job, "LATEST_S", 2.0), (poller, "SOONEST_S", 0.1),
-    (poller, "LATEST_S", 2.0), (poller, "POLLS_PER_S", 50.0), (poller, "LOOP_PAUSE_S", 0.05),
+    (tracked_job, "MIN_POLL_INTERVAL_S", 0.1), (tracked_job, "MAX_POLL_INTERVAL_S", 2.0), (poller, "MIN_POLL_INTERVAL_S", 0.1),
+    (poller, "MAX_POLL_INTERVAL_S", 2.0), (poller, "POLLS_PER_S", 50.0), (poller, "LOOP_PAUSE_S", 0.05),
 )  # fmt: skip
 SMALL = ("model=unet", "model.encoder_name=resnet18", "trainer.max_epochs=2")
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from snowcover_launch.backends.base import Found
+from snowcover_launch.backends.base import ExistingJob
 from snowcover_launch.job import Job, Report, State
 from snowcover_launch.jobs_file import JobsFile
 
@@ -37,7 +37,7 @@ class ScriptedBackend:
     def check(self, job: Job) -> None: ...
     def validate(self, jobs: Sequence[Job]) -> None: ...
 
-    def find(self, jobs: Sequence[Job]) -> Mapping[Job, Found]:
+    def find(self, jobs: Sequence[Job]) -> Mapping[Job, ExistingJob]:
         return {}
 
     def describe(self, job: Job) -> str:

@@ -11,9 +11,9 @@ from snowcover_launch.aws.training_jobs import JobState
 from snowcover_launch.backends import Backends
 from snowcover_launch.backends.base import SweepContext
 from snowcover_launch.backends.sagemaker.reports import facts_of_earlier, metrics_of
-from snowcover_launch.cost import Cost, Prices, cost, dearest
+from snowcover_launch.cost import Cost, Prices, cost, most_expensive
 from snowcover_launch.job import Job
-from snowcover_launch.preflight import _format_whole
+from snowcover_launch.preflight import _format_total
 from snowcover_launch.spending import Spending, TooExpensive
 
 
@@ -76,9 +76,9 @@ def test_a_job_that_ran_on_another_machine_than_asked_for_costs_what_that_one_do
 
 def test_a_job_with_other_machines_to_fall_back_on_may_cost_as_much_as_the_dearest() -> None:
     cheap, dear, unknown = Cost(1.0, 1, 10), Cost(2.0, 1, 10), Cost(None, 1, 10)
-    assert dearest([cheap, dear]) is dear
-    assert dearest([cheap, unknown, dear]) is unknown
-    assert pytest.approx(10) == dearest([cheap]).highest_usd
+    assert most_expensive([cheap, dear]) is dear
+    assert most_expensive([cheap, unknown, dear]) is unknown
+    assert pytest.approx(10) == most_expensive([cheap]).highest_usd
 
 
 def test_what_has_no_known_price_is_told_before_it_surprises() -> None:
@@ -88,9 +88,9 @@ def test_what_has_no_known_price_is_told_before_it_surprises() -> None:
             machine="ml.g5.xlarge", highest_usd=highest_usd, unpriced=list(unpriced),
         )  # fmt: skip
 
-    assert _format_whole([job(0, 15), job(1, 20)]) == "35.00 USD in all"
-    told = _format_whole([job(0, 15), job(1, None, "ml.p3.2xlarge"), job(2, 20)])
-    assert told.startswith("35.00 USD for 2 of 3 jobs, and unknown for the others: there is no price of ml.p3.2xlarge")
-    assert _format_whole([job(0, None, "ml.p5.4xlarge")]).startswith("unknown: there is no price of ml.p5.4xlarge")
-    with pytest.raises(TooExpensive, match=r"cannot be kept: the price table lacks ml\.p3\.2xlarge in"):
+    assert _format_total([job(0, 15), job(1, 20)]) == "35.00 USD in all"
+    told = _format_total([job(0, 15), job(1, None, "ml.p3.2xlarge"), job(2, 20)])
+    assert told.startswith("35.00 USD for 2 of 3 jobs, and unknown for the others: there is no price for ml.p3.2xlarge")
+    assert _format_total([job(0, None, "ml.p5.4xlarge")]).startswith("unknown: there is no price for ml.p5.4xlarge")
+    with pytest.raises(TooExpensive, match=r"cannot be checked: the price table lacks ml\.p3\.2xlarge in"):
         Spending().admit([job(0, None, "ml.p3.2xlarge")], 100)

@@ -18,7 +18,7 @@ from snowcover.config_root import conf_dir
 from snowcover.errors import Stopped
 from snowcover_launch.backends import Backends
 from snowcover_launch.backends.base import SweepContext
-from snowcover_launch.backends.docker.backend import DockerBackend, KeepsItsOwn
+from snowcover_launch.backends.docker.backend import DockerBackend, CheckpointsNotConfigurable
 from snowcover_launch.backends.docker.tree import at_absolute_paths
 from snowcover_launch.cost import read_prices
 from snowcover_launch.errors import NotFound, Unreachable
@@ -212,7 +212,7 @@ def test_layers_are_read_from_this_machine_unless_the_container_makes_them(
 
 @pytest.mark.parametrize("wrong", ["checkpoint.resume=auto", "checkpoint.dir=kept"])
 def test_what_would_be_looked_for_in_the_container_is_refused(tmp_path: Path, wrong: str) -> None:
-    with pytest.raises(KeepsItsOwn, match=r"name one to go on from with checkpoint\.resume="):
+    with pytest.raises(CheckpointsNotConfigurable, match=r"name one to go on from with checkpoint\.resume="):
         planned(tmp_path, wrong)
 
 
@@ -229,7 +229,7 @@ def test_a_stop_of_the_command_brings_home_what_the_container_had_learned(
         return report
 
     backend.submit = interrupted  # type: ignore[method-assign]
-    with pytest.raises(Stopped, match=r"Stopped by SIGTERM; 1 job of this machine stopped; what was learned .* kept"):
+    with pytest.raises(Stopped, match=r"Stopped by SIGTERM; 1 job on this machine stopped; training .* is saved"):
         JobRunner(file, [job], {"docker": backend}).run(None, None)
     assert read_jobs(tmp_path / "sweep").jobs[0].state is State.STOPPED
     assert (tmp_path / "sweep/0/checkpoints/last.ckpt").is_file()

@@ -73,7 +73,7 @@ def test_the_cost_is_told_and_kept_within_its_limit(launching: Launching) -> Non
     told = launching.told(*sweep, "launch.max_cost_usd=11")
     assert told.startswith("These 2 jobs may cost up to 12.00 USD, more than launch.max_cost_usd=11")
     assert not launching.sagemaker.requests
-    assert "launch.max_cost_usd=50 cannot be kept: the price table lacks ml.g4dn.xlarge" in launching.told(
+    assert "launch.max_cost_usd=50 cannot be checked: the price table lacks ml.g4dn.xlarge" in launching.told(
         "hw=g4dn", "launch.prices=prices.yaml", "launch.max_cost_usd=50"
     )
     with launching.ending_jobs(completes()):
@@ -197,7 +197,7 @@ def test_an_interrupt_leaves_the_jobs_and_says_how_to_attach_or_stops_them(
 
     status, left = interrupted("detach")
     assert status == 128 + signal_number, left
-    assert "running on, and costing, until they end: 1 job;" in left
+    assert "still running, and costing money, until they end: 1 job;" in left
     assert "snowcover.jobs attach outputs/detach/" in left
     assert [job.status for job in launching.sagemaker.jobs] == ["InProgress"]
     status, stopped = interrupted("stop")
@@ -218,7 +218,7 @@ def test_a_network_lost_for_a_while_is_waited_for_and_told_once(launching: Launc
         done = launching.train("hw=g5")
     assert done.status == 0, done.err
     assert done.out.count("asking again until it answers") == 1
-    assert "It answers again." in done.out
+    assert "Polling works again." in done.out
 
 
 def test_credentials_that_expire_while_waiting_are_asked_for_and_waited_for(launching: Launching) -> None:

@@ -140,7 +140,7 @@ def test_a_gpu_runs_code_of_its_own_major_version_and_no_higher_minor() -> None:
         "kepler", "kepler", "current", "current", "current",
     ]  # fmt: skip
     assert variant_for((3, 5)) is None
-    assert not VARIANTS["kepler"].drives((9, 0))
+    assert not VARIANTS["kepler"].supports((9, 0))
     assert compiled_for("sm_75 sm_120 sm_90a compute_90") == ((7, 5), (12, 0), (9, 0))
 
 

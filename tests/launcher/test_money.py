@@ -27,7 +27,7 @@ def test_twins_are_paid_for_once_and_a_damaged_result_ends_no_wait(launching: La
         6,
     ]
     assert done.out.count("val_iou 0.5000") == 2
-    assert "it is the same as job 0" in done.out
+    assert "identical to job 0" in done.out
     assert "it left no result that can be read in s3://" in done.sentence
 
 

@@ -21,8 +21,8 @@ from tests.launcher.scripted import RUNNING, ScriptedBackend, completed, job
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for module, name, value in (
-        (tracked_job, "SOONEST_S", 0.0), (tracked_job, "LATEST_S", 0.0), (poller_module, "SOONEST_S", 0.0),
-        (poller_module, "LATEST_S", 0.0), (poller_module, "POLLS_PER_S", 1e9), (poller_module, "CAPACITY_PAUSE_S", 0.0),
+        (tracked_job, "MIN_POLL_INTERVAL_S", 0.0), (tracked_job, "MAX_POLL_INTERVAL_S", 0.0), (poller_module, "MIN_POLL_INTERVAL_S", 0.0),
+        (poller_module, "MAX_POLL_INTERVAL_S", 0.0), (poller_module, "POLLS_PER_S", 1e9), (poller_module, "CAPACITY_PAUSE_S", 0.0),
         (poller_module, "LOOP_PAUSE_S", 0.0),
     ):  # fmt: skip
         monkeypatch.setattr(module, name, value)
@@ -133,14 +133,14 @@ def test_an_interrupt_stops_what_this_command_started_and_nothing_else(tmp_path:
     file = JobsFile(sweep="a1b2c3", jobs=[mine, others], folder=tmp_path)
     runner = JobRunner(file, [mine, others], {"scripted": backend})
     tracked = [TrackedJob(one, tmp_path) for one in (mine, others)]
-    watcher = type("Silent", (), dict.fromkeys(("changed", "printed", "trouble", "tell"), lambda *_: None))()
+    watcher = type("Silent", (), dict.fromkeys(("changed", "printed", "polling_problem", "show"), lambda *_: None))()
     poller = JobPoller(file, tracked, {"scripted": backend}, watcher)
     from snowcover.errors import Stopped
 
     told = runner._interrupted(poller, Stopped("", 2), "stop")
     assert backend.stopped == [0]
     assert "1 job asked to stop" in str(told)
-    assert "1 job of another command runs on" in str(told)
+    assert "1 job of another command still runs" in str(told)
 
 
 def test_the_limit_of_cost_is_one_for_all_batches_of_a_sweep() -> None:

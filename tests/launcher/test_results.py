@@ -92,7 +92,7 @@ def test_a_damaged_archive_is_refused_whatever_of_it_can_be_read(
 ) -> None:
     packed = archive({"best.ckpt": b"weights", "noise": os.urandom(500)})
     (tmp_path / "a.tar.gz").write_bytes(harm(packed))
-    with pytest.raises(BadArchive, match=r"s3://b/a\.tar\.gz cannot be unpacked \(.+\): nothing of it was kept"):
+    with pytest.raises(BadArchive, match=r"s3://b/a\.tar\.gz cannot be unpacked \(.+\): nothing of it was saved"):
         unpack(tmp_path / "a.tar.gz", tmp_path / "out", "s3://b/a.tar.gz")
 
 

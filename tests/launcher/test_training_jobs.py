@@ -16,10 +16,10 @@ def test_a_job_of_a_name_is_started_once_and_tells_what_it_is_and_whose(sagemake
         "Tags": [{"Key": "sweep", "Value": "aaaaaa"}],
     }
     started = training_jobs.start(account, request(sagemaker, **spot))
-    assert not started.was_there
+    assert not started.already_existed
     # Another command's, which wants it on demand
     found = training_jobs.start(account, request(sagemaker, Tags=[{"Key": "sweep", "Value": "bbbbbb"}]))
-    assert found.was_there
+    assert found.already_existed
     assert len(sagemaker.requests) == 1
     for state in (started, found):
         assert (state.spot, state.instance_type, state.instance_count) == (True, "ml.p2.xlarge", 1)

@@ -120,7 +120,7 @@ def test_maps_of_two_models_are_not_mixed_unless_overwritten(place: Path) -> Non
     assert (place / "maps" / SCENE / f"{SCENE}_spread.tif").is_file()
     write_checkpoint(place / "other.ckpt", steepness=2)
     write_scene(place / "imagery" / "20180604.tif")
-    with pytest.raises(OtherMaps, match=rf"maps holds 1 map made otherwise, such as {SCENE} \(model was"):
+    with pytest.raises(OtherMaps, match=rf"maps holds 1 map of other models or settings, such as {SCENE} \(model was"):
         predict("model=other.ckpt", "scenes=imagery/20180604.tif", OUT, "tta=d4")
     with pytest.raises(OtherMaps, match=r"tta was d4 and is none now.*overwrite=true"):
         predict(MODEL, SCENES, OUT)

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from snowcover.predict import device_process, mapping, plan
-from snowcover.predict.device_process import DeviceProcess, LostProcess
+from snowcover.predict.device_process import DeviceProcess, DeviceProcessEnded
 from tests.predict.scenes import TILE, UTM_11N, HeldScene, blurring, landscape, mapped, model, own_grid
 
 pytestmark = pytest.mark.process
@@ -74,5 +74,5 @@ def test_a_process_that_was_killed_is_told_in_a_sentence() -> None:
     for process in processes():
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
-    with pytest.raises(LostProcess, match=r"maps on cpu.* has ended.*goes on with what is missing"):
+    with pytest.raises(DeviceProcessEnded, match=r"maps on cpu.* has ended.*makes only the missing maps"):
         mapped(SCENE, own_grid(SCENE), model(blurring(1, 2), bands=2))

@@ -18,7 +18,7 @@ from snowcover.data.tiles import HALF_WORLD_M, Tile
 from snowcover.models.mapper import SnowMapper
 from snowcover.predict.device_process import DeviceProcess
 from snowcover.predict.members import Members
-from snowcover.predict.plan import around_tiles
+from snowcover.predict.plan import layout_with_margin
 from snowcover.predict.windows import Window
 from snowcover.prepare.reprojection import Grid
 from snowcover.trained_model import TrainedModel
@@ -132,7 +132,7 @@ def test_layers_elsewhere_and_scenes_without_a_time_are_refused(tmp_path: Path) 
 
 
 def test_a_device_in_a_process_of_its_own_takes_layers(tmp_path: Path) -> None:
-    mapper, layout = layered(tmp_path).mapper, around_tiles(512)
+    mapper, layout = layered(tmp_path).mapper, layout_with_margin(512)
     rng = np.random.default_rng(0)
     side = (layout.window_px, layout.window_px)
     raw = rng.integers(1, 9000, (1, *side)).astype(np.uint16)

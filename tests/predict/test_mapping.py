@@ -84,8 +84,8 @@ def test_a_map_lies_on_its_scene_to_a_tenth_of_a_pixel(grid: Grid) -> None:
 
 
 LAYOUTS = [
-    plan.around_tiles(TILE), plan.around_tiles(TILE, shift_px=(32, 32)), plan.around_tiles(2 * TILE, 16),
-    plan.around_tiles(3 * TILE, 24, (-17, 40)), plan.of_tile_size(TILE), plan.of_tile_size(TILE, (16, 16)),
+    plan.layout_with_margin(TILE), plan.layout_with_margin(TILE, shift_px=(32, 32)), plan.layout_with_margin(2 * TILE, 16),
+    plan.layout_with_margin(3 * TILE, 24, (-17, 40)), plan.layout_of_tile_size(TILE), plan.layout_of_tile_size(TILE, (16, 16)),
 ]  # fmt: skip
 
 
@@ -271,7 +271,7 @@ def test_an_error_of_the_scene_is_raised_and_no_thread_stays(monkeypatch: pytest
 
 def test_folding_batch_norms_changes_nothing_and_leaves_the_model_alone() -> None:
     trained = model(blurring())
-    quick = group.Members([trained.mapper], False, plan.around_tiles(TILE), torch.device("cpu"))
+    quick = group.Members([trained.mapper], False, plan.layout_with_margin(TILE), torch.device("cpu"))
     raw = np.random.default_rng(0).integers(1, 9000, (2, 1, 64, 64)).astype(np.uint16)
     with torch.no_grad():
         said = trained.mapper(torch.from_numpy(raw.astype(np.float32)))

@@ -10,10 +10,10 @@ import pytest
 from snowcover import storage
 from snowcover.predict.blend import Blender, weights
 from snowcover.predict.cells import cells
-from snowcover.predict.plan import Box, Layout, Plan, around_tiles, core_px, of_tile_size
+from snowcover.predict.plan import Box, Layout, Plan, layout_with_margin, core_px, layout_of_tile_size
 from snowcover.predict.prefetch import in_order, prefetched
 
-LAYOUTS = [around_tiles(512), around_tiles(100), around_tiles(64, 16, (5, -7)), of_tile_size(256), Layout(64, 64, 0, 0)]
+LAYOUTS = [layout_with_margin(512), layout_with_margin(100), layout_with_margin(64, 16, (5, -7)), layout_of_tile_size(256), Layout(64, 64, 0, 0)]
 
 
 def opener(work):
@@ -120,16 +120,16 @@ def test_blended_windows_add_up_to_what_they_all_say(layout: Layout) -> None:
 
 
 def test_windows_of_nothing_say_nothing() -> None:
-    blender = Blender(around_tiles(64))
+    blender = Blender(layout_with_margin(64))
     assert blender.add(0, 0, None) is None
-    side = around_tiles(64).support_px
+    side = layout_with_margin(64).support_px
     assert blender.add(0, 1, np.ones((1, side, side), np.float32)) is not None
     assert blender.add(0, 2, None) is not None  # what its neighbour says of its edge
     assert blender.add(0, 3, None) is None
 
 
 def test_the_cores_of_a_plan_are_the_training_tiles() -> None:
-    plan = Plan(15, 512, around_tiles(512), Box(512 * 100 + 5, 512 * 200 + 5, 512 * 101, 512 * 201))
+    plan = Plan(15, 512, layout_with_margin(512), Box(512 * 100 + 5, 512 * 200 + 5, 512 * 101, 512 * 201))
     assert (100, 200) in [(column, row) for row in plan.rows for column in plan.columns]
     assert plan.core(200, 100) == (51200, 102400)
     assert plan.layout.window_px == 768

@@ -33,8 +33,8 @@ def collect_job(path: Path, *overrides: str) -> Job:
 def first_tile(job: Job) -> Iterator[DatasetReader]:
     """The first tile that is made, as any program opens it."""
     with raster.settings(), job.opener() as source:
-        made = (tile_rendering.cut(source, tile, job.cut) for tile in job.tiles)
-        content = next(piece.content for piece in made if piece is not None)
+        made = (tile_rendering.render_tile(source, tile, job.render) for tile in job.tiles)
+        content = next(rendered.content for rendered in made if rendered is not None)
     with MemoryFile(content) as memory, memory.open() as file:
         yield file
 
@@ -44,13 +44,13 @@ def tiles(job: Job) -> tuple[Array, Array]:
     values, seen = [], []
     with raster.settings(), job.opener() as source:
         for tile in job.tiles:
-            piece = tile_rendering.cut(source, tile, job.cut)
-            if piece is None:
-                values.append(np.full((source.bands, 64, 64), job.cut.nodata, source.dtype))
+            rendered = tile_rendering.render_tile(source, tile, job.render)
+            if rendered is None:
+                values.append(np.full((source.bands, 64, 64), job.render.nodata, source.dtype))
                 seen.append(np.zeros((64, 64), bool))
                 continue
-            with MemoryFile(piece.content) as memory, memory.open() as file:
+            with MemoryFile(rendered.content) as memory, memory.open() as file:
                 values.append(file.read())
                 seen.append(observed(list(values[-1]), file.nodata))
-            assert piece.entry.observed_px == np.count_nonzero(seen[-1])
+            assert rendered.entry.observed_px == np.count_nonzero(seen[-1])
     return np.stack(values), np.stack(seen)

@@ -71,7 +71,7 @@ def imagery(side_px: int = 600, seed: int = 0) -> np.ndarray[Any, Any]:
 
 
 def depth(side_px: int = 600) -> np.ndarray[Any, Any]:
-    """[side_px, side_px] float32 metres from 0 to 2, with NaN, -9999 (the nodata value) and two absurd spots."""
+    """[side_px, side_px] float32 metres from 0 to 2, with NaN, -9999 (the nodata value) and two spots out of range."""
     rows, columns = np.mgrid[:side_px, :side_px]
     metres = (1 + np.sin(columns / 50) * np.cos(rows / 40)).astype(np.float32)
     metres[:40], metres[:, :30] = -9999, np.nan

@@ -19,11 +19,11 @@ from tests.prepare.rasters import depth, write_raster
 
 @given(st.lists(st.floats(width=32) | st.sampled_from([-9999.0, 0.0, 30.0]), min_size=1), st.floats(0.05, 2))
 def test_every_depth_is_snow_or_not_or_unknown_by_the_words_of_the_rule(depths: list[float], threshold: float) -> None:
-    mask, absurd_px = Rule(-9999, threshold, 0, 30).mask(np.array(depths, np.float32))
+    mask, out_of_range_px = Rule(-9999, threshold, 0, 30).mask(np.array(depths, np.float32))
     for metres, value in zip(np.array(depths, np.float32), mask, strict=True):
         known = not np.isnan(metres) and metres != -9999 and 0 <= metres <= 30
         assert value == (int(metres >= np.float32(threshold)) if known else 255)
-    assert absurd_px == sum(bool(m != -9999 and (m < 0 or m > 30)) for m in np.array(depths, np.float32))
+    assert out_of_range_px == sum(bool(m != -9999 and (m < 0 or m > 30)) for m in np.array(depths, np.float32))
 
 
 @pytest.fixture(scope="module")

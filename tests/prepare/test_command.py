@@ -46,7 +46,8 @@ def sources(tmp_path: Path) -> Path:
 def test_scenes_and_collect_go_through_with_a_table_at_the_end(sources: Path) -> None:
     status, output, errors = finish(sources, "collect=flight.tif", "out=masks/20180528")
     assert (status, errors) == (0, "")
-    assert re.search(r"flight is snow depth: .* snow, .* no snow, .* unobserved; 2 of them had an absurd depth", output)
+    counted = r"flight is snow depth: .* snow, .* no snow, .* unobserved; 2 of them had a depth out of range"
+    assert re.search(counted, output)
     assert re.search(r"tiles +made now +MB +snow +nodata +seconds\nflight +(\d+) +\1 ", output)
     status, output, errors = finish(sources, "scenes=imagery/*_SR_clip.tif", "out=tiles", "cover=masks/20180528")
     assert (status, errors) == (0, "")

@@ -28,7 +28,7 @@ def test_a_scene_that_has_lost_its_band_names_with_its_end_is_damaged(scene: Pat
     scene.write_bytes(scene.read_bytes()[:-300])
     status, output, errors = finish(scene.parent, "scenes=scene.tif", "out=tiles", *SMALL)
     assert (status, output) == (1, "")
-    assert errors.startswith("scene.tif is damaged or cut short (")
+    assert errors.startswith("scene.tif is damaged or truncated (")
     assert "GDALMetadata" in errors
     assert len(errors.splitlines()) == 1
 

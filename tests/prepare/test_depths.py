@@ -50,9 +50,9 @@ def test_depths_are_metres_however_they_are_stored(way: str, tmp_path: Path) -> 
     path = write_raster(tmp_path / "flight.tif", numbers, nodata=-9999, **options)
     job = collect_job(path, *overrides)
     assert job.rule is not None
-    mask, absurd_px = job.rule.mask(numbers)
+    mask, out_of_range_px = job.rule.mask(numbers)
     assert (mask == TRUE_MASK).all()
-    assert absurd_px == 0
+    assert out_of_range_px == 0
 
 
 def test_a_depth_at_the_threshold_is_snow_in_whole_centimetres_too() -> None:

@@ -64,7 +64,7 @@ def test_a_damaged_tile_of_a_complete_folder_is_made_again_and_nothing_else(
     DAMAGE[how](tiles[1])
     kept = {path: path.stat().st_mtime_ns for path in tiles if path != tiles[1]}
     prepare(*of(masks.parent))
-    assert f"what is not as tiles.json says is made again: {tiles[1].relative_to(masks)}." in caplog.text
+    assert f"these files differ from tiles.json and are made again: {tiles[1].relative_to(masks)}." in caplog.text
     assert contents(masks) == whole
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
 
@@ -139,15 +139,15 @@ def test_a_second_command_in_the_same_folder_comes_out_at_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_raster(tmp_path / "flight.tif", depth(300), nodata=-9999)
-    cut_all = tiling._cut_all
+    cut_all = tiling._render_all
 
     def with_another_beside(job: Any, *rest: Any) -> Any:
-        monkeypatch.setattr(tiling, "_cut_all", cut_all)
+        monkeypatch.setattr(tiling, "_render_all", cut_all)
         made = cut_all(job, *rest)
         prepare(*of(tmp_path), "depth_threshold_m=1", "overwrite=true")
         return made
 
-    monkeypatch.setattr(tiling, "_cut_all", with_another_beside)
+    monkeypatch.setattr(tiling, "_render_all", with_another_beside)
     with pytest.raises(ChangedMeanwhile, match="second command"):
         prepare(*of(tmp_path))
 
@@ -176,7 +176,7 @@ def test_no_tile_is_an_error_and_no_complete_folder(name: str, is_dry: bool, tmp
 
 def test_nothing_observed_is_an_error_that_names_the_nodata(tmp_path: Path) -> None:
     write_raster(tmp_path / "flight.tif", np.full((200, 200), -9999, np.float32), nodata=-9999)
-    with pytest.raises(NoTiles, match=r"^No tile was made: in none of .* nodata"):
+    with pytest.raises(NoTiles, match=r"^No tile was made: none of .* nodata"):
         prepare(*of(tmp_path))
     assert not json.loads((tmp_path / "masks/tiles.json").read_text())["complete"]
 

@@ -50,8 +50,8 @@ def test_bands_are_called_by_the_file_or_by_the_user_in_our_own_words(name: str,
 def test_the_colours_of_a_planet_product_do_not_reorder_its_bands(tmp_path: Path) -> None:
     """Planet's own four-band files are blue, green, red, nir, and say red, green, blue, undefined."""
     path = scene(tmp_path / PLANET, colours=("red", "green", "blue", "undefined"))
-    assert scene_job(path).cut.tags.names == OURS
-    assert scene_job(path).cut.shown == (2, 1, 0)
+    assert scene_job(path).render.tags.names == OURS
+    assert scene_job(path).render.shown == (2, 1, 0)
 
 
 CONTRADICTED: dict[str, tuple[dict[str, Any], tuple[str, ...], str]] = {

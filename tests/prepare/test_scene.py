@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import rasterio
 
-from snowcover.prepare.radiance import MissingCoefficients, coefficients, metadata_beside
 from snowcover.prepare.scene import MixedQuantities, UnknownBands
-from snowcover.prepare.udm import WrongUdm, beside
+from snowcover.prepare.udm import WrongUdm
+from snowcover.sensors.planetscope import MissingCoefficients, metadata_of, reflectance_coefficients, udm_of
 from tests.prepare.command import prepare
 from tests.prepare.rasters import imagery, shared, write_raster
 
@@ -57,10 +57,10 @@ def test_the_masks_of_the_same_acquisition_are_found_udm2_first() -> None:
         "x/20180528_181110_1026_3B_udm2_clip.tif",
         "x/20180528_181110_1025_3B_AnalyticMS_metadata_clip.xml",
     ]
-    assert beside(f"x/{SCENE}.tif", files) == files[0]
+    assert udm_of(f"x/{SCENE}.tif", files) == files[0]
     files.append("x/20180528_181110_1025_3B_udm2_clip.tif")
-    assert beside(f"x/{SCENE}.tif", files) == files[-1]
-    assert beside("x/everest.tif", files) is None
+    assert udm_of(f"x/{SCENE}.tif", files) == files[-1]
+    assert udm_of("x/everest.tif", files) is None
 
 
 def test_a_udm_of_another_size_is_refused(tmp_path: Path) -> None:
@@ -105,11 +105,11 @@ def test_the_real_scenes_radiance_becomes_reflectance_by_its_own_coefficients(tm
 
 
 def test_metadata_of_other_bands_or_of_nothing_is_refused() -> None:
-    assert metadata_beside("a/x_AnalyticMS_clip.tif", ["a/x_AnalyticMS_metadata_clip.xml"]) is not None
+    assert metadata_of("a/x_AnalyticMS_clip.tif", ["a/x_AnalyticMS_metadata_clip.xml"]) is not None
     with pytest.raises(MissingCoefficients, match="no Planet metadata"):
-        coefficients(b"<a", "m.xml", 4)
+        reflectance_coefficients(b"<a", "m.xml", 4)
     with pytest.raises(MissingCoefficients, match="0 bands, the scene has 4"):
-        coefficients(b"<a/>", "m.xml", 4)
+        reflectance_coefficients(b"<a/>", "m.xml", 4)
 
 
 def test_radiance_beside_surface_reflectance_is_refused_unless_converted(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from rasterio.rpc import RPC
 
 from snowcover import storage
 from snowcover.errors import UserError
-from snowcover.prepare.georeference import MissingPlace
+from snowcover.prepare.georeference import MissingGeoreference
 from snowcover.prepare.sources import NoScenes, OverwritesSource
 from snowcover.prepare.work_folders import Unwritable
 from tests.prepare.command import prepare
@@ -100,7 +100,7 @@ PLACED_OTHERWISE = {
 def test_a_raster_without_geotransform_is_told_the_command_that_warps_it(how: str, tmp_path: Path) -> None:
     write, told = PLACED_OTHERWISE[how]
     write(tmp_path / "flight.tif")
-    with pytest.raises(MissingPlace, match=told):
+    with pytest.raises(MissingGeoreference, match=told):
         prepare(f"collect={tmp_path}/flight.tif", f"out={tmp_path}/masks")
 
 
@@ -121,7 +121,7 @@ FAR_OUT = {
 def test_a_raster_that_can_lie_nowhere_is_told_so(name: str, tmp_path: Path) -> None:
     crs, place, told = FAR_OUT[name]
     write_raster(tmp_path / "flight.tif", depth(90), crs, place)
-    with pytest.raises(MissingPlace, match=told):
+    with pytest.raises(MissingGeoreference, match=told):
         prepare(f"collect={tmp_path}/flight.tif", f"out={tmp_path}/masks")
 
 

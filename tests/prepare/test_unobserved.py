@@ -18,9 +18,10 @@ from snowcover.prepare.collect import WrongCollect
 from snowcover.prepare.fill import NotAlpha, UntaggedFill
 from snowcover.prepare.nodata import WrongNodata, keep_off
 from snowcover.prepare.pixels import MixedBands, SeveralImages
-from snowcover.prepare.radiance import MissingCoefficients, coefficients, scaled
+from snowcover.prepare.radiance import to_reflectance
 from snowcover.prepare.scene import WrongType
 from snowcover.prepare.udm import WrongUdm
+from snowcover.sensors.planetscope import MissingCoefficients, reflectance_coefficients
 from tests.prepare.command import finish, prepare
 from tests.prepare.cutting import collect_job, first_tile, scene_job, tiles
 from tests.prepare.rasters import depth, imagery, shared, write_mask, write_raster
@@ -206,7 +207,7 @@ def test_alpha_is_a_mask_and_no_band(tmp_path: Path) -> None:
     values[3] = np.where(swath(), 255, 0)
     path = write_raster(tmp_path / "scene.tif", values)  # GDAL calls four bands of bytes red, green, blue and alpha
     job = scene_job(path)
-    assert job.cut.tags.names == ("red", "green", "blue")
+    assert job.render.tags.names == ("red", "green", "blue")
     assert 0 < tiles(job)[1].mean() < 0.9
     values[3] = values[0] + 1
     write_raster(path, values)
@@ -289,9 +290,9 @@ def test_reflectance_is_taken_from_whole_coefficients_alone() -> None:
     for wrong in ("nan", "inf", "-1e-5", "0"):
         band = f"<bandNumber>1</bandNumber><reflectanceCoefficient>{wrong}</reflectanceCoefficient>"
         with pytest.raises(MissingCoefficients, match="reflectance coefficient"):
-            coefficients(f"<a><{tag}>{band}</{tag}></a>".encode(), "m.xml", 1)
+            reflectance_coefficients(f"<a><{tag}>{band}</{tag}></a>".encode(), "m.xml", 1)
     values = np.array([[[np.nan], [2.0], [0.0]]], np.float32)
-    result = scaled(values, np.array([0.25]), np.array([[0, 1, 1]], np.uint8), np.nan)
+    result = to_reflectance(values, np.array([0.25]), np.array([[0, 1, 1]], np.uint8), np.nan)
     assert np.array_equal(result[0, :, 0], np.array([np.nan, 0.5, 0.0], np.float32), equal_nan=True)
 
 

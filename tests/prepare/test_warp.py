@@ -12,7 +12,7 @@ from rasterio.warp import transform
 from rasterio.windows import Window
 
 from snowcover.data.tiles import bounds
-from snowcover.prepare.reprojection import WEB_MERCATOR, Grid, positions
+from snowcover.prepare.reprojection import WEB_MERCATOR, Grid, source_positions
 from snowcover.prepare.warp import warp
 from snowcover.prepare.zoom import candidates
 
@@ -96,7 +96,7 @@ def test_every_pixel_comes_back_in_its_place_within_half_a_pixel(grid: Grid, zoo
 @given(grids(), st.integers(10, 16), st.randoms())
 def test_away_from_edges_the_place_is_right_to_an_eighth_of_a_pixel(grid: Grid, zoom: int, random) -> None:
     tile = random.choice(candidates(grid, zoom))
-    columns, rows = positions(grid, bounds(tile), 256)
+    columns, rows = source_positions(grid, bounds(tile), 256)
     exact = true_places(grid, bounds(tile), 256)
     assert np.abs(np.stack([columns, rows]) - exact).max() <= 0.13
 
@@ -124,7 +124,7 @@ def test_interpolation_is_exact_not_to_a_32nd_of_a_pixel(bands: int, dtype: str)
     grid = Grid(CRS.from_epsg(32611), Affine(3, 0, 280000, 0, -3, 4190000), 300, 300)
     tile = candidates(grid, 17)[12]
     sampled, observed = warp(Held(grid, values, np.ones((300, 300), bool)), tile, 128)
-    columns, rows = positions(grid, bounds(tile), 128)
+    columns, rows = source_positions(grid, bounds(tile), 128)
     assert observed.all()
     left, top = np.floor(columns - 0.5).astype(int), np.floor(rows - 0.5).astype(int)
     right, down = (columns - 0.5 - left)[..., None], (rows - 0.5 - top)[..., None]

@@ -21,12 +21,14 @@ from sklearn.metrics import average_precision_score, confusion_matrix, f1_score,
 from sklearn.metrics import precision_recall_curve as reference_curve
 
 from snowcover import storage
+from snowcover.labels import BARE, SNOW, UNOBSERVED
 from snowcover.scoring.calibration import Reliability
-from snowcover.training import plots
-from snowcover.training.plots import BARE, COLOURS, FALSE_SNOW, GREY, MISSED_SNOW, SNOW, UNOBSERVED, TilePicture
+from snowcover.training.plots import drawing, learning, scores, split, tiles
+from snowcover.training.plots.drawing import GREY
+from snowcover.training.plots.tiles import COLOURS, FALSE_SNOW, MISSED_SNOW, TilePicture
 
 BANDS = ["blue", "green", "red", "nir"]
-EVEREST = Path(__file__).parents[1] / "../shared/data/everest_tiles"
+EVEREST = Path(__file__).parents[2] / "../shared/data/everest_tiles"
 TRUE_COLOUR, FALSE_COLOUR, MASK, PROBABILITY, ERRORS = range(5)
 
 
@@ -56,9 +58,9 @@ def pixels(path: Path) -> np.ndarray:
 
 def in_panel(picture: np.ndarray, column: int, x: float, y: float, row: int = 0) -> tuple[int, ...]:
     """The colour at a share (x, y) of a panel of the tile picture."""
-    left = plots.GAP + column * (plots.PANEL + plots.GAP)
-    top = plots.HEAD + row * (plots.ROW_TITLE + plots.PANEL) + plots.ROW_TITLE
-    return tuple(int(v) for v in picture[int(top + y * plots.PANEL), int(left + x * plots.PANEL)])
+    left = tiles.GAP + column * (tiles.PANEL + tiles.GAP)
+    top = tiles.HEAD + row * (tiles.ROW_TITLE + tiles.PANEL) + tiles.ROW_TITLE
+    return tuple(int(v) for v in picture[int(top + y * tiles.PANEL), int(left + x * tiles.PANEL)])
 
 
 def colour(name: str) -> tuple[int, ...]:
@@ -66,7 +68,7 @@ def colour(name: str) -> tuple[int, ...]:
 
 
 def cividis(probability: float) -> tuple[int, ...]:
-    return tuple(int(v) for v in plots.PROBABILITY(probability, bytes=True)[:3])
+    return tuple(int(v) for v in drawing.PROBABILITY(probability, bytes=True)[:3])
 
 
 def quarters(top_left: float, top_right: float, low_left: float, low_right: float) -> np.ndarray:
@@ -100,8 +102,8 @@ def test_each_pixel_falls_into_the_error_class_that_mask_and_prediction_give_it(
     mask = np.array([[1, 1, 0, 0], [255, 255, 1, 0]], np.uint8)
     probability = np.array([[0.9, 0.1, 0.9, 0.1], [0.9, 0.1, 0.5, 0.5]])
     expected = [[SNOW, MISSED_SNOW, FALSE_SNOW, BARE], [UNOBSERVED, UNOBSERVED, SNOW, FALSE_SNOW]]
-    assert plots.error_classes(mask, probability).tolist() == expected
-    assert plots.error_classes(mask, probability, threshold=0.95).tolist() == [
+    assert tiles.error_classes(mask, probability).tolist() == expected
+    assert tiles.error_classes(mask, probability, threshold=0.95).tolist() == [
         [MISSED_SNOW, MISSED_SNOW, BARE, BARE],
         [UNOBSERVED, UNOBSERVED, MISSED_SNOW, BARE],
     ]
@@ -111,7 +113,7 @@ def test_each_pixel_falls_into_the_error_class_that_mask_and_prediction_give_it(
 @given(st.lists(st.tuples(st.sampled_from([0, 1, 255]), st.floats(0, 1)), min_size=1), st.floats(0, 1))
 def test_error_classes_count_what_scikit_learn_counts(given_pixels: list[Any], threshold: float) -> None:
     mask, probability = (np.array(column) for column in zip(*given_pixels, strict=True))
-    classes = plots.error_classes(mask.astype(np.uint8), probability, threshold)
+    classes = tiles.error_classes(mask.astype(np.uint8), probability, threshold)
     seen = mask != 255
     if seen.any():
         expected = confusion_matrix(mask[seen], probability[seen] >= threshold, labels=[0, 1]).ravel()
@@ -136,7 +138,7 @@ def test_the_curve_is_scikit_learns_at_every_bin_that_holds_a_pixel(case: tuple[
     snow, index = (np.array(column) for column in zip(*each, strict=True))
     centres = (index + 0.5) / bins
     counts = [np.histogram(centres[snow == side], bins, (0, 1))[0] for side in (True, False)]
-    curve = plots.curve(*counts)
+    curve = scores.curve(*counts)
     precision, recall, thresholds = reference_curve(snow, centres)
     at = np.searchsorted(curve.thresholds, thresholds, side="right") - 1
     np.testing.assert_allclose(curve.precision[at], precision[:-1])
@@ -150,17 +152,17 @@ def test_the_curve_is_scikit_learns_at_every_bin_that_holds_a_pixel(case: tuple[
 
 
 def test_a_curve_without_snow_is_empty_and_one_without_bare_ground_is_all_precise() -> None:
-    assert plots.curve(np.zeros(4), np.ones(4)).thresholds.size == 0
-    assert plots.curve(np.zeros(4), np.zeros(4)).thresholds.size == 0
-    only_snow = plots.curve(np.array([1, 0, 3, 0]), np.zeros(4))
+    assert scores.curve(np.zeros(4), np.ones(4)).thresholds.size == 0
+    assert scores.curve(np.zeros(4), np.zeros(4)).thresholds.size == 0
+    only_snow = scores.curve(np.array([1, 0, 3, 0]), np.zeros(4))
     assert only_snow.precision.tolist() == [1, 1, 1]
     assert only_snow.recall.tolist() == [1, 0.75, 0.75]
     with pytest.raises(ValueError, match="same bins"):
-        plots.curve(np.ones(4), np.ones(5))
+        scores.curve(np.ones(4), np.ones(5))
 
 
 def test_the_tile_picture_shows_each_quarter_in_its_colour(tmp_path: Path, drawn: list[Figure]) -> None:
-    plots.tiles(tmp_path / "tiles.png", [quartered()], BANDS)
+    tiles.draw_tiles(tmp_path / "tiles.png", [quartered()], BANDS)
     picture = pixels(tmp_path / "tiles.png")
     columns = (TRUE_COLOUR, FALSE_COLOUR, MASK, PROBABILITY, ERRORS)
     seen = {
@@ -184,18 +186,18 @@ def test_the_tile_picture_shows_each_quarter_in_its_colour(tmp_path: Path, drawn
 def test_every_row_has_its_own_stretch_and_place(tmp_path: Path) -> None:
     dim = quartered()
     dim = TilePicture("dim", dim.image // 10, dim.mask, dim.probability)
-    plots.tiles(tmp_path / "tiles.png", [quartered(), dim], BANDS)
+    tiles.draw_tiles(tmp_path / "tiles.png", [quartered(), dim], BANDS)
     picture = pixels(tmp_path / "tiles.png")
     assert in_panel(picture, TRUE_COLOUR, 0.25, 0.25, row=1) == (255, 255, 255)
     assert in_panel(picture, ERRORS, 0.25, 0.75, row=1) == colour(COLOURS[FALSE_SNOW])
 
 
 def test_the_keys_name_every_category_and_stay_inside_the_picture(tmp_path: Path, drawn: list[Figure]) -> None:
-    plots.tiles(tmp_path / "tiles.png", many(2), BANDS)
+    tiles.draw_tiles(tmp_path / "tiles.png", many(2), BANDS)
     said = words(drawn[0])
     for name in (
-        *plots.MASK_NAMES.values(),
-        *plots.ERROR_NAMES.values(),
+        *tiles.MASK_NAMES.values(),
+        *tiles.ERROR_NAMES.values(),
         "red, green, blue",
         "nir, red, green",
     ):
@@ -222,7 +224,7 @@ def test_other_bands_fall_back_on_what_there_is(
 ) -> None:
     tile = quartered()
     tile = TilePicture(tile.name, tile.image[: len(bands)], tile.mask, tile.probability)
-    plots.tiles(tmp_path / "tiles.png", [tile], bands)
+    tiles.draw_tiles(tmp_path / "tiles.png", [tile], bands)
     for heading in headings:
         assert heading in words(drawn[0])
     if len(bands) < 3:
@@ -233,7 +235,7 @@ def test_other_bands_fall_back_on_what_there_is(
 @pytest.mark.parametrize("rows", [0, 9])
 def test_the_tile_picture_refuses_other_than_1_to_8_rows(tmp_path: Path, rows: int) -> None:
     with pytest.raises(ValueError, match=f"1 to 8 rows, got {rows}"):
-        plots.tiles(tmp_path / "tiles.png", many(rows), BANDS)
+        tiles.draw_tiles(tmp_path / "tiles.png", many(rows), BANDS)
     assert not list(tmp_path.iterdir())
 
 
@@ -255,7 +257,7 @@ def test_odd_tiles_are_drawn_all_the_same(tmp_path: Path, drawn: list[Figure]) -
         ),
         TilePicture("another size", flat[:, :1, :1], zero[:1, :1], bare[:1, :1]),
     ]
-    plots.tiles(tmp_path / "tiles.png", odd, BANDS)
+    tiles.draw_tiles(tmp_path / "tiles.png", odd, BANDS)
     said = words(drawn[0])
     assert "all nodata:  no snow in mask or prediction, so no IoU, at threshold 0.5" in said
     assert "name with $ and _ and \\frac:  IoU 0.000 at threshold 0.5" in said
@@ -278,12 +280,12 @@ def test_four_rows_of_real_imagery_stay_below_one_and_a_half_megabytes(tmp_path:
             image = source.read()
         with rasterio.open(EVEREST / "masks/everest_weak" / Path(*file.parts[-3:])) as source:
             samples.append(TilePicture(file.stem, image, source.read(1), (image[0] / 10_200).astype(np.float32)))
-    plots.tiles(tmp_path / "tiles.png", samples, BANDS)
+    tiles.draw_tiles(tmp_path / "tiles.png", samples, BANDS)
     assert (tmp_path / "tiles.png").stat().st_size < 1_600_000
 
 
 def test_the_confusion_matrix_writes_counts_and_both_shares(tmp_path: Path, drawn: list[Figure]) -> None:
-    plots.confusion(tmp_path / "confusion.png", tp=60, fp=30, fn=20, tn=90, title="Test")
+    scores.draw_confusion(tmp_path / "confusion.png", tp=60, fp=30, fn=20, tn=90, title="Test")
     said = words(drawn[0])
     for line in (
         "Test\n200 observed pixels",
@@ -310,16 +312,16 @@ def colour_at(figure: Figure, path: Path, x: float, y: float) -> tuple[int, ...]
 
 
 def test_a_confusion_matrix_without_snow_or_without_pixels_says_so(tmp_path: Path, drawn: list[Figure]) -> None:
-    plots.confusion(tmp_path / "no_snow.png", tp=0, fp=1, fn=0, tn=3, title="Test")
+    scores.draw_confusion(tmp_path / "no_snow.png", tp=0, fp=1, fn=0, tn=3, title="Test")
     assert words(drawn[0]).count("no such pixels") == 2
     assert colour_at(drawn[0], tmp_path / "no_snow.png", 0.4, 0.4) == colour(GREY)
-    plots.confusion(tmp_path / "nothing.png", tp=0, fp=0, fn=0, tn=0, title="Test")
+    scores.draw_confusion(tmp_path / "nothing.png", tp=0, fp=0, fn=0, tn=0, title="Test")
     assert "No pixel was observed" in words(drawn[1])
 
 
 def test_precision_recall_marks_the_default_and_the_best_threshold(tmp_path: Path, drawn: list[Figure]) -> None:
     snow, bare = np.array([0, 10, 20, 70]), np.array([60, 35, 0, 5])
-    plots.precision_recall(tmp_path / "pr.png", snow, bare, "Test")
+    scores.draw_precision_recall(tmp_path / "pr.png", snow, bare, "Test")
     said = words(drawn[0])
     # 90 of 100 found at 0.5 with 5 false; 100 with 40 false at 0.25, 70 with 5 false at 0.75
     assert "default, threshold 0.50: precision 0.947, recall 0.900" in said
@@ -328,7 +330,7 @@ def test_precision_recall_marks_the_default_and_the_best_threshold(tmp_path: Pat
     average = 0.7 * 70 / 75 + 0.2 * 90 / 95 + 0.1 * 100 / 140
     assert f"Test: average precision {average:.3f}" in said
     assert "\nF1 0.8\n" in said  # a named line of equal F1
-    assert (pixels(tmp_path / "pr.png") == colour(plots.FIRST)).all(axis=-1).sum() > 500
+    assert (pixels(tmp_path / "pr.png") == colour(drawing.FIRST)).all(axis=-1).sum() > 500
 
 
 @pytest.mark.parametrize(
@@ -344,25 +346,25 @@ def test_precision_recall_marks_the_default_and_the_best_threshold(tmp_path: Pat
 def test_precision_recall_says_what_cannot_be_drawn(
     tmp_path: Path, drawn: list[Figure], snow: list[int], bare: list[int], sentence: str
 ) -> None:
-    plots.precision_recall(tmp_path / "pr.png", np.array(snow), np.array(bare))
+    scores.draw_precision_recall(tmp_path / "pr.png", np.array(snow), np.array(bare))
     assert sentence in words(drawn[0])
 
 
 def test_precision_recall_wants_a_half_among_its_thresholds(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="even number of bins, got 5"):
-        plots.precision_recall(tmp_path / "pr.png", np.ones(5), np.ones(5))
+        scores.draw_precision_recall(tmp_path / "pr.png", np.ones(5), np.ones(5))
 
 
 def test_the_reliability_diagram_says_how_far_off_the_probabilities_are(tmp_path: Path, drawn: list[Figure]) -> None:
     said = np.array([0.35, np.nan, 0.65])
     before = Reliability(said, np.array([0.05, np.nan, 0.95]), np.array([30, 0, 10]))
     after = Reliability(np.array([0.05, np.nan, 0.94]), np.array([0.05, np.nan, 0.95]), np.array([30, 0, 10]))
-    plots.reliability(tmp_path / "a.png", before, after, 0.1234, title="Test tiles")
+    scores.draw_reliability(tmp_path / "a.png", before, after, 0.1234, title="Test tiles")
     told = words(drawn[0])
     assert "as the network says it: off by 0.300 on average" in told
     assert "calibrated (temperature 0.123): off by 0.003 on average" in told  # a quarter of the pixels, by 0.01
     nothing = Reliability(np.full(3, np.nan), np.full(3, np.nan), np.zeros(3, int))
-    plots.reliability(tmp_path / "b.png", nothing, nothing, 1.0)
+    scores.draw_reliability(tmp_path / "b.png", nothing, nothing, 1.0)
     assert "No pixel was observed" in words(drawn[1])
 
 
@@ -372,7 +374,7 @@ def test_learning_curves_pass_over_what_an_epoch_did_not_record(tmp_path: Path, 
         {"epoch": 0, "train_loss": 0.4, "val_iou": 0.6, "lr": 1e-3},
         {"epoch": 1, "train_loss": float("inf")},
     ]
-    plots.learning_curves(tmp_path / "curves.png", history)
+    learning.draw_learning_curves(tmp_path / "curves.png", history)
     loss, iou, rate = drawn[0].axes
     np.testing.assert_array_equal(loss.lines[0].get_data(), [[0, 1, 2], [0.4, np.nan, 0.2]])
     np.testing.assert_array_equal(iou.lines[0].get_data(), [[0, 2], [0.6, 0.7]])
@@ -386,24 +388,24 @@ def test_learning_curves_pass_over_what_an_epoch_did_not_record(tmp_path: Path, 
 def test_learning_curves_of_next_to_nothing_are_drawn(
     tmp_path: Path, drawn: list[Figure], history: list[dict[str, float]]
 ) -> None:
-    plots.learning_curves(tmp_path / "curves.png", history)
+    learning.draw_learning_curves(tmp_path / "curves.png", history)
     assert ("not recorded" if history else "No epoch has ended yet.") in words(drawn[0])
     assert "best" not in words(drawn[0])
 
 
-def test_the_split_map_colours_each_tile_by_its_side_with_north_up(tmp_path: Path, drawn: list[Figure]) -> None:
+def test_the_split_map_colours_each_tile_by_its_split_with_north_up(tmp_path: Path, drawn: list[Figure]) -> None:
     path = tmp_path / "split.png"
-    tiles = [
+    placed = [
         (13, 6070, 3430, "train"),
         (13, 6071, 3430, "val"),
         (13, 6070, 3431, "test"),
         (13, 6070, 3430, "train"),
     ]
-    plots.split_map(path, [*tiles, (13, 6071, 3431, "train"), (13, 6071, 3431, "test")])
-    assert colour_at(drawn[0], path, 6070, 3430) == colour(plots.SIDES["train"])
-    assert colour_at(drawn[0], path, 6071, 3430) == colour(plots.SIDES["val"])
-    assert colour_at(drawn[0], path, 6070, 3431) == colour(plots.SIDES["test"])
-    assert colour_at(drawn[0], path, 6071, 3431) == colour(plots.OTHER_SIDES[0])
+    split.draw_split_map(path, [*placed, (13, 6071, 3431, "train"), (13, 6071, 3431, "test")])
+    assert colour_at(drawn[0], path, 6070, 3430) == colour(split.SPLITS["train"])
+    assert colour_at(drawn[0], path, 6071, 3430) == colour(split.SPLITS["val"])
+    assert colour_at(drawn[0], path, 6070, 3431) == colour(split.SPLITS["test"])
+    assert colour_at(drawn[0], path, 6071, 3431) == colour(split.OTHER_SPLITS[0])
     axes = drawn[0].axes[0]
     assert axes.transData.transform((6070, 3431))[1] < axes.transData.transform((6070, 3430))[1]
     said = words(drawn[0])
@@ -413,17 +415,17 @@ def test_the_split_map_colours_each_tile_by_its_side_with_north_up(tmp_path: Pat
 
 def test_the_split_map_lays_a_coarser_tile_over_the_finer_ones_it_covers(tmp_path: Path, drawn: list[Figure]) -> None:
     path = tmp_path / "split.png"
-    plots.split_map(path, [(1, 0, 0, "val"), (3, 5, 1, "train")])
-    assert colour_at(drawn[0], path, 0, 0) == colour_at(drawn[0], path, 3, 3) == colour(plots.SIDES["val"])
+    split.draw_split_map(path, [(1, 0, 0, "val"), (3, 5, 1, "train")])
+    assert colour_at(drawn[0], path, 0, 0) == colour_at(drawn[0], path, 3, 3) == colour(split.SPLITS["val"])
     assert colour_at(drawn[0], path, 4, 1) == (255, 255, 255)
-    assert colour_at(drawn[0], path, 5, 1) == colour(plots.SIDES["train"])
-    plots.split_map(path, [])
+    assert colour_at(drawn[0], path, 5, 1) == colour(split.SPLITS["train"])
+    split.draw_split_map(path, [])
     assert "There are no tiles to show." in words(drawn[1])
 
 
 def test_a_picture_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "new folder" / "confusion.png"
-    plots.confusion(path, 1, 2, 3, 4)
+    scores.draw_confusion(path, 1, 2, 3, 4)
     before = path.read_bytes()
 
     def refuse(*_: object) -> None:
@@ -431,16 +433,16 @@ def test_a_picture_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, mon
 
     with monkeypatch.context() as broken, pytest.raises(storage.StorageError, match=r"confusion\.png"):
         broken.setattr(os, "replace", refuse)
-        plots.confusion(path, 4, 3, 2, 1)
+        scores.draw_confusion(path, 4, 3, 2, 1)
     assert path.read_bytes() == before
     assert [file.name for file in path.parent.iterdir()] == ["confusion.png"]
 
 
 def test_pictures_drawn_in_threads_are_those_drawn_alone(tmp_path: Path) -> None:
     samples = many(1)
-    plots.tiles(tmp_path / "alone.png", samples, BANDS)
+    tiles.draw_tiles(tmp_path / "alone.png", samples, BANDS)
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda name: plots.tiles(tmp_path / f"{name}.png", samples, BANDS), range(4)))
+        list(pool.map(lambda name: tiles.draw_tiles(tmp_path / f"{name}.png", samples, BANDS), range(4)))
     alone = (tmp_path / "alone.png").read_bytes()
     assert all((tmp_path / f"{name}.png").read_bytes() == alone for name in range(4))
 

@@ -8,7 +8,7 @@ from typing import Any
 from sagemaker.core.resources import Algorithm
 from sagemaker.core.utils.code_injection.codec import transform
 
-from snowcover_launch.aws.errors import AwsError, NotFound, named
+from snowcover_launch.aws.errors import AwsError, NotFound, aws_errors
 from snowcover_launch.aws.session import Account
 
 POLL_S = 1.0
@@ -17,7 +17,7 @@ TIMEOUT_S = 600
 
 @dataclass(frozen=True)
 class AlgorithmState:
-    """An algorithm as DescribeAlgorithm tells it."""
+    """An algorithm, from DescribeAlgorithm."""
 
     name: str
     arn: str
@@ -29,16 +29,16 @@ class AlgorithmState:
 
 
 def create(account: Account, request: Mapping[str, Any]) -> None:
-    """Register an algorithm with SageMaker; `request` is that of CreateAlgorithm, with AWS's own names."""
-    with named(f"register the algorithm {request['AlgorithmName']}"):
+    """Register an algorithm with SageMaker; `request` is a CreateAlgorithm request, with AWS's names."""
+    with aws_errors(f"register the algorithm {request['AlgorithmName']}"):
         arguments = transform(dict(request), "CreateAlgorithmInput")
         Algorithm.create(**arguments, session=account.session, region=account.region)
 
 
 def describe(account: Account, name: str) -> AlgorithmState:
-    """Raises: NotFound: there is none of that name; AwsError."""
+    """Raises: NotFound: there is no algorithm of that name; AwsError."""
     try:
-        with named(f"look at the algorithm {name}"):
+        with aws_errors(f"look at the algorithm {name}"):
             answer = account.client("sagemaker").describe_algorithm(AlgorithmName=name)
     except AwsError as error:
         if "does not exist" in str(error):
@@ -56,8 +56,8 @@ def describe(account: Account, name: str) -> AlgorithmState:
     )
 
 
-def completed(account: Account, name: str) -> AlgorithmState:
-    """Wait until an algorithm can be used.
+def wait_until_completed(account: Account, name: str) -> AlgorithmState:
+    """Wait until an algorithm is ready.
 
     Raises:
         AwsError: it failed, or is not ready after TIMEOUT_S.

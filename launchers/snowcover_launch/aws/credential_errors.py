@@ -1,4 +1,4 @@
-"""What AWS finds wrong with credentials, or with the clock that their signatures are made by."""
+"""What AWS finds wrong with credentials, or with the clock behind their signatures."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -8,30 +8,30 @@ from typing import Any, Protocol
 from botocore.exceptions import BotoCoreError, ClientError
 
 SIGN_IN = "run `aws sso login` or `aws configure`, or set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-# In AWS's words: of JSON services, of older XML ones, of S3
+# AWS's error codes: of JSON services, of older XML services, of S3
 EXPIRED = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"}
 SKEWED = {"RequestTimeTooSkewed", "RequestExpired", "RequestInTheFuture"}
 UNKNOWN = {"UnrecognizedClientException", "InvalidClientTokenId", "InvalidAccessKeyId", "InvalidToken"}
 WRONG_SECRET = {"SignatureDoesNotMatch", "InvalidSignatureException"}
-SKEWED_SIGNATURE = re.compile("Signature (expired|not yet current)")  # of services that call this a wrong signature
+SKEWED_SIGNATURE = re.compile("Signature (expired|not yet current)")  # of services that report it as a wrong signature
 UNSIGNED = {
     "MissingAuthenticationTokenException", "MissingAuthenticationToken", "IncompleteSignature", "AuthFailure",
 }  # fmt: skip
-WITHOUT_REASON = {"400", "403"}  # a HEAD's answer has no body, so botocore knows the status alone
-ALLOWED_SKEW = timedelta(minutes=4)  # AWS takes 5 of most requests, 15 of S3's
+WITHOUT_REASON = {"400", "403"}  # the response to a HEAD has no body, so botocore only knows the status
+ALLOWED_SKEW = timedelta(minutes=4)  # AWS allows 5 for most requests, 15 for S3
 
 
 class HasClients(Protocol):
-    """Gives boto3's client of a service."""
+    """Gives boto3 clients."""
 
     def client(self, service: str) -> Any:
         """A boto3 client of a service, by its name such as "sts"."""
 
 
 def with_reason(error: ClientError, account: HasClients) -> ClientError:
-    """For an error without a reason, what STS finds wrong with the credentials; the error itself if it finds nothing.
+    """For an error without a reason, what STS finds wrong with the credentials; else the error itself.
 
-    Everybody may ask STS who they are, and it answers with a reason.
+    Everybody may call GetCallerIdentity, and its errors have a reason.
     """
     if code_of(error) not in WITHOUT_REASON or _clock_ahead(error) is not None:
         return error
@@ -39,32 +39,32 @@ def with_reason(error: ClientError, account: HasClients) -> ClientError:
         account.client("sts").get_caller_identity()
     except ClientError as reason:
         return reason if credentials_problem(reason, "") else error
-    except BotoCoreError:  # for example in a network that leads to S3 alone
+    except BotoCoreError:  # for example in a network that only reaches S3
         pass
     return error
 
 
-def credentials_problem(error: ClientError, doing: str) -> str | None:
-    """A sentence with the way out; None where the credentials are not what was refused."""
+def credentials_problem(error: ClientError, action: str) -> str | None:
+    """The message for the user; None if the error is not about credentials."""
     code = code_of(error)
     if code not in EXPIRED | SKEWED | UNKNOWN | WRONG_SECRET | UNSIGNED | WITHOUT_REASON:
         return None
     ahead = _clock_ahead(error)
     if ahead is not None or code in SKEWED or SKEWED_SIGNATURE.match(_message(error)):
-        return f"AWS would not {doing}, for this machine's clock is {_off(ahead)}: set it."
+        return f"AWS would not {action}, for this machine's clock is {_off(ahead)}: set it."
     if code in EXPIRED:
-        return f"Your AWS credentials to {doing} have expired ({code}): run `aws sso login`, or set new ones."
+        return f"Your AWS credentials to {action} have expired ({code}): run `aws sso login`, or set new ones."
     if code in UNKNOWN:
-        return f"AWS does not know the access key that was to {doing} ({code}): {SIGN_IN}."
+        return f"AWS does not know the access key that was to {action} ({code}): {SIGN_IN}."
     if code in WRONG_SECRET:
-        return f"The secret does not belong to the access key that was to {doing} ({code}): {SIGN_IN}."
+        return f"The secret does not belong to the access key that was to {action} ({code}): {SIGN_IN}."
     if code in UNSIGNED:
-        return f"AWS does not take the credentials to {doing} ({code}): {SIGN_IN}."
+        return f"AWS does not take the credentials to {action} ({code}): {SIGN_IN}."
     return None
 
 
 def code_of(error: ClientError) -> str:
-    """AWS's own name of an error, or the HTTP status of an answer that has no body."""
+    """AWS's error code, or the HTTP status of a response without a body."""
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
@@ -73,7 +73,7 @@ def _message(error: ClientError) -> str:
 
 
 def _clock_ahead(error: ClientError) -> timedelta | None:
-    """How far this machine's clock is ahead of AWS's, which dates its answers; None if near enough."""
+    """How far this machine's clock is ahead of the date of AWS's response; None if close enough."""
     sent = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
     try:
         ahead = datetime.now(UTC) - parsedate_to_datetime(sent)

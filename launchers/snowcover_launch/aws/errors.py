@@ -1,4 +1,4 @@
-"""What AWS refuses, as sentences with the way out."""
+"""AWS's errors, with messages that say what to do."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,15 +10,15 @@ from snowcover_launch.aws.credential_errors import SIGN_IN, HasClients, code_of,
 
 
 class AwsError(errors.BackendError):
-    """AWS refuses what was asked of it."""
+    """AWS refused a request."""
 
 
 class NoCredentials(AwsError, errors.CredentialsRefused):
-    """There are no AWS credentials, or none that AWS takes."""
+    """There are no AWS credentials, or AWS does not accept them."""
 
 
 class AccessDenied(AwsError):
-    """The credentials are good, the right is missing."""
+    """The credentials are valid, but the permission is missing."""
 
 
 class QuotaExceeded(AwsError):
@@ -26,7 +26,7 @@ class QuotaExceeded(AwsError):
 
 
 class Unreachable(AwsError, errors.Unreachable):
-    """AWS does not answer, or asks to come again later; asking again may help."""
+    """AWS does not answer, or asks to retry later."""
 
 
 class NotFound(AwsError, errors.NotFound):
@@ -38,20 +38,20 @@ class OtherRegion(AwsError):
 
 
 class NameInUse(AwsError):
-    """A job, image or algorithm of that name is there already."""
+    """A job, image or algorithm of that name already exists."""
 
 
 class ObjectExists(AwsError):
-    """An object of that name is in S3 already, with other content."""
+    """An object of that name already exists in S3, with other content."""
 
     def __init__(self, message: str, content: bytes = b"") -> None:
         super().__init__(message)
         self.content = content
-        """what is there"""
+        """of the existing object"""
 
 
 def is_capacity_error(reason: str | None) -> bool:
-    """Whether a job's FailureReason says that AWS had no machine for it: nothing was run and nothing is paid for."""
+    """Whether a job's FailureReason says that AWS had no machine for it: it did not run and is not billed."""
     return (reason or "").lstrip().startswith(("CapacityError", "InsufficientCapacityError"))
 
 
@@ -67,62 +67,62 @@ _MISSING = {"NoSuchBucket", "NoSuchKey", "ResourceNotFoundException", "404", "Re
 
 
 @contextmanager
-def named(doing: str, account: HasClients | None = None) -> Iterator[None]:
-    """Turn botocore's errors into one of ours.
+def aws_errors(action: str, account: HasClients | None = None) -> Iterator[None]:
+    """Convert botocore's errors to ours.
 
     Args:
-        doing: what was tried, as in `start the job x`.
-        account: who tried it: asked who they are where an answer without a body gives no reason.
+        action: what was tried, as in `start the job x`.
+        account: used to ask STS for the reason if a response has no body.
     """
     try:
         yield
     except (boto.BotoCoreError, boto.ClientError) as error:
-        raise _named(error, doing, account) from error
+        raise _aws_error(error, action, account) from error
 
 
-def _named(error: Exception, doing: str, account: HasClients | None) -> AwsError:
+def _aws_error(error: Exception, action: str, account: HasClients | None) -> AwsError:
     if isinstance(error, boto.ClientError):
-        return _of_answer(error if account is None else with_reason(error, account), doing)
+        return _from_response(error if account is None else with_reason(error, account), action)
     if isinstance(error, boto.HTTPClientError | boto.ConnectionError | boto.IncompleteReadError):
-        return Unreachable(f"AWS cannot be reached to {doing} ({_words(error)}): check the network and AWS_REGION.")
+        return Unreachable(f"AWS cannot be reached to {action} ({_message(error)}): check the network and AWS_REGION.")
     if isinstance(error, boto.ParamValidationError):
-        return AwsError(f"AWS would not take the request to {doing}: {_words(error)}.")
-    # NoCredentialsError, PartialCredentialsError, SSO's and roles' own kinds
-    return NoCredentials(f"There are no valid AWS credentials to {doing} ({_words(error)}): {SIGN_IN}.")
+        return AwsError(f"AWS would not take the request to {action}: {_message(error)}.")
+    # NoCredentialsError, PartialCredentialsError, and those of SSO and roles
+    return NoCredentials(f"There are no valid AWS credentials to {action} ({_message(error)}): {SIGN_IN}.")
 
 
-def _of_answer(error: boto.ClientError, doing: str) -> AwsError:
+def _from_response(error: boto.ClientError, action: str) -> AwsError:
     code = code_of(error)
     message = " ".join(str(error.response.get("Error", {}).get("Message", "")).split()).rstrip(".")
-    if (problem := credentials_problem(error, doing)) is not None:
+    if (problem := credentials_problem(error, action)) is not None:
         return NoCredentials(problem)
     if code in _DENIED:
         return AccessDenied(
-            f"You may not {doing} ({message or code}): ask for the launch policy of container/account.yaml, or choose "
+            f"You may not {action} ({message or code}): ask for the launch policy of container/account.yaml, or choose "
             "another profile with AWS_PROFILE."
         )
     if code == "ResourceLimitExceeded":
         return QuotaExceeded(
-            f"AWS would not {doing}: {message}. That is a quota of the account: ask for more of it in the Service "
+            f"AWS would not {action}: {message}. That is a quota of the account: ask for more of it in the Service "
             "Quotas console under Amazon SageMaker, or take another machine with hw=..."
         )
     if code in _LATER or code.startswith("Throttl"):
-        return Unreachable(f"AWS asks to {doing} later ({code}).")
+        return Unreachable(f"AWS asks to {action} later ({code}).")
     if code in _REGION:
-        return OtherRegion(f"AWS would not {doing}: {message}: the bucket must be in the region of the jobs.")
+        return OtherRegion(f"AWS would not {action}: {message}: the bucket must be in the region of the jobs.")
     if code == "ResourceInUse":
-        return NameInUse(f"AWS would not {doing}: {message}.")
+        return NameInUse(f"AWS would not {action}: {message}.")
     if code in _CONFLICT:
-        return ObjectExists(f"AWS would not {doing}: another command was faster.")
+        return ObjectExists(f"AWS would not {action}: another command was faster.")
     if code in _MISSING or "not found" in message.lower() or "could not find" in message.lower():
-        return NotFound(f"AWS would not {doing}: {message or code}.")
-    if code == "400":  # of a HEAD, and STS finds nothing wrong with the credentials or cannot be asked
+        return NotFound(f"AWS would not {action}: {message or code}.")
+    if code == "400":  # of a HEAD request, and STS finds nothing wrong with the credentials or cannot be reached
         return AwsError(
-            f"AWS would not {doing} and gives no reason (400 {message}): see whether your credentials are valid with "
+            f"AWS would not {action} and gives no reason (400 {message}): see whether your credentials are valid with "
             "`aws sts get-caller-identity`."
         )
-    return AwsError(f"AWS would not {doing} ({code}): {message}.")
+    return AwsError(f"AWS would not {action} ({code}): {message}.")
 
 
-def _words(error: Exception) -> str:
+def _message(error: Exception) -> str:
     return " ".join(str(error).split()).rstrip(".")[:300]

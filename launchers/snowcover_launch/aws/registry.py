@@ -1,4 +1,4 @@
-"""Images in ECR: their repository, who may push, what is written on them."""
+"""Images in ECR: repository, login, digests, labels."""
 
 import base64
 import json
@@ -11,15 +11,15 @@ from typing import Any
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from snowcover_launch.aws.errors import NotFound, named
+from snowcover_launch.aws.errors import NotFound, aws_errors
 from snowcover_launch.aws.session import Account
 
 ECR_URI = re.compile(r"(?P<registry>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/(?P<name>.+)")
 MANIFESTS = ["application/vnd.docker.distribution.manifest.v2+json", "application/vnd.oci.image.manifest.v1+json"]
 INDEXES = ["application/vnd.docker.distribution.manifest.list.v2+json", "application/vnd.oci.image.index.v1+json"]
 TIMEOUT_S = 20
-# What only may be known is not worth the patience that a job's start is.
-IMPATIENT = Config(retries={"total_max_attempts": 2, "mode": "standard"}, connect_timeout=5, read_timeout=TIMEOUT_S)
+# Labels and digests are optional information: give up sooner than when starting a job.
+SHORT_TIMEOUTS = Config(retries={"total_max_attempts": 2, "mode": "standard"}, connect_timeout=5, read_timeout=TIMEOUT_S)
 
 
 class Unreadable(Exception):
@@ -28,7 +28,7 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True)
 class Login:
-    """What Docker signs in with, for twelve hours."""
+    """Docker's credentials for a registry, valid for twelve hours."""
 
     registry: str
     user: str
@@ -36,22 +36,22 @@ class Login:
 
 
 def repository(account: Account, name: str, kms_key: str | None) -> tuple[str, bool]:
-    """The repository's address, and whether it had to be made.
+    """The repository's address, and whether it was created.
 
     Raises:
         AwsError
     """
     ecr = account.client("ecr")
     try:
-        with named(f"look at the ECR repository {name}"):
+        with aws_errors(f"look at the ECR repository {name}"):
             return ecr.describe_repositories(repositoryNames=[name])["repositories"][0]["repositoryUri"], False
     except NotFound:
         key = {"kmsKey": kms_key} if kms_key else {}
-        with named(f"make the ECR repository {name}"):
+        with aws_errors(f"create the ECR repository {name}"):
             made = ecr.create_repository(
                 repositoryName=name,
                 imageScanningConfiguration={"scanOnPush": True},
-                imageTagMutability="IMMUTABLE",  # a tag names one image for ever, so that a job's record tells what ran
+                imageTagMutability="IMMUTABLE",  # a tag always names the same image, so that a job's record shows what ran
                 encryptionConfiguration={"encryptionType": "KMS" if kms_key else "AES256", **key},
                 tags=[{"Key": "project", "Value": name}],
             )
@@ -60,20 +60,20 @@ def repository(account: Account, name: str, kms_key: str | None) -> tuple[str, b
 
 def login(account: Account) -> Login:
     """Raises: AwsError."""
-    with named("sign in to ECR"):
-        (given,) = account.client("ecr").get_authorization_token()["authorizationData"]
-    user, _, token = base64.b64decode(given["authorizationToken"]).decode().partition(":")
-    return Login(given["proxyEndpoint"], user, token)
+    with aws_errors("sign in to ECR"):
+        (data,) = account.client("ecr").get_authorization_token()["authorizationData"]
+    user, _, token = base64.b64decode(data["authorizationToken"]).decode().partition(":")
+    return Login(data["proxyEndpoint"], user, token)
 
 
 def pushed_digest(account: Account, name: str, tag: str) -> str | None:
-    """The digest of a tag that is there already.
+    """The digest of a tag; None if it does not exist.
 
     Raises:
         AwsError
     """
     ecr = account.client("ecr")
-    with named(f"look for {name}:{tag} in ECR"):
+    with aws_errors(f"look for {name}:{tag} in ECR"):
         try:
             found = ecr.describe_images(repositoryName=name, imageIds=[{"imageTag": tag}])
         except ecr.exceptions.ImageNotFoundException:
@@ -83,43 +83,43 @@ def pushed_digest(account: Account, name: str, tag: str) -> str | None:
 
 
 def image_digest(account: Account, uri: str) -> str | None:
-    """The digest of an image in ECR by its tag or digest; None where that cannot be told."""
-    place = ECR_URI.fullmatch(uri)
-    if place is None:
+    """The digest of an image in ECR by its tag or digest; None if it cannot be determined."""
+    parts = ECR_URI.fullmatch(uri)
+    if parts is None:
         return None
-    name, image = _parts(place["name"])
+    name, image = _parts(parts["name"])
     try:
-        ecr = account.session.client("ecr", region_name=place["region"], config=IMPATIENT)
-        found = ecr.batch_get_image(registryId=place["registry"], repositoryName=name, imageIds=[image])["images"]
+        ecr = account.session.client("ecr", region_name=parts["region"], config=SHORT_TIMEOUTS)
+        found = ecr.batch_get_image(registryId=parts["registry"], repositoryName=name, imageIds=[image])["images"]
     except (BotoCoreError, ClientError):
         return None
     return found[0]["imageId"]["imageDigest"] if found else None
 
 
 def labels(account: Account, uri: str) -> Mapping[str, str]:
-    """What is written on an image in ECR.
+    """The labels of an image in ECR.
 
     Raises:
-        Unreadable: why it could not be told.
-        NotFound: there is no such image, which a job would find out only when it is paid for.
+        Unreadable: they could not be read, and why.
+        NotFound: there is no such image; a job would fail only after it is paid for.
     """
-    place = ECR_URI.fullmatch(uri)
-    if place is None:
+    parts = ECR_URI.fullmatch(uri)
+    if parts is None:
         raise Unreadable("it is not in ECR")
-    name, image = _parts(place["name"])
+    name, image = _parts(parts["name"])
     try:
-        ecr = account.session.client("ecr", region_name=place["region"], config=IMPATIENT)
-        where = {"registryId": place["registry"], "repositoryName": name}
-        manifest = _manifest(ecr, where, image, uri)
-        config = _blob(ecr, where, manifest["config"]["digest"])
+        ecr = account.session.client("ecr", region_name=parts["region"], config=SHORT_TIMEOUTS)
+        repository_keys = {"registryId": parts["registry"], "repositoryName": name}
+        manifest = _manifest(ecr, repository_keys, image, uri)
+        config = _blob(ecr, repository_keys, manifest["config"]["digest"])
     except (BotoCoreError, ClientError, OSError, ValueError, LookupError) as error:
         raise Unreadable(" ".join(str(error).split())) from error
     return config.get("config", {}).get("Labels") or {}
 
 
-def _manifest(ecr: Any, where: Mapping[str, str], image: Mapping[str, str], uri: str) -> dict[str, Any]:
+def _manifest(ecr: Any, repository_keys: Mapping[str, str], image: Mapping[str, str], uri: str) -> dict[str, Any]:
     try:
-        found = ecr.batch_get_image(**where, imageIds=[image], acceptedMediaTypes=[*MANIFESTS, *INDEXES])["images"]
+        found = ecr.batch_get_image(**repository_keys, imageIds=[image], acceptedMediaTypes=[*MANIFESTS, *INDEXES])["images"]
     except ecr.exceptions.RepositoryNotFoundException:
         found = []
     if not found:
@@ -127,14 +127,14 @@ def _manifest(ecr: Any, where: Mapping[str, str], image: Mapping[str, str], uri:
             f"There is no image {uri}: push it with `python -m snowcover.image push`, which prints what to set."
         )
     manifest: dict[str, Any] = json.loads(found[0]["imageManifest"])
-    if "manifests" in manifest:  # an index, as buildx makes: of one image and what is attested of it
+    if "manifests" in manifest:  # an index, as buildx creates it: one image and its attestations
         images = [each for each in manifest["manifests"] if each.get("platform", {}).get("os") != "unknown"]
-        return _manifest(ecr, where, {"imageDigest": images[0]["digest"]}, uri)
+        return _manifest(ecr, repository_keys, {"imageDigest": images[0]["digest"]}, uri)
     return manifest
 
 
-def _blob(ecr: Any, where: Mapping[str, str], digest: str) -> dict[str, Any]:
-    url = ecr.get_download_url_for_layer(**where, layerDigest=digest)["downloadUrl"]
+def _blob(ecr: Any, repository_keys: Mapping[str, str], digest: str) -> dict[str, Any]:
+    url = ecr.get_download_url_for_layer(**repository_keys, layerDigest=digest)["downloadUrl"]
     with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
         found: dict[str, Any] = json.load(answer)
     return found

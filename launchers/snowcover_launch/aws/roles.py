@@ -1,20 +1,20 @@
 """The role that jobs run as."""
 
-from snowcover_launch.aws.errors import AwsError, named
+from snowcover_launch.aws.errors import AwsError, aws_errors
 from snowcover_launch.aws.session import Account
 
 
 class RoleOfOtherAccount(AwsError):
-    """SageMaker runs jobs as no role of another account than their own."""
+    """The role is of another account than the jobs, which SageMaker refuses."""
 
 
 def refuse_role_of_other_account(account: Account, role_arn: str) -> None:
-    """Ask AWS once, for nothing, what it would otherwise refuse at each job.
+    """Check once, at no cost, what AWS would otherwise refuse for each job.
 
     Raises:
         RoleOfOtherAccount
     """
-    with named("say who you are", account):
+    with aws_errors("say who you are", account):
         own = account.client("sts").get_caller_identity()["Account"]
     theirs = role_arn.split(":")[4]
     if theirs != own:

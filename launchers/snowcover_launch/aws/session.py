@@ -1,4 +1,4 @@
-"""Who we are at AWS, and in which region."""
+"""The AWS account and region, and its boto3 clients."""
 
 import logging
 import os
@@ -11,17 +11,17 @@ from botocore.session import Session
 
 from snowcover_launch.aws.errors import NoCredentials
 
-# Throttling begins at 5 to 16 parallel starts: let each client learn the rate that AWS allows. boto3 and the SageMaker
-# SDK both take these from the environment, and the SDK from nowhere else.
+# Throttling starts at 5 to 16 parallel starts: let each client adapt to the rate that AWS allows. boto3 and the SageMaker
+# SDK both read these from the environment, and the SDK from nowhere else.
 RETRIES = {"AWS_RETRY_MODE": "adaptive", "AWS_MAX_ATTEMPTS": "10"}
 
 
-for chatty in ("boto3", "botocore", "numexpr", "sagemaker.config", "urllib3"):
-    logging.getLogger(chatty).setLevel(logging.WARNING)
+for noisy in ("boto3", "botocore", "numexpr", "sagemaker.config", "urllib3"):
+    logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
 class Account:
-    """An AWS account, entered by the ordinary chain of credentials.
+    """An AWS account, through the standard AWS credential chain.
 
     Raises:
         NoCredentials: there is no such profile.
@@ -48,7 +48,7 @@ class Account:
         return region
 
     def client(self, service: str) -> Any:
-        """boto3's client, one for each service."""
+        """The boto3 client of a service, created once."""
         if service not in self._clients:
             self._clients[service] = self.session.client(service)
         return self._clients[service]
@@ -58,22 +58,22 @@ class Account:
         return {}
 
     def refresh_credentials(self) -> None:
-        """Look for credentials again: the user may have signed in since the last ones expired."""
+        """Load credentials again: the user may have signed in since they expired."""
         for name in ("session", "_clients"):
             self.__dict__.pop(name, None)
 
 
 def region_of_profile(profile: str | None) -> str | None:
-    """The region that the environment or the profile names."""
+    """The region of the environment or the profile."""
     try:
         region: str | None = Session(profile=profile).get_config_variable("region")
     except ProfileNotFound:
-        return "unknown"  # the profile itself is what is wrong; entering AWS says so
+        return "unknown"  # the profile does not exist; opening a session says so
     return region
 
 
-def credentials_settings(profile: str | None) -> dict[str, str]:
-    """Environment variables that let another process enter AWS as we do; none where nobody is signed in."""
+def credentials_environment(profile: str | None) -> dict[str, str]:
+    """Environment variables with our credentials, for another process; none if there are no credentials."""
     try:
         credentials = Session(profile=profile).get_credentials()
     except BotoCoreError:
@@ -91,5 +91,5 @@ def credentials_settings(profile: str | None) -> dict[str, str]:
 
 @cache
 def service_model(service: str) -> Any:
-    """AWS's own description of what it takes, as botocore has it."""
+    """AWS's own description of a service's requests, from botocore."""
     return Session().get_service_model(service)

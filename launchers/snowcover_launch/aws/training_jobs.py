@@ -1,4 +1,4 @@
-"""Training jobs: started exactly once, described, stopped. Through SageMaker's own SDK."""
+"""Training jobs: started exactly once, described, stopped, with SageMaker's SDK."""
 
 import logging
 from collections.abc import Mapping
@@ -11,18 +11,18 @@ from sagemaker.core.resources import TrainingJob
 from sagemaker.core.utils.code_injection.codec import transform
 from sagemaker.core.utils.utils import Unassigned
 
-from snowcover_launch.aws.errors import AccessDenied, AwsError, NameInUse, NotFound, named
+from snowcover_launch.aws.errors import AccessDenied, AwsError, NameInUse, NotFound, aws_errors
 from snowcover_launch.aws.session import Account
 
 ENDED = ("Completed", "Failed", "Stopped")
 
-for _chatty in [name for name in logging.root.manager.loggerDict if name.startswith("sagemaker")]:
-    logging.getLogger(_chatty).setLevel(logging.WARNING)  # they tell of each call
+for _noisy in [name for name in logging.root.manager.loggerDict if name.startswith("sagemaker")]:
+    logging.getLogger(_noisy).setLevel(logging.WARNING)  # they log each call
 
 
 @dataclass(frozen=True)
 class JobState:
-    """A job as DescribeTrainingJob tells it."""
+    """A job, from DescribeTrainingJob."""
 
     name: str
     arn: str
@@ -36,19 +36,19 @@ class JobState:
     ended: datetime | None
     training_s: int | None
     billable_s: int | None
-    """of one machine; AWS bills as many for each"""
+    """of one machine; AWS bills this for each machine"""
     model: str | None
     """s3:// uri of model.tar.gz"""
     spot: bool | None = None
-    """what it was created with, whatever the config of whoever looks at it says; None where AWS was not asked"""
+    """as the job was created, whatever the current config says; None if AWS was not asked"""
     instance_type: str | None = None
     instance_count: int | None = None
     checkpoints: str | None = None
-    """s3:// folder that it keeps its checkpoints in"""
+    """s3:// folder of its checkpoints"""
     warm_pool_s: int | None = None
-    """that each machine has waited for a next job since, billed as well; None where it keeps none, or nobody knows"""
-    was_there: bool = False
-    """`start` found it created already: by an earlier try of ours, or by another command"""
+    """that each machine has waited for the next job since, also billed; None if it keeps none, or if unknown"""
+    already_existed: bool = False
+    """`start` found that it existed: from an earlier attempt of ours, or from another command"""
 
     @property
     def has_ended(self) -> bool:
@@ -56,25 +56,25 @@ class JobState:
 
 
 def start(account: Account, request: Mapping[str, Any]) -> JobState:
-    """Start a job, or find that one of this name was started before: AWS takes a name once.
+    """Start a job, or find that one of this name already exists: AWS accepts each name once.
 
-    Whether that was us, an answer having been lost, or another command that wants the same job, its tags tell.
+    Its tags show whether it is ours, after a lost response, or of another command that wants the same job.
 
     Raises:
-        AwsError: QuotaExceeded, AccessDenied, NoCredentials, Unreachable (it may or may not have started: ask again)...
+        AwsError: QuotaExceeded, AccessDenied, NoCredentials, Unreachable (it may or may not have started: retry)...
     """
     name = request["TrainingJobName"]
     arguments = transform(dict(request), "CreateTrainingJobRequest")
     arguments["tags"] = [{"key": tag["Key"], "value": tag["Value"]} for tag in request.get("Tags", [])]
     try:
-        with named(f"start the job {name}"):
+        with aws_errors(f"start the job {name}"):
             job = _created(name, arguments, account)
     except NameInUse:
-        return replace(describe(account, name), was_there=True)
+        return replace(describe(account, name), already_existed=True)
     except AccessDenied as error:  # AWS does not say which condition of a policy fails
         machine, seconds = request["ResourceConfig"], request["StoppingCondition"].get("MaxRuntimeInSeconds")
         raise AccessDenied(
-            f"{error} Jobs are held to the InstanceTypes and MaxJobSeconds of that template: this one is to have "
+            f"{error} That template limits jobs to its InstanceTypes and MaxJobSeconds: this one asks for "
             f"{machine.get('InstanceType')} for {seconds} s."
         ) from error
     return job if isinstance(job, JobState) else _state(job)
@@ -86,19 +86,19 @@ def _created(name: str, arguments: Mapping[str, Any], account: Account) -> Any:
     except ClientError as error:
         if error.operation_name != "DescribeTrainingJob":
             raise
-        # The SDK looks at what it has created: that may fail, and the job runs all the same.
+        # The SDK describes the job it has created. If that fails, the job runs nevertheless.
         return JobState(name, "", "InProgress", "Starting", None, None, None, None, None, None)
 
 
 def describe(account: Account, name: str) -> JobState:
     """Raises: NotFound: there is no such job; AwsError."""
     try:
-        with named(f"look at the job {name}"):
+        with aws_errors(f"look at the job {name}"):
             return _state(TrainingJob.get(name, session=account.session, region=account.region))
     except AwsError as error:
         if "Requested resource not found" in str(error):
             raise NotFound(
-                f"There is no job {name} in {account.region}: `jobs list` shows those that there are."
+                f"There is no job {name} in {account.region}: see `jobs list`."
             ) from error
         raise
 
@@ -109,15 +109,15 @@ def has_tag(account: Account, state: JobState, key: str, value: str) -> bool:
     Raises:
         AwsError
     """
-    with named(f"read the tags of the job {state.name}"):
+    with aws_errors(f"read the tags of the job {state.name}"):
         pages = account.client("sagemaker").get_paginator("list_tags").paginate(ResourceArn=state.arn)
         tags = {tag["Key"]: tag["Value"] for page in pages for tag in page["Tags"]}
     return tags.get(key) == value
 
 
 def stop(account: Account, name: str) -> None:
-    """Ask a job to stop; it saves what it has first. One that has ended is left as it is."""
-    with named(f"stop the job {name}"):
+    """Ask a job to stop; it saves its state first. Has no effect on a job that has ended."""
+    with aws_errors(f"stop the job {name}"):
         client = account.client("sagemaker")
         if describe(account, name).status == "InProgress":
             client.stop_training_job(TrainingJobName=name)

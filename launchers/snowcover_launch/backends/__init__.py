@@ -1,4 +1,4 @@
-"""The places where jobs run, each behind the same few methods."""
+"""The backends that run jobs, all with the same few methods."""
 
 from collections.abc import Callable, Iterator, Mapping
 
@@ -11,22 +11,22 @@ NAMES = ("local", "docker", "sagemaker")
 
 
 class Backends(Mapping[str, Backend]):
-    """Backends by the names that hw.backend knows, each imported and made when it is first asked for."""
+    """Backends by the names of hw.backend, each imported and created when first used."""
 
     def __init__(
         self, context: SweepContext, run_here: Callable[[DictConfig], JobReturn] | None = None,
         account: tuple[str | None, str | None] | None = None,
     ) -> None:  # fmt: skip
-        """`run_here` trains a composed config in this process; `account` is the region and profile of jobs.json."""
+        """`run_here` runs a composed config in this process; `account` is the region and profile of jobs.json."""
         self.context = context
         self._run_here = run_here
         self._account = account
-        self._made: dict[str, Backend] = {}
+        self._backends: dict[str, Backend] = {}
 
     def __getitem__(self, name: str) -> Backend:
-        if name not in self._made:
-            self._made[name] = self._make(name)
-        return self._made[name]
+        if name not in self._backends:
+            self._backends[name] = self._create(name)
+        return self._backends[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(NAMES)
@@ -34,7 +34,7 @@ class Backends(Mapping[str, Backend]):
     def __len__(self) -> int:
         return len(NAMES)
 
-    def _make(self, name: str) -> Backend:
+    def _create(self, name: str) -> Backend:
         if name == "docker":
             from snowcover_launch.backends.docker.backend import DockerBackend
 

@@ -1,4 +1,4 @@
-"""What every place where jobs run can do: all that a sweep, its poller and `jobs` know of it."""
+"""The protocol of a backend: all that a sweep, its poller and `jobs` know about where jobs run."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,25 +11,25 @@ from snowcover_launch.job import Job, Report
 
 @dataclass(frozen=True)
 class SweepContext:
-    """What a backend is told of the sweep whose jobs it gets."""
+    """What a backend needs to know about the sweep whose jobs it runs."""
 
     name: str
-    """six hexadecimal digits that no other sweep has"""
+    """six hexadecimal digits, unique"""
     folder: Path
-    """where jobs.json lies"""
+    """the folder of jobs.json"""
     prices: Prices
     hw_of: Callable[[str], Mapping[str, Any]] = lambda _: {}
-    """the keys of hw that `hw=NAME` composes; empty where there is no such file"""
+    """the keys of hw that `hw=NAME` composes; empty if there is no such file"""
 
 
 @dataclass(frozen=True)
-class Found:
-    """An equal job of an earlier command."""
+class ExistingJob:
+    """An identical job of an earlier command."""
 
     name: str
     report: Report
     facts: Mapping[str, object]
-    """fields of `Job` that the earlier one has otherwise: where it lies, on what machine it runs"""
+    """fields of `Job` in which it differs: its location, its machine"""
 
     @property
     def is_complete(self) -> bool:
@@ -37,90 +37,90 @@ class Found:
 
 
 class Backend(Protocol):
-    """A place where jobs run. One object for each command and place; another place is another file beside this one."""
+    """Runs jobs. One object for each command and backend; a new backend is a new file next to this one."""
 
     in_process: bool
-    """`submit` runs the job to its end, in the process and main thread that call it"""
+    """`submit` runs the job to its end, in the calling process and main thread"""
     slots: int | None
-    """how many jobs it takes at a time; None: as many as there are"""
+    """how many jobs it runs at a time; None: no limit"""
     outlives_us: bool
-    """its jobs go on when the command that waits for them ends"""
+    """its jobs continue when the command that waits for them ends"""
 
     def check(self, job: Job) -> None:
-        """Refuse a job that could not run there. Asks nobody, and completes what the job says of itself.
+        """Refuse a job that could not run, and complete the fields of the job. Makes no requests.
 
         Raises: UserError
         """
         ...
 
     def validate(self, jobs: Sequence[Job]) -> None:
-        """Ask once, for nothing, all that would otherwise go wrong after the first job was sent.
+        """Check with requests, at no cost, what would otherwise fail after the first job was sent.
 
         Raises: UserError
         """
         ...
 
-    def find(self, jobs: Sequence[Job]) -> Mapping[Job, Found]:
-        """For each job the equal one that is complete or runs, if any.
+    def find(self, jobs: Sequence[Job]) -> Mapping[Job, ExistingJob]:
+        """For each job the identical one that is complete or running, if any.
 
-        A job whose equal has ended without a result goes on in that one's checkpoints.
+        A job whose identical predecessor ended without a result resumes from its checkpoints.
         """
         ...
 
     def describe(self, job: Job) -> str:
-        """All that would be sent, for launch.dry_run."""
+        """Everything that would be sent, for launch.dry_run."""
         ...
 
     def submit(self, job: Job) -> Report:
-        """Start a job; asking again for one that has been started changes nothing.
+        """Start a job; has no effect if it has been started already.
 
         Raises:
-            Unreachable: it may or may not have been started; ask again.
-            NoCapacity: later there may be a machine.
+            Unreachable: it may or may not have been started; retry.
+            NoCapacity: a machine may become available later.
             UserError: it can never be started.
         """
         ...
 
     def poll(self, job: Job) -> Report:
-        """Where the job is now.
+        """The current status of the job.
 
         Raises:
             NotFound: there is no such job.
-            Unreachable: nothing can be learned now; the job goes on.
+            Unreachable: its status is unknown now; the job continues.
         """
         ...
 
     def logs(self, job: Job) -> list[str]:
-        """The lines that it printed since the last call.
+        """The lines the job printed since the last call.
 
         Raises: Unreachable
         """
         ...
 
     def stop(self, job: Job) -> None:
-        """Ask a job to save what it has and stop; one that has ended is left as it is.
+        """Ask a job to save its state and stop; has no effect on a job that has ended.
 
         Raises: BackendError
         """
         ...
 
     def retry(self, job: Job) -> float | None:
-        """Make a job ready that found no machine, for another machine or for the same one later.
+        """Prepare a job that got no machine for another attempt, on another machine or on the same one later.
 
         Returns:
-            Seconds to wait before it is submitted again; None: it is not tried any more.
+            Seconds to wait before it is submitted again; None: no further attempt.
         """
         ...
 
     def collect(self, job: Job, report: Report) -> str | None:
-        """Bring the run of an ended job into the user's MLflow store, once; returns its id there.
+        """Import the run of an ended job into the user's MLflow store, once; returns its id there.
 
         Raises: UserError
         """
         ...
 
     def fetch(self, job: Job) -> list[Path]:
-        """Bring the job's model and output to its folder on this machine; returns the folders that are there now.
+        """Download the job's model and output to its folder on this machine; returns the folders that exist now.
 
         Raises: UserError
         """

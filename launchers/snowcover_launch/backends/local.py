@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from snowcover.cli import without_nodes
 from snowcover.secrets import masked_values
 from snowcover.validation_callback import known_to_hydra
-from snowcover_launch.backends.base import Found
+from snowcover_launch.backends.base import ExistingJob
 from snowcover_launch.errors import NotFound
 from snowcover_launch.job import Job, Report, State
 from snowcover_launch.results import parse_result, test_iou
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 class LocalBackend:
-    """This machine's own Python."""
+    """Runs jobs in this process."""
 
     in_process = True
     slots: int | None = 1
@@ -30,13 +30,13 @@ class LocalBackend:
         self._run_here = run_here
 
     def check(self, job: Job) -> None:
-        """Nothing here depends on the backend alone."""
+        """There are no backend-specific checks."""
 
     def validate(self, jobs: Sequence[Job]) -> None:
-        """There is nobody to ask."""
+        """There is nothing to request."""
 
-    def find(self, jobs: Sequence[Job]) -> Mapping[Job, Found]:
-        """A run of this machine is gone on with by checkpoint.resume=auto, when the user asks for it."""
+    def find(self, jobs: Sequence[Job]) -> Mapping[Job, ExistingJob]:
+        """Runs on this machine are only resumed on request, by checkpoint.resume=auto."""
         return {}
 
     def describe(self, job: Job) -> str:
@@ -46,7 +46,7 @@ class LocalBackend:
         return f"runs on this machine\n\n{OmegaConf.to_yaml(OmegaConf.create(masked_values(values)))}"
 
     def submit(self, job: Job) -> Report:
-        """Train to the end; raises what the training does."""
+        """Train to the end; raises what training raises."""
         assert job.composed is not None
         log.info("  %d  %s  on this machine", job.number, job.title)
         with open_dict(job.composed):
@@ -71,15 +71,15 @@ class LocalBackend:
         return None
 
     def collect(self, job: Job, report: Report) -> str | None:
-        """Its run is in the user's store already."""
+        """Its run is already in the user's store."""
         return None
 
     def fetch(self, job: Job) -> list[Path]:
-        """Its files are in its folder already."""
+        """Its files are already in its folder."""
         return []
 
 
 def _test_iou(folder: Path) -> float | None:
-    """Of a run that has ended; None of one that went on in the folder of an earlier one."""
+    """Of a run that has ended; None for a run that resumed in the folder of an earlier one."""
     path = folder / "result.json"
     return test_iou(parse_result(path.read_bytes())) if path.is_file() else None

@@ -13,7 +13,7 @@ from snowcover_launch.config import AwsConfig
 
 
 class NoImage(UserError):
-    """There is no image to register."""
+    """There is no image to register, or another one is registered."""
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -70,17 +70,17 @@ def _register(account: Any, aws: AwsConfig, given: str | None) -> None:
         algorithm.create(account, request)
     else:
         if known.image != aws.image_uri:
-            raise NoImage(f"{name} is there already, with the image {known.image}: leave out --name, or give another.")
-    print(_told(algorithm.completed(account, name)))
+            raise NoImage(f"{name} already exists, with the image {known.image}: leave out --name, or give another.")
+    print(_format_algorithm(algorithm.wait_until_completed(account, name)))
 
 
 def _show(account: Any, name: str) -> None:
     from snowcover_launch.aws import algorithms as algorithm
 
-    print(_told(algorithm.describe(account, name)))
+    print(_format_algorithm(algorithm.describe(account, name)))
 
 
-def _told(state: Any) -> str:
+def _format_algorithm(state: Any) -> str:
     return (
         f"  algorithm  {state.name} ({state.status})\n  image      {state.image}\n"
         f"  machines   {', '.join(state.instance_types)}\n"
@@ -89,18 +89,18 @@ def _told(state: Any) -> str:
 
 
 def _name(aws: AwsConfig, given: str | None) -> str:
-    """The name given, else one that belongs to the image: another image makes another version."""
+    """The given name, else one made from the image's address: another image gives another name."""
     return given or f"{PROJECT}-{hashlib.sha256(str(aws.image_uri).encode()).hexdigest()[:12]}"
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m snowcover.algorithm",
-        description="The SageMaker Algorithm of an image: jobs may name it in place of the image.",
+        description="The SageMaker Algorithm of an image: jobs may use it instead of the image.",
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, what in (("register", "make it from aws.image_uri and wait until it can be used"), ("show", "show it")):
+    for name, what in (("register", "create it from aws.image_uri and wait until it is ready"), ("show", "show it")):
         command = commands.add_parser(name, help=what, description=what)
-        command.add_argument("--name", help="of the algorithm; by default one that belongs to the image")
+        command.add_argument("--name", help="of the algorithm; default: one made from the image's address")
         command.add_argument("overrides", nargs="*", help="keys of the config, for example aws.region=us-west-2")
     return parser

@@ -1,4 +1,4 @@
-"""`python -m snowcover.image`: builds the image that SageMaker starts, tries it, pushes it."""
+"""`python -m snowcover.image`: builds the image that SageMaker starts, tests it, pushes it."""
 
 import argparse
 import json
@@ -20,15 +20,15 @@ RECORD = Path("outputs/images.json")
 log = logging.getLogger(__name__)
 
 
-class Dirty(UserError):
-    """What would be pushed is not what the commit holds."""
+class UncommittedChanges(UserError):
+    """The image would not match its commit."""
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Raises: UserError."""
     log_to_terminal()
     given = _parser().parse_args(arguments)
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr] # in order with what Docker shows
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr] # in order with Docker's output
     source = read_source()
     engine.refuse_without_engine()
     run: Callable[[Source, Sequence[str], argparse.Namespace], None] = given.run
@@ -36,22 +36,22 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _build(source: Source, variants: Sequence[str], given: argparse.Namespace) -> None:
-    os.environ.setdefault("BUILDX_NO_DEFAULT_ATTESTATIONS", "1")  # SageMaker takes an image and no index of images
+    os.environ.setdefault("BUILDX_NO_DEFAULT_ATTESTATIONS", "1")  # SageMaker does not accept an image index
     for variant in variants:
         started = time.monotonic()
-        engine.shown(*build_command(source, variant), environment=pip_settings())
-        size_gb = int(engine.asked("image", "inspect", "--format", "{{.Size}}", source.image(variant))) / 1e9
+        engine.run_docker(*build_command(source, variant), environment=pip_settings())
+        size_gb = int(engine.docker_output("image", "inspect", "--format", "{{.Size}}", source.image(variant))) / 1e9
         print(f"  {source.image(variant)}  {size_gb:.2f} GB, {time.monotonic() - started:.0f} s")
     print("Try it with `python -m snowcover.image try`, or with hw=docker.")
 
 
 def _try(source: Source, variants: Sequence[str], given: argparse.Namespace) -> None:
-    from snowcover_launch.images.check import tried
+    from snowcover_launch.images.check import try_image
 
     for variant in variants:
         print(
             f"  {source.image(variant)}",
-            *tried(_built(source, variant), source.revision, source.code, variant),
+            *try_image(_local_image(source, variant), source.revision, source.code, variant),
             sep="\n    ",
         )
 
@@ -60,11 +60,11 @@ def _push(source: Source, variants: Sequence[str], given: argparse.Namespace) ->
     from snowcover_launch.images.push import push
 
     if source.is_dirty and not given.force:
-        raise Dirty(
-            f"Files that the image is made of were changed since {source.sha[:COMMIT_LENGTH]}: commit them "
-            f"and build again, or push with --force, as `{source.mark}`."
+        raise UncommittedChanges(
+            f"Files in the image were changed since {source.sha[:COMMIT_LENGTH]}: commit them "
+            f"and build again, or push with --force, as `{source.dirty_suffix}`."
         )
-    images = {source.tag(variant): _built(source, variant) for variant in variants}
+    images = {source.tag(variant): _local_image(source, variant) for variant in variants}
     pushed = push(images, given.overrides)
     known = json.loads(RECORD.read_text()) if RECORD.is_file() else {}
     RECORD.parent.mkdir(parents=True, exist_ok=True)
@@ -74,10 +74,10 @@ def _push(source: Source, variants: Sequence[str], given: argparse.Namespace) ->
     print(f"export SNOWCOVER_IMAGE_URI={pushed[0].uri}")
 
 
-def _built(source: Source, variant: str) -> str:
+def _local_image(source: Source, variant: str) -> str:
     image = source.image(variant)
-    if not engine.asked("image", "ls", "--quiet", image).strip():
-        raise engine.NoDocker(f"There is no image {image} here: `python -m snowcover.image build` makes it.")
+    if not engine.docker_output("image", "ls", "--quiet", image).strip():
+        raise engine.NoDocker(f"There is no image {image} here: build it with `python -m snowcover.image build`.")
     return image
 
 
@@ -89,12 +89,12 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     for name, run, what in (
         ("build", _build, "build it from this checkout, named after version, commit and variant"),
-        ("try", _try, "look at what it holds, and train a little in it without any network"),
-        ("push", _push, "bring it to ECR, where SageMaker takes it from"),
+        ("try", _try, "check its contents, and train a little in it without network access"),
+        ("push", _push, "push it to ECR, from where SageMaker pulls it"),
     ):
         command = commands.add_parser(name, help=what, description=what)
         command.set_defaults(run=run)
-        command.add_argument("--variant", choices=VARIANTS, help="by default both")
+        command.add_argument("--variant", choices=VARIANTS, help="default: both")
     command.add_argument("--force", action="store_true", help="push although files were changed since the commit")
     command.add_argument("overrides", nargs="*", help="keys of the config, for example aws.region=us-west-2")
     return parser

@@ -1,4 +1,4 @@
-"""What an image is made of, how it is named, and the arguments that Docker makes it with."""
+"""What an image is built from, how it is named, and Docker's arguments to build it."""
 
 import platform
 import subprocess
@@ -18,80 +18,80 @@ COMMIT_LENGTH, CONTENTS_LENGTH = 12, 8
 
 
 class NoCheckout(UserError):
-    """An image is made from a checkout, and there is none."""
+    """Images are built from a git checkout, and this is none."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """What images are made from."""
+    """The checkout that images are built from."""
 
     sha: str
     """of the commit"""
     is_dirty: bool
-    """files that an image is made of were changed since"""
+    """whether files that go into an image were changed since"""
     contents: str
     """digest of these files as they are now"""
     code: str
-    """digest of those among them that a job runs"""
+    """digest of those files that a job runs"""
 
     @property
     def revision(self) -> str:
-        return self.sha + self.mark
+        return self.sha + self.dirty_suffix
 
     def tag(self, variant: str) -> str:
         """Tag of the image of a variant: version, commit (marked if files were changed), variant."""
-        return f"{__version__}-{self.sha[:COMMIT_LENGTH]}{self.mark}-{variant}"
+        return f"{__version__}-{self.sha[:COMMIT_LENGTH]}{self.dirty_suffix}-{variant}"
 
     def image(self, variant: str) -> str:
         """The image's name on this machine."""
         return f"{PROJECT}:{self.tag(variant)}"
 
     @property
-    def mark(self) -> str:
-        """Other changes are another image, and have another name."""
+    def dirty_suffix(self) -> str:
+        """Distinguishes images with different uncommitted changes; empty without changes."""
         return f"-dirty-{self.contents[:CONTENTS_LENGTH]}" if self.is_dirty else ""
 
 
 def read_source() -> Source:
-    """The checkout that images are made from, as it is now.
+    """The checkout that images are built from, as it is now.
 
     Raises:
         NoCheckout: the package is not in a git checkout.
     """
     found, contents, code = commit(), code_digest(SOURCES), code_digest()
     if found is None or contents is None or code is None or not (CHECKOUT / "container" / "Dockerfile").is_file():
-        raise NoCheckout("Images are made from a git checkout of snowcover, and this is none: clone it.")
+        raise NoCheckout("Images are built from a git checkout of snowcover, and this is not one: clone it.")
     command = ["git", "-C", str(CHECKOUT), "status", "--porcelain", "--", *SOURCES]
     changed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     return Source(found.sha, bool(changed), contents, code)
 
 
 def build_command(source: Source, variant: str) -> list[str]:
-    """Arguments of `docker` that build and tag the image of a variant, for x86-64 whatever this machine is."""
+    """Arguments of `docker` that build and tag the image of a variant, for x86-64 on any machine."""
     arguments = {
         "VARIANT": variant,
         "VERSION": __version__,
         "COMMIT": source.revision,
         "CODE": source.code,
     }
-    # SageMaker's machines are of this kind, whatever this one is.
+    # SageMaker's machines are x86-64.
     foreign = [] if platform.machine().lower() in ("x86_64", "amd64") else ["--platform", "linux/amd64"]
     return [
         "build", *engine.network(), *foreign,
         *(word for name, value in arguments.items() for word in ("--build-arg", f"{name}={value}")),
-        # Without a value: Docker takes it from its environment, where no list of processes shows a password in it.
+        # Without a value: Docker takes it from its environment, so that no process list shows a password.
         *(word for name in pip_settings() for word in ("--build-arg", name)),
         "--tag", source.image(variant), "--file", str(CHECKOUT / "container" / "Dockerfile"), str(CHECKOUT),
     ]  # fmt: skip
 
 
 def pip_settings() -> dict[str, str]:
-    """Where this machine's pip finds packages, as far as a build can go there, as PIP_... settings."""
+    """This machine's package indexes that a build can reach, as PIP_... settings."""
     command = [sys.executable, "-m", "pip", "config", "list"]
-    told = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    output = subprocess.run(command, capture_output=True, text=True, check=False).stdout
     found: dict[str, str] = {}
-    # Lines such as global.index-url='...'; what the environment says, as :env:.index-url='...', comes before that.
-    for line in sorted(told.splitlines(), key=lambda line: line.startswith(":env:")):
+    # Lines such as global.index-url='...'; those of the environment, :env:.index-url='...', override them.
+    for line in sorted(output.splitlines(), key=lambda line: line.startswith(":env:")):
         key, _, value = line.partition("=")
         name = key.rpartition(".")[2]
         words = [word for word in value.strip("'").replace("\\n", " ").split() if not word.startswith("file:")]

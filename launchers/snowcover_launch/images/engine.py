@@ -1,4 +1,4 @@
-"""Docker on this machine, through its own command."""
+"""Docker on this machine, through the `docker` command."""
 
 import os
 import subprocess
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from snowcover.errors import UserError
 
-WORDS = 300  # of what Docker says, in a sentence
+MAX_MESSAGE_CHARACTERS = 300  # of Docker's own message, within ours
 
 
 class NoDocker(UserError):
@@ -14,68 +14,70 @@ class NoDocker(UserError):
 
 
 class DockerFailed(UserError):
-    """Docker could not do what it was asked for."""
+    """A `docker` command failed."""
 
 
 def refuse_without_engine() -> None:
-    """Raises: NoDocker: there is no `docker`, or it reaches no engine."""
+    """Raises: NoDocker: there is no `docker`, or it cannot reach an engine."""
     _run(["version", "--format", "{{.Server.Version}}"], "reach its engine", NoDocker)
 
 
-def asked(
-    *words: str, given: str | None = None, environment: Mapping[str, str] | None = None, both: bool = False
+def docker_output(
+    *arguments: str, stdin: str | None = None, environment: Mapping[str, str] | None = None,
+    include_stderr: bool = False,
 ) -> str:
-    """What `docker words...` answers.
+    """The output of `docker arguments...`.
 
     Args:
-        given: its standard input.
-        environment: variables that it gets besides ours.
-        both: its standard error, too.
+        stdin: its standard input.
+        environment: variables added to those of this process.
+        include_stderr: whether to return its standard error, too.
 
     Raises:
         NoDocker: there is no `docker`.
-        DockerFailed: in Docker's own words.
+        DockerFailed: with Docker's own message.
     """
-    doing = f"{words[0]} {words[1]}" if words[0] == "image" else words[0]
-    return _run(words, doing, DockerFailed, given, environment, both)
+    action = f"{arguments[0]} {arguments[1]}" if arguments[0] == "image" else arguments[0]
+    return _run(arguments, action, DockerFailed, stdin, environment, include_stderr)
 
 
-def shown(*words: str, environment: Mapping[str, str] | None = None) -> None:
-    """Run `docker words...` before the user's eyes, with `environment` added to this process's.
+def run_docker(*arguments: str, environment: Mapping[str, str] | None = None) -> None:
+    """Run `docker arguments...` with its output on the terminal, and `environment` added to this process's.
 
     Raises:
         NoDocker, DockerFailed
     """
     try:
-        status = subprocess.run(["docker", *words], check=False, env={**os.environ, **(environment or {})}).returncode
+        env = {**os.environ, **(environment or {})}
+        status = subprocess.run(["docker", *arguments], check=False, env=env).returncode
     except FileNotFoundError as error:
-        raise _none_here() from error
+        raise _no_docker() from error
     if status:
-        raise DockerFailed(f"`docker {words[0]}` ended with status {status}; its last lines above say why.")
+        raise DockerFailed(f"`docker {arguments[0]}` ended with status {status}; its last lines above say why.")
 
 
 def network() -> list[str]:
-    """Options that let a build or a container reach what this machine reaches, where it could not of itself."""
-    has_bridge = "bridge" in asked("network", "ls", "--format", "{{.Name}}").split()
+    """Options that give a build or container this machine's network, if Docker has no bridge network."""
+    has_bridge = "bridge" in docker_output("network", "ls", "--format", "{{.Name}}").split()
     return [] if has_bridge else ["--network", "host"]
 
 
 def _run(
-    words: Sequence[str], doing: str, kind: type[UserError], given: str | None = None,
-    environment: Mapping[str, str] | None = None, both: bool = False,
+    arguments: Sequence[str], action: str, kind: type[UserError], stdin: str | None = None,
+    environment: Mapping[str, str] | None = None, include_stderr: bool = False,
 ) -> str:  # fmt: skip
     try:
         return subprocess.run(
-            ["docker", *words], input=given, stdout=subprocess.PIPE, text=True, errors="replace", check=True,
-            stderr=subprocess.STDOUT if both else subprocess.PIPE, env={**os.environ, **(environment or {})},
+            ["docker", *arguments], input=stdin, stdout=subprocess.PIPE, text=True, errors="replace", check=True,
+            stderr=subprocess.STDOUT if include_stderr else subprocess.PIPE, env={**os.environ, **(environment or {})},
         ).stdout  # fmt: skip
     except FileNotFoundError as error:
-        raise _none_here() from error
+        raise _no_docker() from error
     except subprocess.CalledProcessError as error:
-        said = " ".join((error.stderr or error.stdout).split())[-WORDS:].rstrip(".")
+        message = " ".join((error.stderr or error.stdout).split())[-MAX_MESSAGE_CHARACTERS:].rstrip(".")
         way_out = ": start the engine, or name another with DOCKER_HOST." if kind is NoDocker else "."
-        raise kind(f"Docker could not {doing} ({said}){way_out}") from error
+        raise kind(f"Docker could not {action} ({message}){way_out}") from error
 
 
-def _none_here() -> NoDocker:
+def _no_docker() -> NoDocker:
     return NoDocker("There is no `docker` on this machine: install Docker.")

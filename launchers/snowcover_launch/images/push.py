@@ -1,4 +1,4 @@
-"""Images brought to ECR."""
+"""Pushes images to ECR."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,10 +19,10 @@ class Pushed:
 
 
 def push(images: Mapping[str, str], overrides: Sequence[str]) -> list[Pushed]:
-    """Bring images of this machine to the project's ECR repository, which is made if need be.
+    """Push local images to the project's ECR repository, which is created if needed.
 
     Args:
-        images: by their tags there.
+        images: local names by their tags in ECR.
         overrides: of the config's `aws`, as key=value.
 
     Raises:
@@ -33,28 +33,28 @@ def push(images: Mapping[str, str], overrides: Sequence[str]) -> list[Pushed]:
 
     aws = aws_config(list(overrides))
     if not (aws.region or region_of_profile(aws.profile)):
-        raise MissingAccount("The image's repository is in a region: set AWS_REGION.")
+        raise MissingAccount("The image's repository needs a region: set AWS_REGION.")
     account = Account(aws.region, aws.profile)
     address, is_new = registry.repository(account, PROJECT, aws.kms_key)
     if is_new:
-        print(f"  made the repository {address}")
+        print(f"  created the repository {address}")
     login = registry.login(account)
-    # By standard input: a command line can be read by everybody on this machine.
-    engine.asked("login", "--username", login.user, "--password-stdin", login.registry, given=login.token)
+    # Through standard input: everybody on this machine can read command lines.
+    engine.docker_output("login", "--username", login.user, "--password-stdin", login.registry, stdin=login.token)
     try:
-        return [_pushed(account, address, tag, image) for tag, image in images.items()]
+        return [_push_one(account, address, tag, image) for tag, image in images.items()]
     finally:
-        engine.asked("logout", login.registry)  # the token is good for hours yet
+        engine.docker_output("logout", login.registry)  # the token stays valid for hours
 
 
-def _pushed(account: Any, address: str, tag: str, image: str) -> Pushed:
+def _push_one(account: Any, address: str, tag: str, image: str) -> Pushed:
     from snowcover_launch.aws import registry
 
     uri = f"{address}:{tag}"
-    if known := registry.pushed_digest(account, PROJECT, tag):  # and may not be overwritten
-        print(f"  {uri} is there already")
+    if known := registry.pushed_digest(account, PROJECT, tag):  # tags are immutable
+        print(f"  {uri} already exists")
         return Pushed(uri, known)
-    engine.asked("tag", image, uri)
-    engine.shown("push", uri)
-    digests = engine.asked("image", "inspect", "--format", '{{join .RepoDigests " "}}', uri).split()
+    engine.docker_output("tag", image, uri)
+    engine.run_docker("push", uri)
+    digests = engine.docker_output("image", "inspect", "--format", '{{join .RepoDigests " "}}', uri).split()
     return Pushed(uri, next(each.partition("@")[2] for each in digests if each.startswith(f"{address}@")))

@@ -77,11 +77,11 @@ def one_panel(height_in: float, width_in: float = WIDE_IN) -> tuple[Figure, Axes
     """A figure of one panel; sides in inches of the page, drawn SHARPNESS times finer."""
     figure = Figure(figsize=(width_in, height_in), dpi=PX_PER_IN * SHARPNESS, layout="constrained", facecolor="white")
     axes = figure.add_subplot()
-    dress(axes)
+    style_axes(axes)
     return figure, axes
 
 
-def dress(axes: Axes) -> None:
+def style_axes(axes: Axes) -> None:
     """Give axes the look of all figures: no frame at the top and right, grey ticks, grid behind the data."""
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)

@@ -13,9 +13,9 @@ from snowcover.evaluate.figures.drawing import (
     Picture,
     Style,
     add_legend,
-    dress,
     name_axes,
     picture,
+    style_axes,
 )
 from snowcover.evaluate.selection import Selection
 
@@ -38,7 +38,7 @@ def draw_reliability(selection: Selection, style: Style) -> Iterator[Picture]:
         edges = np.linspace(0, 1, len(one.pixels) + 1)
         lower.stairs(one.pixels / one.pixels.sum(), edges, color=colour, lw=1.8)
     for axes in (upper, lower):
-        dress(axes)
+        style_axes(axes)
         axes.grid(color=FAINT, lw=0.7)
     upper.set(xlim=(0, 1), ylim=(0, 1))
     lower.set_ylim(bottom=0)

@@ -1,4 +1,4 @@
-"""A job in the image on this machine, laid out as SageMaker lays it out: the same start, paths and results."""
+"""Runs a job in the image on this machine as SageMaker would: with the same start, paths and results."""
 
 import json
 import logging
@@ -11,12 +11,12 @@ import yaml
 
 from snowcover.config import HwConfig
 from snowcover.errors import UserError
-from snowcover_launch.backends.base import Found, SweepContext
+from snowcover_launch.backends.base import ExistingJob, SweepContext
 from snowcover_launch.backends.docker import container, tree
 from snowcover_launch.backends.docker.container import ContainerLog, ContainerState
 from snowcover_launch.backends.sagemaker.request import PROJECT, image_uri, staged_config
 from snowcover_launch.errors import NotFound
-from snowcover_launch.images.engine import DockerFailed, NoDocker, asked, refuse_without_engine
+from snowcover_launch.images.engine import DockerFailed, NoDocker, docker_output, refuse_without_engine
 from snowcover_launch.images.labels import refuse_unfit
 from snowcover_launch.job import Job, Report, State
 from snowcover_launch.job_files import new_files, put_files
@@ -24,16 +24,16 @@ from snowcover_launch.results import KINDS, STORE, import_store, test_iou
 
 log = logging.getLogger(__name__)
 
-PASSED_ON = ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_NO_SIGN_REQUEST")
+FORWARDED_VARIABLES = ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_NO_SIGN_REQUEST")
 KILLED = 137  # 128 + SIGKILL
 
 
-class KeepsItsOwn(UserError):
-    """A job in the image keeps its checkpoints in its own folder."""
+class CheckpointsNotConfigurable(UserError):
+    """A job in the image saves its checkpoints in its own folder."""
 
 
 class DockerBackend:
-    """This machine, in the image that SageMaker would run. A container goes on where its command was killed."""
+    """Runs jobs in containers on this machine, in the image that SageMaker would use. They outlive a killed command."""
 
     in_process = False
     slots: int | None = 1
@@ -48,9 +48,9 @@ class DockerBackend:
     def check(self, job: Job) -> None:
         config = job.planned_config
         if config.checkpoint.dir or config.checkpoint.resume == "auto":
-            raise KeepsItsOwn(
-                "A job in the image keeps its checkpoints in its own folder: name one to go on from with "
-                "checkpoint.resume=.../last.ckpt, or leave hw=docker out."
+            raise CheckpointsNotConfigurable(
+                "A job in the image saves its checkpoints in its own folder: to resume from a given one, set "
+                "checkpoint.resume=.../last.ckpt; or leave out hw=docker."
             )
         job.name = f"{PROJECT}-{self._context.name}-{job.number:03d}"
         job.own_store = config.tracking.uri.startswith("sqlite:")
@@ -61,8 +61,8 @@ class DockerBackend:
         for job in jobs:
             _refuse_unfit(_image_of(job), job.planned_config.hw)
 
-    def find(self, jobs: Sequence[Job]) -> Mapping[Job, Found]:
-        """Containers are removed when they have ended."""
+    def find(self, jobs: Sequence[Job]) -> Mapping[Job, ExistingJob]:
+        """None: containers are removed when they have ended."""
         return {}
 
     def describe(self, job: Job) -> str:
@@ -73,21 +73,21 @@ class DockerBackend:
     def submit(self, job: Job) -> Report:
         image, ml = _image_of(job), self._ml(job)
         job.tags = {**job.tags, "job": job.name, "job.image": image}
-        values, places = tree.at_absolute_paths(yaml.safe_load(staged_config(job, job.tags)))
+        values, folders = tree.with_absolute_paths(yaml.safe_load(staged_config(job, job.tags)))
         values["job"]["result"] = None  # it stays on this machine
         tree.lay_out(ml, values)
         log.info("  %d  %s  in %s", job.number, job.title, image)
-        settings = {"TRAINING_JOB_NAME": job.name, **_aws_settings(job)}
+        environment = {"TRAINING_JOB_NAME": job.name, **_aws_environment(job)}
         gpus = job.planned_config.hw.accelerator == "gpu"
         try:
-            container.start(job.name, image, ml, sorted(places), settings, gpus)
+            container.start(job.name, image, ml, sorted(folders), environment, gpus)
         except DockerFailed:
             shutil.rmtree(ml, ignore_errors=True)
             raise
         return self.poll(job)
 
     def poll(self, job: Job) -> Report:
-        """Of a job whose results are here already, the container is gone: it is as it was."""
+        """The container's status; the last known one if it was removed after its results were imported."""
         try:
             found = container.inspect(job.name)
         except NotFound:
@@ -102,17 +102,17 @@ class DockerBackend:
     def logs(self, job: Job) -> list[str]:
         try:
             return self._logs.setdefault(job.name, ContainerLog(job.name)).new_lines()
-        except NotFound:  # it has ended, and its log is in its folder
+        except NotFound:  # it has ended; its log is in its folder
             return []
 
     def stop(self, job: Job) -> None:
-        """As SageMaker stops a job; returns when it has ended."""
+        """Stop it as SageMaker would; returns when it has ended."""
         container.stop(job.name)
 
     def retry(self, job: Job) -> float | None:
         return None
 
-    # What it left
+    # Results
 
     def collect(self, job: Job, report: Report) -> str | None:
         from snowcover import tracking
@@ -148,7 +148,7 @@ def _report(job: Job, found: ContainerState, ml: Path) -> Report:
     elif found.has_ended and found.exit_code == 0:
         state = State.STOPPED
     elif found.has_ended:
-        state, reason = State.FAILED, tree.failure(ml) or _died(found)
+        state, reason = State.FAILED, tree.failure(ml) or _exit_reason(found)
     return Report(
         state=state, status=found.status, reason=reason, objective=result and float(result["objective"]),
         test_iou=test_iou(result), id=found.id, tags=dict(job.tags), works=state is State.RUNNING,
@@ -156,11 +156,11 @@ def _report(job: Job, found: ContainerState, ml: Path) -> Report:
     )  # fmt: skip
 
 
-def _died(found: ContainerState) -> str:
+def _exit_reason(found: ContainerState) -> str:
     if found.out_of_memory:
-        return "it took more memory than there is: lower trainer.batch_size"
+        return "it ran out of memory: lower trainer.batch_size"
     if found.exit_code == KILLED:
-        return "it was killed (SIGKILL), and could not save what it had learned since its last epoch"
+        return "it was killed (SIGKILL), so training since its last epoch is lost"
     return f"it ended with status {found.exit_code}"
 
 
@@ -168,24 +168,24 @@ def _put_results(ml: Path, folder: Path, store: bool) -> None:
     with new_files(folder) as new:
         tree.copy_results(ml, new, store)
         for path in put_files(new, folder):
-            log.warning("%s is not as the job left it, so it stays: rename it for the job's own.", path)
+            log.warning("%s was changed, so it was not overwritten: rename it to get the job's own.", path)
 
 
 def _image_of(job: Job) -> str:
     return image_uri(job.planned_config) or _local_image(job.planned_config.hw)
 
 
-def _aws_settings(job: Job) -> dict[str, str]:
-    """What the job needs to enter AWS as we do; nothing where nobody is signed in."""
-    from snowcover_launch.aws.session import credentials_settings
+def _aws_environment(job: Job) -> dict[str, str]:
+    """Environment variables that give the job our AWS credentials; none if there are none."""
+    from snowcover_launch.aws.session import credentials_environment
 
-    found = {name: os.environ[name] for name in PASSED_ON if os.environ.get(name)}
-    return found | credentials_settings(job.planned_config.aws.profile)
+    found = {name: os.environ[name] for name in FORWARDED_VARIABLES if os.environ.get(name)}
+    return found | credentials_environment(job.planned_config.aws.profile)
 
 
 def _refuse_unfit(image: str, hw: HwConfig) -> None:
     try:
-        labels = json.loads(asked("image", "inspect", "--format", "{{json .Config.Labels}}", image)) or {}
+        labels = json.loads(docker_output("image", "inspect", "--format", "{{json .Config.Labels}}", image)) or {}
     except DockerFailed as error:
         raise NoDocker(f"There is no image {image} here: `docker pull` it, or build one with `make image`.") from error
     refuse_unfit(image, labels, hw)
@@ -197,7 +197,7 @@ def _local_image(hw: HwConfig) -> str:
     Raises:
         NoDocker: there is none.
     """
-    found = asked("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", PROJECT).splitlines()
+    found = docker_output("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", PROJECT).splitlines()
     images = [image for image in found if image.endswith(f"-{hw.image}")]  # the newest first
     if not images:
         raise NoDocker(f"There is no {hw.image} image here: `make image` builds it, or give aws.image_uri.")

@@ -1,4 +1,4 @@
-"""One container by its name, through Docker's own command: started, looked at, read, stopped, removed."""
+"""Containers by name, through the `docker` command: start, inspect, read logs, stop, remove."""
 
 import json
 import os
@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from snowcover_launch.errors import NotFound, Unreachable
-from snowcover_launch.images.engine import DockerFailed, asked
+from snowcover_launch.images.engine import DockerFailed, docker_output
 
-STOP_S = 120  # as SageMaker gives a job to save what it has
+STOP_S = 120  # as long as SageMaker gives a job to save its state
 MISSING = "no such"  # object, container
-TAKEN = "is already in use"
+NAME_IN_USE = "is already in use"
 
 
 @dataclass(frozen=True)
 class ContainerState:
-    """What `docker inspect` says of a container."""
+    """The state of a container, from `docker inspect`."""
 
     id: str
     status: str
@@ -32,72 +32,73 @@ class ContainerState:
 
 
 def own_user() -> list[str]:
-    """Options that make what a container writes ours; root's containers run as root anyway."""
+    """Options that make us the owner of the files a container writes; root's containers run as root anyway."""
     return ["--user", f"{os.getuid()}:{os.getgid()}"] if os.getuid() else []
 
 
-def start(name: str, image: str, ml: Path, places: Sequence[Path], settings: Mapping[str, str], gpus: bool) -> None:
-    """Start the image's `train` on an /opt/ml, and leave it; one of that name that is there already is left as it is.
+def start(name: str, image: str, ml: Path, folders: Sequence[Path], environment: Mapping[str, str], gpus: bool) -> None:
+    """Start the image's `train` in the background; has no effect if a container of this name exists.
 
     Args:
-        places: folders of this machine that it may read, under their own names.
-        settings: its environment.
+        ml: folder that is mounted as /opt/ml.
+        folders: folders of this machine that it may read, mounted under the same paths.
+        environment: its environment variables.
 
     Raises:
-        DockerFailed: it was not started, and nothing is left of it.
+        DockerFailed: it was not started; nothing is left of it.
     """
-    mounts = [f"{ml}:/opt/ml", *(f"{place}:{place}:ro" for place in places)]
-    words = [
+    mounts = [f"{ml}:/opt/ml", *(f"{folder}:{folder}:ro" for folder in folders)]
+    arguments = [
         "run", "--detach", "--name", name, "--network", "host",  # the host's: S3 may be on it
         *own_user(), *(["--gpus", "all"] if gpus else []),
-        *(word for mount in mounts for word in ("--volume", mount)),
-        # Names alone: Docker takes the values from its environment, so that none is on a command line.
-        *(word for variable in settings for word in ("--env", variable)),
+        *(argument for mount in mounts for argument in ("--volume", mount)),
+        # Names only: Docker takes the values from its environment, so that none appears on a command line.
+        *(argument for variable in environment for argument in ("--env", variable)),
         image, "train",
     ]  # fmt: skip
     try:
-        asked(*words, environment=settings)
+        docker_output(*arguments, environment=environment)
     except DockerFailed as error:
-        if TAKEN in str(error):
+        if NAME_IN_USE in str(error):
             return
-        remove(name)  # of a container that was made and could not be started
+        remove(name)  # the container was created but could not be started
         raise
 
 
 def inspect(name: str) -> ContainerState:
     """Raises: NotFound, Unreachable."""
-    found = json.loads(_asked_of(name, "inspect", "--type", "container", "--format", "{{json .}}", name))
+    found = json.loads(_docker_output_of(name, "inspect", "--type", "container", "--format", "{{json .}}", name))
     state = found["State"]
     return ContainerState(found["Id"], state["Status"], state["ExitCode"], state["OOMKilled"], state["StartedAt"])
 
 
 def stop(name: str) -> None:
-    """Let a container save what it has, and wait until it has ended.
+    """Ask a container to save its state and stop; returns when it has ended.
 
     Raises: NotFound, Unreachable
     """
-    _asked_of(name, "stop", "--time", str(STOP_S), name)
+    _docker_output_of(name, "stop", "--time", str(STOP_S), name)
 
 
 def remove(name: str) -> None:
-    """Remove a container that has ended; done twice, it is gone once."""
+    """Remove a container that has ended, if it still exists."""
     subprocess.run(["docker", "rm", name], capture_output=True, check=False)
 
 
 class ContainerLog:
-    """What a container prints, told once."""
+    """The output of a container; each line is returned once."""
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._last = ""
-        """time of the last line that was told; Docker's times have equal lengths, so that they compare as text"""
+        """time of the last line returned; Docker's timestamps have equal lengths, so they compare as text"""
 
     def new_lines(self) -> list[str]:
         """Raises: NotFound, Unreachable."""
         since = ["--since", self._last] if self._last else []
-        stamped = _asked_of(self._name, "logs", "--timestamps", *since, self._name, both=True).splitlines()
-        # Docker tells the lines of the last moment again, and those of its two streams each for itself.
-        new = sorted((line for line in stamped if line.partition(" ")[0] > self._last), key=_time)
+        output = _docker_output_of(self._name, "logs", "--timestamps", *since, self._name, include_stderr=True)
+        # Docker repeats lines of the last timestamp, and lists the lines of its two streams separately.
+        new = sorted((line for line in output.splitlines() if line.partition(" ")[0] > self._last), key=_time)
         if new:
             self._last = _time(new[-1])
         return [line.partition(" ")[2] for line in new]
@@ -107,9 +108,9 @@ def _time(line: str) -> str:
     return line.partition(" ")[0]
 
 
-def _asked_of(name: str, *words: str, both: bool = False) -> str:
+def _docker_output_of(name: str, *arguments: str, include_stderr: bool = False) -> str:
     try:
-        return asked(*words, both=both)
+        return docker_output(*arguments, include_stderr=include_stderr)
     except DockerFailed as error:
         if MISSING in str(error).lower():
             raise NotFound(f"There is no container {name} on this machine.") from error

@@ -1,4 +1,4 @@
-"""/opt/ml of a job on this machine: laid out as SageMaker lays it out, and what is left in it afterwards."""
+"""/opt/ml of a job on this machine: created with SageMaker's layout, and read afterwards."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from snowcover_launch.results import BEST, LAST, STORE, parse_result
 
 
 def lay_out(ml: Path, values: Mapping[str, Any]) -> None:
-    """/opt/ml for one machine, around a staged config."""
+    """Create /opt/ml for a single-machine job with this staged config."""
     files = {
         "input/data/config/config.yaml": yaml.safe_dump(values, sort_keys=False),
         "input/config/hyperparameters.json": "{}",
@@ -31,15 +31,15 @@ def lay_out(ml: Path, values: Mapping[str, Any]) -> None:
         (ml / path).mkdir(parents=True, exist_ok=True)
 
 
-def at_absolute_paths(values: dict[str, Any]) -> tuple[dict[str, Any], set[Path]]:
-    """A staged config with this machine's paths written out, and the folders to let the container read."""
-    places: set[Path] = set()
+def with_absolute_paths(values: dict[str, Any]) -> tuple[dict[str, Any], set[Path]]:
+    """A staged config with absolute paths, and the folders that the container must be able to read."""
+    folders: set[Path] = set()
 
     def absolute(place: str | None) -> str | None:
         if place is None or place.startswith("s3://"):
             return place
         path = os.path.abspath(os.path.expanduser(place))
-        places.add(Path(re.split(r"[*?\[]", path, maxsplit=1)[0].rpartition("/")[0] or "/"))
+        folders.add(Path(re.split(r"[*?\[]", path, maxsplit=1)[0].rpartition("/")[0] or "/"))
         return path
 
     data, checkpoint = values["data"], values["checkpoint"]
@@ -48,17 +48,17 @@ def at_absolute_paths(values: dict[str, Any]) -> tuple[dict[str, Any], set[Path]
         checkpoint[key] = absolute(checkpoint[key])
     if weights_file(values["model"]):
         values["model"]["encoder_weights"] = absolute(values["model"]["encoder_weights"])
-    if not data["generate"]:  # generated tiles are made in the container
+    if not data["generate"]:  # generated tiles are created in the container
         for source in data["sources"]:
             scenes = [source["scenes"]] if isinstance(source["scenes"], str) else source["scenes"]
             source["scenes"], source["collect"] = [absolute(scene) for scene in scenes], absolute(source["collect"])
     for name, place in layers_to_read(data.get("layers") or {}, data["manifest"], data["generate"]).items():
         data["layers"][name] = absolute(place)
-    return values, places
+    return values, folders
 
 
 def result(ml: Path) -> Mapping[str, Any] | None:
-    """Of a job that has completed; None of any other."""
+    """The result of a completed job; None for any other."""
     try:
         return parse_result((ml / "output/data/result.json").read_bytes())
     except OSError:
@@ -66,7 +66,7 @@ def result(ml: Path) -> Mapping[str, Any] | None:
 
 
 def failure(ml: Path) -> str | None:
-    """Why a job failed, in its own words."""
+    """The failure reason that a job wrote; None if it wrote none."""
     try:
         return (ml / "output/failure").read_text(encoding="utf-8").strip() or None
     except (OSError, UnicodeError):
@@ -74,11 +74,11 @@ def failure(ml: Path) -> str | None:
 
 
 def copy_results(ml: Path, new: Path, store: bool) -> None:
-    """Copy what a job has left, or has so far, as the user will have it: `model`, `output`, and of a job that can go on
-    `checkpoints`.
+    """Copy the results of a job, or those so far, into the user's layout: `model`, `output`, and
+    `checkpoints` if the job can be resumed.
 
     Args:
-        store: with its own MLflow store.
+        store: whether to include its own MLflow store.
     """
     without_store = None if store else shutil.ignore_patterns(STORE)
     shutil.copytree(ml / "model", new / "model")
@@ -86,7 +86,7 @@ def copy_results(ml: Path, new: Path, store: bool) -> None:
     best, last = ml / "checkpoints" / BEST, ml / "checkpoints" / LAST
     if best.is_file() and not (new / "model" / BEST).is_file():
         shutil.copy2(best, new / "model")
-    if last.is_file():  # else the run is complete, and its best one is in `model`
+    if last.is_file():  # else the run is complete; its best checkpoint is in `model`
         (new / "checkpoints").mkdir()
         for path in (best, last):
             if path.is_file():

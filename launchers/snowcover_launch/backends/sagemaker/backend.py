@@ -16,7 +16,7 @@ from snowcover_launch.aws.logs import JobLog
 from snowcover_launch.aws.roles import refuse_role_of_other_account
 from snowcover_launch.aws.session import Account
 from snowcover_launch.aws.training_jobs import JobState
-from snowcover_launch.backends.base import Found, SweepContext
+from snowcover_launch.backends.base import ExistingJob, SweepContext
 from snowcover_launch.backends.sagemaker import claims, reports, request, results
 from snowcover_launch.backends.sagemaker.account_check import refuse_incomplete_account, refuse_local_only
 from snowcover_launch.backends.sagemaker.code import Images
@@ -27,7 +27,7 @@ from snowcover_launch.backends.sagemaker.limits import check_limits
 from snowcover_launch.backends.sagemaker.machine_check import machine_warnings
 from snowcover_launch.backends.sagemaker.reuse import EarlierJobs
 from snowcover_launch.config import SWEEP_TAG, JobConfig
-from snowcover_launch.cost import Cost, cost, dearest
+from snowcover_launch.cost import Cost, cost, most_expensive
 from snowcover_launch.errors import MissingAccount, NoCapacity, NotFound, Unreachable
 from snowcover_launch.images.labels import check_image
 from snowcover_launch.job import Job, Report, State
@@ -81,7 +81,7 @@ class SageMakerBackend:
                 log.warning(warning)
             self._warned.add(warning)
         costs = {str(each.hw.instance_type): self._cost(each) for each in job.alternatives}
-        job.highest_usd = dearest(list(costs.values())).highest_usd
+        job.highest_usd = most_expensive(list(costs.values())).highest_usd
         job.unpriced = [machine for machine, what in costs.items() if what.highest_usd is None]
         job.own_store = config.tracking.uri.startswith("sqlite:")
         self._name(job, request.config_digest(config), 1)  # until it can be asked which files and code it will meet
@@ -100,8 +100,8 @@ class SageMakerBackend:
             for (uri, _), config in {(images.uri(config), config.hw.image): config for config in configs}.items():
                 check_image(self.account, uri, config.hw)
 
-    def find(self, jobs: Sequence[Job]) -> Mapping[Job, Found]:
-        found: dict[Job, Found] = {}
+    def find(self, jobs: Sequence[Job]) -> Mapping[Job, ExistingJob]:
+        found: dict[Job, ExistingJob] = {}
         with self._refreshing_credentials():
             self._identify(jobs)
             earlier = EarlierJobs(self.account, self._context.folder, jobs)
@@ -121,7 +121,7 @@ class SageMakerBackend:
                     request.config_digest(config, inputs.of(config), images.code(config)) for config in job.alternatives
                 ]
 
-    def _earlier(self, job: Job, earlier: EarlierJobs) -> Found | None:
+    def _earlier(self, job: Job, earlier: EarlierJobs) -> ExistingJob | None:
         """The complete or running attempt; where the last one ended otherwise, the job goes on from its checkpoints."""
         for attempt in earlier.attempts(job):
             if (known := earlier.known(attempt)) is not None:
@@ -137,7 +137,7 @@ class SageMakerBackend:
                 report = self._report(job, state, there)
                 if report.state is not State.FAILED:  # else its files were deleted since
                     facts = reports.facts_of_earlier(job, state, there, self.account.region, self._context.prices)
-                    return Found(attempt.name, report, facts)
+                    return ExistingJob(attempt.name, report, facts)
             if state.checkpoints:
                 job.checkpoints = state.checkpoints
                 return None
@@ -178,7 +178,7 @@ class SageMakerBackend:
         if not taken.is_ours and not job.planned_config.launch.reuse:
             return None
         state = aws_jobs.start(self.account, self._request(job))
-        ours = not state.was_there or aws_jobs.has_tag(self.account, state, SWEEP_TAG, self._context.name)
+        ours = not state.already_existed or aws_jobs.has_tag(self.account, state, SWEEP_TAG, self._context.name)
         if not ours and state.has_ended:  # long ago, and its files were deleted since
             return None
         job.adopted = not ours

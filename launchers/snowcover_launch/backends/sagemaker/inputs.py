@@ -12,9 +12,8 @@ import re
 import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from snowcover.config import DataConfig
 from snowcover.errors import UserError
 from snowcover.paths import weights_file
 from snowcover_launch.aws import bucket
@@ -23,6 +22,9 @@ from snowcover_launch.aws.errors import AccessDenied, NotFound
 from snowcover_launch.aws.session import Account
 from snowcover_launch.config import JobConfig
 from snowcover_launch.results import BEST
+
+if TYPE_CHECKING:
+    from snowcover.data.config import DataConfig
 
 log = logging.getLogger(__name__)
 
@@ -139,7 +141,7 @@ def inputs(config: JobConfig) -> list[Input]:
     return [*_data(config.data), *layers, *checkpoints, *weights]
 
 
-def _data(data: DataConfig) -> list[Input]:
+def _data(data: "DataConfig") -> list[Input]:
     if data.manifest:
         return [Input("data.manifest", data.manifest, "manifest")]
     if data.generate:  # made by the job itself

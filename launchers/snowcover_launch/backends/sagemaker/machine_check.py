@@ -86,7 +86,7 @@ def _wrong_image(hw: HwConfig, machine: Machine) -> str | None:
     if not machine.gpu or not _uses_gpu(hw, machine):
         return None
     capability = machine.gpu.compute_capability
-    if VARIANTS[hw.image].drives(capability):
+    if VARIANTS[hw.image].supports(capability):
         return None
     return (
         f"hw.image={hw.image}: its torch {VARIANTS[hw.image].torch} has no code for the {machine.gpu.name} of "

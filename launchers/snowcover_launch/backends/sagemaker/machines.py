@@ -83,8 +83,8 @@ def why_unfit(instance_type: str) -> str | None:
 
 def instance_types(variant: str) -> list[str]:
     """Of every machine that a variant of the image can use."""
-    drives = VARIANTS[variant].drives
-    return sorted(name for name, each in machines().items() if not each.gpu or drives(each.gpu.compute_capability))
+    supports = VARIANTS[variant].supports
+    return sorted(name for name, each in machines().items() if not each.gpu or supports(each.gpu.compute_capability))
 
 
 @cache

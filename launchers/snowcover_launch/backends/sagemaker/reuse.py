@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from snowcover_launch.aws.session import Account
-from snowcover_launch.backends.base import Found
+from snowcover_launch.backends.base import ExistingJob
 from snowcover_launch.backends.sagemaker import claims, request
 from snowcover_launch.backends.sagemaker.claims import Attempt
 from snowcover_launch.job import Job, Report
@@ -43,7 +43,7 @@ class EarlierJobs:
         ]
         return [each[-1] for each in sorted(found, key=lambda each: each[:-1])]
 
-    def known(self, attempt: Attempt) -> Found | None:
+    def known(self, attempt: Attempt) -> ExistingJob | None:
         """A complete job of which this machine has all that there is to know: it needs not be asked about."""
         job = self._known.get(attempt.name) if attempt.is_complete else None
         if job is None:
@@ -53,4 +53,4 @@ class EarlierJobs:
             state=job.state, status=job.status, objective=job.objective, test_iou=job.test_iou, id=job.id,
             metrics=metrics,
         )  # fmt: skip
-        return Found(job.name, report, {name: getattr(job, name) for name in FACTS})
+        return ExistingJob(job.name, report, {name: getattr(job, name) for name in FACTS})

@@ -1,0 +1,1 @@
+"""The plots that a run leaves behind, each one PNG file."""
