@@ -74,7 +74,7 @@ class EndlessScene:
 
 
 class Opened:
-    bands, dtype, nodata, smooth = 4, "uint16", 0.0, True
+    bands, dtype, nodata, continuous = 4, "uint16", 0.0, True
 
     def __init__(self, grid: Grid, read: Any) -> None:
         self.grid, self._read = grid, read

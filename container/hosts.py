@@ -1,4 +1,4 @@
-"""The machines of a job, and how the processes on them come to train one run."""
+"""The machines of a job, and how their processes train one run together."""
 
 import json
 import os
@@ -10,13 +10,13 @@ from pathlib import Path
 
 from snowcover.errors import UserError
 
-PORT = 29500  # of the first host, where all meet
+PORT = 29500  # of the first host, for the rendezvous
 NAMES_TIMEOUT_S = 120
 
 
 @dataclass(frozen=True)
 class Hosts:
-    """The machines in the order by which they are numbered, and the processes on each."""
+    """The machines in the order of their numbers, and the processes on each."""
 
     names: list[str]
     current: str
@@ -29,38 +29,38 @@ class Hosts:
         return self.names.index(self.current)
 
     @property
-    def alone(self) -> bool:
+    def is_single_process(self) -> bool:
         """Whether a single process trains the run."""
         return len(self.names) * self.processes == 1
 
 
-def hosts(resources: Path, instance_count: int, processes: int) -> Hosts:
-    """The hosts that SageMaker's resourceconfig.json names.
+def read_hosts(resources: Path, instance_count: int, processes: int) -> Hosts:
+    """The hosts in SageMaker's resourceconfig.json.
 
     Raises:
-        UserError: it does not name them, or not as many as the config trains on.
+        UserError: it does not list them, or their number differs from the config.
     """
     try:
-        told = json.loads(resources.read_text())
-        found = Hosts(sorted(told["hosts"]), told["current_host"], told.get("network_interface_name"), processes)
-        names = f"{len(found.names)} hosts ({', '.join(found.names)}), of which this is number {found.number + 1}"
+        config = json.loads(resources.read_text())
+        hosts = Hosts(sorted(config["hosts"]), config["current_host"], config.get("network_interface_name"), processes)
+        names = f"{len(hosts.names)} hosts ({', '.join(hosts.names)}) and this is number {hosts.number + 1}"
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         why = f"{type(error).__name__}: {error}"
         raise UserError(f"{resources} does not name the hosts ({why}): start the image as SageMaker does.") from error
-    if len(found.names) != instance_count:
+    if len(hosts.names) != instance_count:
         raise UserError(f"hw.instance_count={instance_count}, but the job has {names}: make both the same.")
-    return found
+    return hosts
 
 
-def wait_for_first(found: Hosts) -> None:
-    """In the first seconds of a job the other hosts may have no address.
+def wait_for_first(hosts: Hosts) -> None:
+    """Wait until the first host has an address: in the first seconds of a job it may have none.
 
     Raises:
-        UserError: the first one has none after NAMES_TIMEOUT_S.
+        UserError: it has none after NAMES_TIMEOUT_S.
     """
     end = time.monotonic() + NAMES_TIMEOUT_S
-    first = found.names[0]
-    while len(found.names) > 1:
+    first = hosts.names[0]
+    while len(hosts.names) > 1:
         try:
             socket.getaddrinfo(first, PORT)
             return
@@ -70,28 +70,28 @@ def wait_for_first(found: Hosts) -> None:
             time.sleep(1)
 
 
-def command(found: Hosts, module: list[str]) -> list[str]:
-    """Runs a module with its arguments in each process.
+def train_command(hosts: Hosts, module: list[str]) -> list[str]:
+    """The command that runs a module with its arguments in each process.
 
-    By torchrun only where there are several: it is one more process that loads torch, for seconds and 300 MB, and that
-    a stop has to go through.
+    Uses torchrun only for several processes: it is another process that loads torch, taking seconds and 300 MB, and
+    that must forward a stop.
     """
-    if found.alone:
+    if hosts.is_single_process:
         return [sys.executable, "-m", *module]
-    torchrun = [str(Path(__file__).with_name("torchrun.py")), f"--nproc-per-node={found.processes}"]
-    torchrun += ["--monitor-interval=0.5"]  # old torch waits for 5 s
-    if len(found.names) == 1:
+    torchrun = [str(Path(__file__).with_name("torchrun.py")), f"--nproc-per-node={hosts.processes}"]
+    torchrun += ["--monitor-interval=0.5"]  # old torch defaults to 5 s
+    if len(hosts.names) == 1:
         return [sys.executable, *torchrun, "--standalone", "-m", *module]  # on a free port
-    meeting = [f"--nnodes={len(found.names)}", f"--node-rank={found.number}"]
-    meeting += [f"--master-addr={found.names[0]}", f"--master-port={PORT}"]
-    return [sys.executable, *torchrun, *meeting, "-m", *module]
+    rendezvous = [f"--nnodes={len(hosts.names)}", f"--node-rank={hosts.number}"]
+    rendezvous += [f"--master-addr={hosts.names[0]}", f"--master-port={PORT}"]
+    return [sys.executable, *torchrun, *rendezvous, "-m", *module]
 
 
-def environment(found: Hosts) -> dict[str, str]:
-    """Settings for several processes; what the job was given comes first."""
+def train_environment(hosts: Hosts) -> dict[str, str]:
+    """Environment variables for several processes; those of the job take precedence."""
     settings = {}
-    if found.processes > 1:  # torchrun would give each one thread
-        settings["OMP_NUM_THREADS"] = str(max(1, len(os.sched_getaffinity(0)) // found.processes))
-    if len(found.names) > 1 and found.interface:
-        settings |= {"NCCL_SOCKET_IFNAME": found.interface, "GLOO_SOCKET_IFNAME": found.interface}
+    if hosts.processes > 1:  # torchrun would set one thread for each
+        settings["OMP_NUM_THREADS"] = str(max(1, len(os.sched_getaffinity(0)) // hosts.processes))
+    if len(hosts.names) > 1 and hosts.interface:
+        settings |= {"NCCL_SOCKET_IFNAME": hosts.interface, "GLOO_SOCKET_IFNAME": hosts.interface}
     return settings | os.environ

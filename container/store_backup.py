@@ -1,4 +1,4 @@
-"""A copy of the job's own MLflow store beside its checkpoints, so that an interrupted job goes on in the same run."""
+"""A backup of the job's own MLflow store next to its checkpoints: an interrupted job resumes in the same run."""
 
 import contextlib
 import shutil
@@ -9,29 +9,29 @@ from pathlib import Path
 
 DATABASE, ARTIFACTS = "mlflow.db", "mlruns"
 PART = ".part"
-NOT_OURS = shutil.ignore_patterns(f".*{PART}", "*.sagemaker-*")  # broken off; SageMaker's marks of files on their way
+EXCLUDED = shutil.ignore_patterns(f".*{PART}", "*.sagemaker-*")  # partial files, SageMaker's upload markers
 
 
 class StoreBackup:
-    """Keeps a copy whenever there is a new checkpoint."""
+    """Copies the store whenever there is a new checkpoint."""
 
-    def __init__(self, work: Path, kept: Path, checkpoint: Path) -> None:
-        self._work, self._kept, self._checkpoint = work, kept, checkpoint
+    def __init__(self, work: Path, backup: Path, checkpoint: Path) -> None:
+        self._work, self._backup, self._checkpoint = work, backup, checkpoint
         self._seen = self._mark()
 
     def copy_if_changed(self) -> None:
         """Copy the store if the checkpoint was replaced since the last copy."""
         mark = self._mark()
-        if mark is not None and mark != self._seen:  # removed, the run is complete, and is handed over whole
+        if mark is not None and mark != self._seen:  # if it was removed, the run is complete and is exported whole
             self._seen = mark
-            self.keep()
+            self.copy_now()
 
-    def keep(self) -> None:
+    def copy_now(self) -> None:
         """Copy the store now. A failure is printed, not raised: it must not end the training."""
         try:
-            copy_store(self._work, self._kept)
-        except (OSError, sqlite3.Error) as error:  # the training goes on, and the next copy may succeed
-            print(f"The MLflow store could not be copied to {self._kept}: {error}", file=sys.stderr, flush=True)
+            copy_store(self._work, self._backup)
+        except (OSError, sqlite3.Error) as error:  # training continues, and the next copy may succeed
+            print(f"The MLflow store could not be copied to {self._backup}: {error}", file=sys.stderr, flush=True)
 
     def _mark(self) -> tuple[int, int] | None:
         with contextlib.suppress(FileNotFoundError):
@@ -41,7 +41,7 @@ class StoreBackup:
 
 
 def copy_store(work: Path, target: Path) -> None:
-    """The artifacts that are new or changed, and the database as it is at this moment, though it may be written to."""
+    """Copy new and changed artifacts, and a consistent snapshot of the database, which may be in use."""
     if not (work / DATABASE).is_file():
         return
     for path in (work / ARTIFACTS).rglob("*"):
@@ -53,16 +53,16 @@ def copy_store(work: Path, target: Path) -> None:
         _back_up(work / DATABASE, part)
 
 
-def restore(kept: Path, work: Path) -> bool:
-    """Puts a kept store to where the training works; False where there is none."""
-    if not (kept / DATABASE).is_file():
+def restore(backup: Path, work: Path) -> bool:
+    """Restore a backup to the working folder; False if there is none."""
+    if not (backup / DATABASE).is_file():
         return False
-    shutil.copytree(kept, work, ignore=NOT_OURS, dirs_exist_ok=True)
+    shutil.copytree(backup, work, ignore=EXCLUDED, dirs_exist_ok=True)
     return True
 
 
 def _back_up(database: Path, copy: Path) -> None:
-    """SQLite's own copying: that of the file alone might catch it in the middle of a transaction."""
+    """Uses SQLite's backup: copying the file could catch it in the middle of a transaction."""
     with contextlib.closing(sqlite3.connect(database)) as source, contextlib.closing(sqlite3.connect(copy)) as target:
         source.backup(target)
 
@@ -70,13 +70,13 @@ def _back_up(database: Path, copy: Path) -> None:
 def _same(path: Path, copy: Path) -> bool:
     if not copy.is_file():
         return False
-    ours, its = path.stat(), copy.stat()
-    return (ours.st_size, ours.st_mtime_ns) == (its.st_size, its.st_mtime_ns)
+    original, copied = path.stat(), copy.stat()
+    return (original.st_size, original.st_mtime_ns) == (copied.st_size, copied.st_mtime_ns)
 
 
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """A path to write to that takes the given name once the block has ended well."""
+    """A temporary path to write to, renamed to `path` if the block succeeds."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}{PART}")
     try:

@@ -1,4 +1,4 @@
-"""torchrun, but ending as the process that failed first did: with its status and without a page of traceback."""
+"""torchrun, but it exits with the status of the process that failed first, and without a long traceback."""
 
 import signal
 import sys
@@ -13,7 +13,7 @@ if __name__ == "__main__":
     except SignalException as stop:
         sys.exit(128 + stop.sigval)
     except ChildFailedError as error:
-        # Those that lost another one fail by themselves, and may be seen to before it is.
+        # Processes that lost another one fail themselves, and may be reported before it.
         killed = [each for each in error.failures.values() if each.exitcode < 0 and each.exitcode != -signal.SIGTERM]
         first = killed[0] if killed else error.get_first_failure()[1]
         sys.exit(first.exitcode if first.exitcode > 0 else 128 - first.exitcode)

@@ -1,4 +1,4 @@
-"""The process that trains, or the torchrun over several, as process 1 of a container must keep it."""
+"""The training process, or torchrun for several of them, supervised as process 1 of a container must."""
 
 import collections
 import contextlib
@@ -14,12 +14,12 @@ from types import FrameType
 from typing import IO
 
 POLL_S = 0.5
-LINES = 60  # of stderr, kept to look into
-DRAIN_S = 5  # for what an ended process wrote last
+LINES = 60  # of stderr, kept for the failure reason
+DRAIN_S = 5  # for the last output of an ended process
 
 
 class Trainer:
-    """Started once, and told every stop."""
+    """A training process: started once; stops are forwarded to it."""
 
     def __init__(self) -> None:
         self.stopped = False
@@ -35,13 +35,13 @@ class Trainer:
     def start(
         self, command: list[str], folder: Path, log: Path, environment: Mapping[str, str], stop: signal.Signals
     ) -> None:
-        """Its output goes on to ours, and into `log`; `stop` is the signal by which it is stopped."""
+        """Start it. Its output is copied to ours and to `log`; `stop` is the signal that stops it."""
         self._stop_signal, self._starting = stop, True
         self._process = subprocess.Popen(
             command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
-        if self.stopped:  # while it was started
-            self._pass_on()
+        if self.stopped:  # while it was being started
+            self._forward_stop()
         out, err = self._process.stdout, self._process.stderr
         assert out is not None
         assert err is not None
@@ -51,10 +51,10 @@ class Trainer:
             pump.start()
             self._pumps.append(pump)
 
-    def wait(self, now_and_then: Callable[[], None]) -> int:
-        """Its exit status, 128 + number for a signal; meanwhile calls `now_and_then`."""
+    def wait(self, on_poll: Callable[[], None]) -> int:
+        """Wait for its exit status, 128 + number for a signal; calls `on_poll` regularly."""
         while self._reap() is None:
-            now_and_then()
+            on_poll()
             time.sleep(POLL_S)
         for pump in self._pumps:
             pump.join(DRAIN_S)
@@ -62,29 +62,29 @@ class Trainer:
         return self._status
 
     def failure_reason(self, status: int) -> str:
-        """Why it ended, where it did not say so itself."""
+        """Why it ended, if it did not write a message itself."""
         if status == 128 + signal.SIGKILL:
             return (
-                "The training was killed by the machine's kernel (SIGKILL), most likely for want of memory: lower "
-                "trainer.batch_size and raise trainer.accumulate_batches as much, or take a machine with more memory."
+                "The training was killed by the machine's kernel (SIGKILL), most likely because memory ran out: lower "
+                "trainer.batch_size and raise trainer.accumulate_batches accordingly, or use a larger machine."
             )
-        said = next((line.strip() for line in reversed(self._errors) if line.strip()), "nothing")
+        last_line = next((line.strip() for line in reversed(self._errors) if line.strip()), "nothing")
         how = f"by {signal.Signals(status - 128).name}" if status > 128 else f"with status {status}"
-        return f"The training ended {how}; the last that it said, of which its log has more, is: {said}"
+        return f"The training ended {how}; its last line on stderr, with more in its log: {last_line}"
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         if not self._starting:
-            sys.exit(0)  # nothing has begun
+            sys.exit(0)  # nothing was started
         self.stopped = True
-        self._pass_on()
+        self._forward_stop()
 
-    def _pass_on(self) -> None:
+    def _forward_stop(self) -> None:
         if self._process is not None and self._status is None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._process.pid, self._stop_signal)
 
     def _reap(self) -> int | None:
-        """Takes leave of every process that has ended: those without a parent are process 1's."""
+        """Reap all ended processes: process 1 inherits those without a parent. Returns the trainer's status."""
         with contextlib.suppress(ChildProcessError):
             while self._status is None:
                 pid, status = os.waitpid(-1, os.WNOHANG)

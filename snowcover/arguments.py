@@ -99,7 +99,7 @@ def _refuse_what_does_not_go_together(given: argparse.Namespace, options: Sequen
         )
     several = [name for name in RUNS if getattr(given, name) not in (None, False)]
     if len(several) > 1:
-        told = ", ".join(f"--{name.replace('_', '-')}" for name in several)
-        raise WrongOption(f"{told} do not go together: give one of them.")
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in several)
+        raise WrongOption(f"{names} do not go together: give one of them.")
     if given.resolve and not (given.cfg or given.help):
         raise WrongOption("--resolve is for --cfg: add --cfg job.")

@@ -75,7 +75,7 @@ def save(checkpoint: dict[str, Any], path: Path) -> None:
         cause = error if isinstance(error, OSError) else error.__context__ or error
         full = getattr(cause, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "unexpected pos" in str(error)
         what = "the disk is full: free some space" if full else f"{cause}: make the folder writable"
-        raise CannotSave(f"{path} could not be saved, {what}, then go on with checkpoint.resume=auto.") from error
+        raise CannotSave(f"{path} could not be saved, {what}, then resume with checkpoint.resume=auto.") from error
     finally:
         part.unlink(missing_ok=True)
 
@@ -86,7 +86,7 @@ def weights_of(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def can_resume(checkpoint: Mapping[str, Any]) -> bool:
-    """Whether it holds all that training goes on with, and not weights alone."""
+    """Whether it holds all that training resumes from, and not weights alone."""
     return "optimizer_states" in checkpoint
 
 

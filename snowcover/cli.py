@@ -1,4 +1,4 @@
-"""How a command of ours starts: Hydra composes, the task runs, and a mistake ends in one sentence.
+"""How a command of ours starts: Hydra composes, the task runs, and an error ends in one message.
 
 Imported at every start, so nothing heavy may be imported here.
 """
@@ -78,7 +78,7 @@ def run(command: Command) -> None:
         try:
             arguments = texts_quoted(hide_secrets(options_first(sys.argv[1:])), command.schema)
             if folder := config_folder(arguments):
-                sys.path.append(os.path.abspath(folder))  # a class beside the file that names it is found
+                sys.path.append(os.path.abspath(folder))  # a class next to the file that names it is found
             with _arguments(arguments):
                 main()
         except PassedThrough as passed:
@@ -100,28 +100,28 @@ def _arguments(arguments: list[str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def cli_error_handler(config_name: str, failure_file: Path | None = None) -> Iterator[None]:
-    """Ends the process where the block fails: a UserError and what Hydra refuses in one sentence and status 1, a stop
+    """End the process where the block fails: a UserError and what Hydra refuses with one message and status 1, a stop
     by Ctrl-C or SIGTERM in 128 + the signal's number. HYDRA_FULL_ERROR=1 shows the traceback instead.
 
     Args:
-        failure_file: takes the sentence too, unless another process of the run has already written its own.
+        failure_file: takes the message too, unless another process of the run has already written its own.
     """
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
-    logging.getLogger("botocore").setLevel(logging.WARNING)  # each client of AWS tells where it found credentials
+    logging.getLogger("botocore").setLevel(logging.WARNING)  # each AWS client logs where it found credentials
     with without_secrets():
         try:
             yield
         except (KeyboardInterrupt, Stopped) as stop:
             _end(str(stop) or "Stopped by Ctrl-C.", 128 + getattr(stop, "signal_number", signal.SIGINT))
         except (Exception, LostProcess) as error:
-            told = sentence(error, config_name)
+            message = user_message(error, config_name)
             if failure_file is not None:
                 with contextlib.suppress(FileExistsError), failure_file.open("x", encoding="utf-8") as file:
-                    file.write(told)
+                    file.write(message)
             if wants_traceback:
                 traceback.print_exc()
                 sys.exit(1)
-            _end(told, 1)
+            _end(message, 1)
 
 
 class Job:
@@ -133,7 +133,7 @@ class Job:
 
     def __call__(self, config: DictConfig) -> Any:
         """Run the command's task in the folder that the user started in; called by Hydra with the composed config."""
-        # hydra.job.chdir=true has brought us into the run's folder, where no path of the user's means what it says.
+        # hydra.job.chdir=true has changed to the run's folder, where the user's relative paths would point elsewhere.
         os.chdir(HydraConfig.get().runtime.cwd)
         try:
             return self.command.task(config)
@@ -144,16 +144,16 @@ class Job:
             self.failure = error
 
 
-def sentence(error: BaseException, config_name: str) -> str:
-    """What to tell the user of an error, in one sentence where it is theirs to mend; safe to be shown and kept."""
-    return safe(_sentence(error, config_name))
+def user_message(error: BaseException, config_name: str) -> str:
+    """An error in one sentence, with the way out where the user can mend it; safe to be shown and stored."""
+    return safe(_user_message(error, config_name))
 
 
-def _sentence(error: BaseException, config_name: str) -> str:
+def _user_message(error: BaseException, config_name: str) -> str:
     if isinstance(error, (UserError, LostProcess)):
         return str(error)
     if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in OF_THE_LAUNCHER:
-        return f"Sending jobs to rented machines needs {error.name}: pip install 'snowcover[launch]'."
+        return f"Sending jobs to cloud instances needs {error.name}: pip install 'snowcover[launch]'."
     if isinstance(error, MissingConfigException):
         return _missing_choice(str(error))
     if isinstance(error, OverrideParseException):

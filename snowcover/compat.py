@@ -29,7 +29,7 @@ except ImportError:  # torchvision before 0.16 has them under another name, and 
 
 from torchvision.transforms import v2  # after its warning is off
 
-# torch before 2.1 has no way to tell a block that it is run again for the backward pass.
+# torch before 2.1 has no way to let a block know that it is run again for the backward pass.
 CHECKPOINT_HAS_CONTEXTS = "context_fn" in inspect.signature(checkpoint).parameters
 
 

@@ -81,7 +81,7 @@ def partial(node: Mapping[str, Any]) -> Callable[..., Any]:
 
 
 def call(function: Callable[..., Any], path: str, *args: Any, **given: Any) -> Any:
-    """Call it; a value that it refuses becomes a sentence that names the config's node."""
+    """Call it; a value that it refuses becomes an error that names the config's node."""
     try:
         return function(*args, **given)
     except UserError:

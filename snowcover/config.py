@@ -26,8 +26,8 @@ class TrainerConfig(Section):
     gradient_clip_norm: Annotated[float, Field(gt=0)] | None = None
     """largest norm of the gradient; null: as it is"""
     forest: bool
-    """fit a random forest that sees single pixels beside the network: what each run is scored beside, and what predict
-    maps with by with=forest"""
+    """fit a random forest on single pixels alongside the network: a baseline for each run's scores, and what
+    with=forest maps with in predict"""
 
 
 class HwConfig(Section):
@@ -54,7 +54,7 @@ class HwConfig(Section):
     max_hours: Annotated[float, Field(gt=0, le=28 * 24)] = 10
     """the job is stopped after that many hours of training: the limit of its cost"""
     spot: bool = False
-    """spare capacity: cheaper, may be interrupted and goes on from its last epoch"""
+    """spare capacity: cheaper, may be interrupted and resumes from its last epoch"""
     max_wait_hours: Annotated[float, Field(gt=0, le=28 * 24)] | None = None
     """with spot: hours to wait for capacity and train, at least max_hours; null: twice max_hours"""
     keep_alive_minutes: Annotated[int, Field(ge=1, le=60)] | None = None
@@ -69,7 +69,7 @@ class HwConfig(Section):
     """a job that trains and logs nothing for that long is stopped; longer than an epoch; null: never"""
 
     @model_validator(mode="after")
-    def _a_rented_machine_has_a_type(self) -> "HwConfig":
+    def _a_cloud_instance_has_a_type(self) -> "HwConfig":
         if self.backend == "sagemaker" and self.instance_type is None:
             raise ValueError("backend=sagemaker needs instance_type, for example instance_type=ml.g5.xlarge")
         if self.backend != "local" and self.devices == "auto":

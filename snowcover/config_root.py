@@ -9,7 +9,7 @@ SHARED_GROUPS = ("hydra", "tracking")
 
 
 def conf_dir() -> Path:
-    """Where the YAML files are: inside an installed package, beside the package in a checkout."""
+    """Where the YAML files are: inside an installed package, next to the package in a checkout."""
     package = Path(__file__).resolve().parent
     installed = package / "conf"
     return installed if installed.is_dir() else package.parent / "conf"

@@ -2,7 +2,7 @@
 
 import signal
 
-LINE_LENGTH = 300  # characters of another program's error that a sentence of ours repeats
+LINE_LENGTH = 300  # characters of another program's error that a message of ours repeats
 
 
 class UserError(Exception):
@@ -25,7 +25,7 @@ class LostProcess(BaseException):
 
 
 def first_line(error: BaseException) -> str:
-    """The beginning of an error's text, to be told within a sentence: its first line, cut between two words."""
+    """The beginning of an error's text, to be quoted within a message: its first line, cut between two words."""
     text = str(error).strip() or type(error).__name__
     line = text.splitlines()[0].strip()
     if len(line) <= LINE_LENGTH:

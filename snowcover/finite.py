@@ -8,7 +8,7 @@ from torch import Tensor
 
 from snowcover.errors import UserError
 
-NAMED = 3  # weights that a sentence names
+NAMED = 3  # weights that a message names
 
 
 class NotFinite(UserError):

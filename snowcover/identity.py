@@ -1,6 +1,6 @@
 """What makes two runs, and two jobs, the same: one table for all keys of the config. Pure.
 
-A run may go on under a changed config, and a job's result may stand for another's, as long as no key differs that
+A run may be resumed under a changed config, and a job's result may stand for another's, as long as no key differs that
 decides what is learned. Each key decides one of three things; a key that is not in the table is decided with the
 section or component above it.
 """
@@ -22,7 +22,7 @@ class Decides(Enum):
     """What another value of a key makes of a run."""
 
     RUN = "another run: what is learned, or from what"
-    JOB = "another job, though a run may go on under it: how long, on what kind of machine, from where it is read"
+    JOB = "another job, though a run may be resumed under it: how long, on what kind of machine, from where it is read"
     NOTHING = "nothing of the result: what it is called, where it is recorded, how fast and at what cost it is got"
 
 
@@ -36,7 +36,7 @@ TABLE: Mapping[str, Decides] = {
     "loss": RUN,
     "optimizer": RUN,
     "scheduler": RUN,
-    # A run that goes on holds its tiles against those that its checkpoint names, so their places are free there.
+    # A resumed run compares its tiles with those that its checkpoint names, so their locations may change.
     "data.images": NOTHING,  # what they decide is in data.sources, which refers to them
     "data.masks": NOTHING,
     "data.sources": RUN,
@@ -58,7 +58,7 @@ TABLE: Mapping[str, Decides] = {
     "trainer.accumulate_batches": RUN,
     "trainer.patience_epochs": JOB,
     "trainer.gradient_clip_norm": RUN,
-    "trainer.forest": NOTHING,  # it stands beside the network, which learns the same
+    "trainer.forest": NOTHING,  # it is fitted alongside the network, which learns the same
     # Numbers are rounded by precision, processor and library, and each device takes trainer.batch_size tiles a step.
     "hw.backend": JOB,
     "hw.accelerator": JOB,
@@ -130,7 +130,7 @@ def job_digest(values: Mapping[str, Any], code: str, data: str | None) -> str:
 
 
 def changed_keys(now: Mapping[str, Any], then: Mapping[str, Any]) -> list[Change]:
-    """What keeps one config from going on with the run of another, by key; empty where it may."""
+    """What keeps one config from resuming the run of another, by key; empty where it may."""
     ours, its = dict(_deciding(now, RUN)), dict(_deciding(then, RUN))
     keys = sorted(ours.keys() | its.keys())
     return [Change(key, its.get(key), ours.get(key)) for key in keys if ours.get(key) != its.get(key)]

@@ -71,7 +71,7 @@ def device(hw: HwConfig) -> Device:
 
 
 def rank() -> int:
-    """Number of this process among those that train together; 0 tells, saves and records."""
+    """Number of this process among those that train together; 0 logs, saves and records."""
     return int(getattr(rank_zero_only, "rank", 0) or 0)
 
 
@@ -101,7 +101,7 @@ def reset_peak_memory() -> None:
         torch.cuda.reset_peak_memory_stats()
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").malloc_trim(0)  # what an earlier run has left is not this one's
-        Path("/proc/self/clear_refs").write_text("5")  # Linux's way to begin its high-water mark anew
+        Path("/proc/self/clear_refs").write_text("5")  # Linux's way to reset its high-water mark
 
 
 def peak_memory_gb() -> float:

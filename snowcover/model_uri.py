@@ -53,8 +53,8 @@ class Found:
         found = self.manifest or _manifest_near(self.uri)
         if found is None:
             raise NoManifest(
-                f"{self.uri} has no {MANIFEST} beside it, so which tiles its run was trained on is not known: give the "
-                "run's folder, or its id in MLflow."
+                f"{self.uri} has no {MANIFEST} next to it, so which tiles its run was trained on is unknown: give "
+                "the run's folder, or its id in MLflow."
             )
         return found
 

@@ -221,7 +221,7 @@ def is_component(annotation: Any) -> bool:
 
 
 def options(annotation: Any) -> list[Any]:
-    """The members of a union, or the type itself, without what pydantic is told beside them."""
+    """The members of a union, or the type itself, without what pydantic is given with them."""
     origin = typing.get_origin(annotation)
     if origin is typing.Annotated:
         return options(typing.get_args(annotation)[0])

@@ -1,5 +1,5 @@
 """Paths of this machine as a user types them. A command keeps to the folder that it was started in (cli.py), so
-that a relative path means the same to the user, to us and to whom we tell it."""
+that a relative path means the same to the user, to us and to whoever we show it to."""
 
 import os
 import re

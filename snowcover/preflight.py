@@ -1,4 +1,4 @@
-"""What would stop a run on this machine after it has begun, asked before any folder of it is made."""
+"""What would stop a run on this machine later, checked before any folder of it is made."""
 
 import logging
 import os
@@ -38,12 +38,12 @@ def refuse_unfit_run(config: "Config", folder: Path, places: Mapping[str, str]) 
 def _refuse_another_run(config: "Config", folder: Path) -> None:
     from snowcover.training.run_record import RECORD
 
-    # The other processes of a run are started in the folder that the first has begun to fill.
+    # The other processes of a run are started in the folder that the first is filling.
     is_first = os.environ.get("LOCAL_RANK", "0") == "0"
     if is_first and config.checkpoint.resume is None and (folder / RECORD).exists():
         raise HoldsARun(
             f"{folder} holds another run: give this one a folder of its own (hydra.run.dir, or hydra.sweep.dir of a "
-            "sweep), or go on with that one by checkpoint.resume=auto."
+            "sweep), or resume that one with checkpoint.resume=auto."
         )
 
 

@@ -27,9 +27,9 @@ def commit() -> Commit | None:
         _refuse_others_checkout()
         return Commit(_git("rev-parse", "HEAD"), bool(_git("status", "--porcelain", "--untracked-files=no")))
     except (OSError, subprocess.SubprocessError):
-        told = os.environ.get("SNOWCOVER_COMMIT")  # of container/Dockerfile
-        sha, mark, _ = (told or "").partition("-dirty")
-        return Commit(sha, bool(mark)) if told else None
+        given = os.environ.get("SNOWCOVER_COMMIT")  # of container/Dockerfile
+        sha, mark, _ = (given or "").partition("-dirty")
+        return Commit(sha, bool(mark)) if given else None
 
 
 def code_digest(names: Sequence[str] = CODE) -> str | None:
@@ -45,7 +45,7 @@ def code_digest(names: Sequence[str] = CODE) -> str | None:
     digest = hashlib.sha256()
     for name in sorted(set(listed.split("\0")) - {""}):
         path = _root() / name
-        if path.is_file():  # else it was deleted and git has not been told
+        if path.is_file():  # else it was deleted without git
             content = path.read_bytes().replace(b"\r\n", b"\n")  # as git may check files out elsewhere
             digest.update(f"{name} {len(content)}\n".encode() + content)
     return digest.hexdigest()

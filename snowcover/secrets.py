@@ -92,7 +92,7 @@ def masked(text: str, known: Iterable[str] = ()) -> str:
     if _ANYTHING.search(text):
         text = _until_the_same(text, spans)
     for secret in sorted(known, key=len, reverse=True):
-        # A short one may be a word of the sentence, too.
+        # A short one may be a word of the message, too.
         text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)" if len(secret) < 8 else re.escape(secret), HIDDEN, text)
     return text
 

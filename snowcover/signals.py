@@ -71,7 +71,7 @@ def _ignore_more() -> None:
 def _meaning(number: int) -> Stopped | LostProcess:
     # torchrun passes a stop on as the signal that it got, and sends SIGTERM to the others when one has failed: so who
     # stops a run under torchrun, as container/train does, sends it SIGINT.
-    if number == signal.SIGTERM and "TORCHELASTIC_RUN_ID" in os.environ:  # as torch itself tells
+    if number == signal.SIGTERM and "TORCHELASTIC_RUN_ID" in os.environ:  # as torch itself checks
         return LostProcess()
     return Stopped(f"Stopped by {signal.Signals(number).name}.", number)
 
@@ -87,7 +87,7 @@ def _is_first() -> bool:
 
 @contextlib.contextmanager
 def process_group_errors(processes: int) -> Iterator[None]:
-    """Within the block, what breaks because another of the processes has ended is told as that; then they part."""
+    """Within the block, what fails because another process of the group has ended is a LostProcess."""
     import torch
 
     from snowcover.compat import DistError

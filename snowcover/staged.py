@@ -33,7 +33,7 @@ class UnknownCommand(UserError):
 
 
 class Job(Section):
-    """What a staged config says of the job that runs it, beside the config itself."""
+    """What a staged config says of the job that runs it, next to the config itself."""
 
     version: str
     """version of snowcover that composed the config"""
@@ -107,14 +107,14 @@ def run(config_file: Path, folder: Path, checkpoint_dir: Path) -> Any:
 
     Args:
         folder: where the run keeps its files.
-        checkpoint_dir: where it keeps what it needs to go on if it is started again.
+        checkpoint_dir: where it keeps what it needs to resume if it is started again.
     """
     config, job = staged(config_file)
     return _command(job.command, config_file).run(config, job, folder, checkpoint_dir)
 
 
 def _train(config: Config, job: Job, folder: Path, checkpoint_dir: Path) -> float:
-    """Begin a run, or go on with the one whose checkpoint is in the job's folder, or else with the given one.
+    """Start a run, or resume the one whose checkpoint is in the job's folder, or else the given one.
 
     Of a run that was trained to its end best.ckpt alone is there: it has nothing to train then, only to be handed over.
     """
@@ -138,10 +138,10 @@ def main() -> None:
     if len(sys.argv) != 5:
         sys.exit(USAGE)
     config_file, folder, checkpoint_dir, failure_file = map(Path, sys.argv[1:])
-    # The other processes of one run have nothing to tell that the first does not.
+    # The other processes of one run have nothing to log that the first does not.
     level = logging.INFO if int(os.environ.get("RANK", "0")) == 0 else logging.WARNING
     log_to_terminal(level)
-    logging.getLogger("matplotlib").setLevel(logging.WARNING)  # tells of each cache that a new machine has not got
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)  # logs each cache that a new machine lacks
     with cli_error_handler("config", failure_file):
         run(config_file, folder, checkpoint_dir)
 

@@ -1,4 +1,4 @@
-"""Addresses of MLflow stores: shown without passwords, told apart by who can reach them, opened in a browser."""
+"""Addresses of MLflow stores: shown without passwords, distinguished by who can reach them, opened in a browser."""
 
 import re
 import shlex

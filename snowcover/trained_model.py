@@ -169,7 +169,7 @@ def _mapper(found: Found, baseline: nn.Module | None, facts: Mapping[str, Any]) 
 
 
 def _facts(found: Found) -> dict[str, Any]:
-    """What the checkpoint, or what lies beside it, says."""
+    """What the checkpoint, or what lies next to it, says."""
     metadata = found.metadata
     if metadata is None:
         return {

@@ -1,4 +1,4 @@
-"""Typed check of a composed config: types, ranges, missing values and unknown keys, each as a sentence."""
+"""Typed check of a composed config: types, ranges, missing values and unknown keys, each in one message."""
 
 import re
 from collections.abc import Iterable
@@ -30,7 +30,7 @@ Component = Annotated[dict[str, Any], AfterValidator(_names_a_class)]
 
 
 class Section(BaseModel):
-    """A part of the config whose keys we own. The text under a field is what the user is told of it."""
+    """A part of the config whose keys we own. The text under a field is what the user sees of it."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -67,7 +67,7 @@ def check(schema: type[S], config: DictConfig) -> S:
     try:
         values = OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
-        # OmegaConf says which Python error a resolver such as oc.env raised; its text is what tells.
+        # OmegaConf says which Python error a resolver such as oc.env raised; its text says why.
         reason = re.sub(r'^\w+ raised while resolving interpolation: "?(.+?)"?$', r"\1", first_line(error))
         raise ConfigError(f"{error.full_key}: {reason[0].lower()}{reason[1:]}.") from error
     return checked(schema, values)
@@ -124,8 +124,8 @@ def _refuse_missing(schema: type[Section], config: DictConfig) -> None:
     # Not OmegaConf.missing_keys: it fails on a value that refers to a missing one.
     missing = [key for key, value in flat(OmegaConf.to_container(config, resolve=False)) if value == "???"]
     if missing:
-        told = "; ".join(f"{key}{_meaning(schema, key.split('.'))}" for key in missing)
-        raise ConfigError(f"Values to give on the command line as key=value: {told}.")
+        values = "; ".join(f"{key}{_meaning(schema, key.split('.'))}" for key in missing)
+        raise ConfigError(f"Values to give on the command line as key=value: {values}.")
 
 
 def _problem(schema: type[Section], problem: Any) -> str:

@@ -27,9 +27,9 @@ def refuse_unwritable(places: Mapping[str, str]) -> None:
     """
     obstacles = {key: obstacle for key, place in places.items() if (obstacle := _obstacle(Path(place)))}
     if obstacles:
-        told = "; ".join(f"{key}={places[key]} ({obstacle})" for key, obstacle in obstacles.items())
+        blocked = "; ".join(f"{key}={places[key]} ({obstacle})" for key, obstacle in obstacles.items())
         keys = " and ".join(obstacles)
-        raise NotWritable(f"These places cannot be written: {told}. Set {keys} to places that can.")
+        raise NotWritable(f"These places cannot be written: {blocked}. Set {keys} to places that can.")
 
 
 def _obstacle(place: Path) -> str | None:
@@ -39,7 +39,7 @@ def _obstacle(place: Path) -> str | None:
             continue
         if there.is_dir():
             folder = there
-        elif there == place.absolute():  # a file that is written again; databases make others beside it
+        elif there == place.absolute():  # a file that is written again; databases make others next to it
             folder = there.parent
             if not os.access(there, os.W_OK):
                 return f"{_short(there)} may not be written"

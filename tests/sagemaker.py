@@ -1,4 +1,4 @@
-"""A strict SageMaker to launch jobs on: moto completed, a real S3 server, and a stand-in for its machines."""
+"""A strict fake of SageMaker for launching jobs: an extended moto, a real S3 server, and fake machines."""
 
 import sys
 import threading
@@ -14,7 +14,7 @@ import pytest
 from snowcover import storage
 from tests.servers import Bucket, Proxy, Request, client_of
 
-if TYPE_CHECKING:  # moto takes half a second: only tests that use it pay
+if TYPE_CHECKING:  # moto takes half a second to import
     from tests.aws.job import Job
     from tests.aws.policies import Document
 
@@ -23,7 +23,7 @@ PATIENCE_S = 120
 
 
 class SageMaker:
-    """What a test sees of the fake. Jobs stay InProgress until `finish`, or run where `use_machine` was called."""
+    """The fake, for tests. Jobs stay InProgress until `finish`, or really run after `use_machine`."""
 
     def __init__(self, bucket: Bucket, folder: Path) -> None:
         from tests.aws.account import REGION, Account
@@ -40,31 +40,31 @@ class SageMaker:
         self.faults = Faults()
         self._front = Front(self.account, self.faults)
         self._s3 = Proxy(bucket.server.endpoint, fail=lambda request: s3_fault(request, self.account, self.faults))
-        self._s3_of_jobs: Proxy | None = None  # where they have rights of their own
+        self._s3_of_jobs: Proxy | None = None  # if their permissions are limited
         self._user = (bucket.server.key, bucket.server.secret)
         self._machine: Any = None
         self._timers: list[threading.Timer] = []
 
-    # What a client needs to get here
+    # What a client needs to connect
 
     @property
     def endpoint(self) -> str:
-        """Of every service but S3."""
+        """Of every service except S3."""
         return self._front.endpoint
 
     @property
     def s3_endpoint(self) -> str:
-        """Of S3, as seen by a user: it knows regions, and is lost with the network."""
+        """Of S3, for a user: it knows regions, and is unreachable when the network is lost."""
         return self._s3.endpoint
 
     @property
     def s3_endpoint_of_jobs(self) -> str:
-        """Of S3, as seen by jobs: they reach it also while the user's network is lost."""
+        """Of S3, for jobs, which reach it even while the user's network is lost."""
         return (self._s3_of_jobs or self.bucket.server).endpoint
 
     @property
     def environment(self) -> dict[str, str]:
-        """AWS settings that lead a client here."""
+        """AWS settings that connect a client to the fake."""
         return {
             "AWS_ENDPOINT_URL": self.endpoint,
             "AWS_ENDPOINT_URL_S3": self.s3_endpoint,
@@ -83,12 +83,12 @@ class SageMaker:
 
     @property
     def calls(self) -> Counter[str]:
-        """Calls by action, refused ones too."""
+        """Calls by action, including refused ones."""
         return self.faults.calls
 
     @property
     def s3_requests(self) -> list[Request]:
-        """The user's requests to S3, in order, refused ones too."""
+        """The user's requests to S3, in order, including refused ones."""
         return self._s3.requests
 
     @property
@@ -101,7 +101,7 @@ class SageMaker:
         return self.account.jobs.get(name, self.region)
 
     def log(self, name: str) -> list[str]:
-        """Lines that the job has written to CloudWatch."""
+        """Lines that the job wrote to CloudWatch."""
         from tests.aws.logs import lines
 
         return lines(self.account.id, self.region, name)
@@ -133,30 +133,30 @@ class SageMaker:
         model: Mapping[str, bytes] | None = None,
         seconds: float = 100,
     ) -> None:
-        """Ends a job that has no machine, with what it would have left in S3; AWS's own failure is tried again.
+        """Ends a job without a machine, with the objects it would have left in S3; failures of AWS itself are retried.
 
-        `result` goes where the staged config's `job.result` says; `output` and `model` are the files in the archives.
+        `result` is written to the staged config's `job.result`; `output` and `model` are the files in the archives.
         """
-        from tests.aws.leavings import leave
+        from tests.aws.job_results import write_results
 
         job = self.job(name)
         job.step("Training")
-        if status == "Failed" and (failure_reason or "").startswith("InternalServerError") and job.may_try_again:
-            job.try_again()
+        if status == "Failed" and (failure_reason or "").startswith("InternalServerError") and job.may_retry:
+            job.retry()
             return
-        leave(self.account, job, result, {"model.tar.gz": model or {}, "output.tar.gz": output or {}})
+        write_results(self.account, job, result, {"model.tar.gz": model or {}, "output.tar.gz": output or {}})
         job.training_s = seconds
         job.end(status, failure_reason=failure_reason)
 
     def staged(self, name: str) -> dict[str, Any]:
-        """The config that a job was given: the one object of its input channel `config`, parsed."""
-        from tests.aws.leavings import staged
+        """The staged config of a job: the one object of its input channel `config`, parsed."""
+        from tests.aws.job_results import staged
 
         return staged(self.account, self.job(name))
 
     def _begin(self, job: "Job") -> None:
         if self.faults.lacks_capacity(job.request["ResourceConfig"]["InstanceType"]):
-            job.find_no_machine()
+            job.fail_without_capacity()
         elif self._machine is not None:
             self._machine.start(job)
         else:
@@ -167,12 +167,12 @@ class SageMaker:
                 if seen.count("Stopping") == 2 and job.status == "Stopping":
                     job.end("Stopped")
 
-            job.on_look = stopped_when_seen_stopping_twice
+            job.on_described = stopped_when_seen_stopping_twice
 
     def use_machine(self, container: Any = None, slots: int = 2, grace_s: float = 120) -> None:
-        """Jobs created from here on train for real; skips the test where that cannot be.
+        """Jobs created from now on really train; skips the test if that is impossible.
 
-        `container` starts them: by default this checkout's container/train, in namespaces of its own.
+        `container` starts them: by default this checkout's container/train, in its own namespaces.
         """
         from tests.aws.machine import Machine
         from tests.aws.namespaces import Namespaces
@@ -184,23 +184,23 @@ class SageMaker:
         self._machine = Machine(self.account, self._folder, network, container, slots, grace_s)
 
     def interrupt(self, name: str, notice: bool = True) -> None:
-        """Takes the spot machine of a training job away: with SIGTERM first, or (notice=False) at once.
+        """Interrupts the spot machine of a running job: with SIGTERM first, or (notice=False) at once.
 
-        A job interrupted at once goes on from the checkpoints that S3 had.
+        A job interrupted at once resumes from the checkpoints in S3.
         """
         self._machine.interrupt(name, notice)
 
     # What a test does to AWS
 
     def quota(self, instance_type: str, machines: int, spot: bool = False, warm: bool = False) -> None:
-        """How many machines of this type the account may have at once; `warm`: keep in warm pools."""
+        """Sets how many machines of this type the account may use at once; `warm`: keep in warm pools."""
         if warm:
             self.account.warm_quotas[instance_type] = machines
         else:
             self.account.quotas[instance_type, spot] = machines
 
     def limit_rights(self, launch: Sequence["Document"], job: Sequence["Document"], role_arn: str) -> None:
-        """From now on the user of `environment` and the jobs may do what these policies allow, and nothing else."""
+        """From now on the user of `environment` and the jobs may only do what these policies allow."""
         from tests.aws.rights import s3_refusal
 
         server, account = self.bucket.server, self.account
@@ -214,9 +214,9 @@ class SageMaker:
         account.role_client = client_of(self._s3_of_jobs.endpoint, *account.job_keys)
 
     def lose_network(self, seconds: float | None = None, how: str = "refused") -> None:
-        """From now on the user's connections are refused or `reset`; for so long, or until `restore_network`.
+        """From now on the user's connections are refused or `reset`, for `seconds` or until `restore_network`.
 
-        Jobs go on: they are inside AWS. S3 resets connections in either case.
+        Jobs continue: they are inside AWS. S3 resets connections in either case.
         """
         assert how in ("refused", "reset")
         self.faults.network_is_lost = True
@@ -232,11 +232,11 @@ class SageMaker:
         self._front.open()
 
     def expire_credentials(self, calls: int | None = None) -> None:
-        """From now on the key's session has expired; for so many calls, or until `renew_credentials`."""
+        """From now on the credentials are expired, for `calls` calls or until `renew_credentials`."""
         self.faults.expire(calls)
 
     def renew_credentials(self) -> None:
-        """The same key is good again."""
+        """The same credentials are valid again."""
         self.faults.expire(0)
 
     def add_bucket(self, region: str) -> str:
@@ -277,7 +277,7 @@ def running_sagemaker(bucket: Bucket, folder: Path) -> Iterator[SageMaker]:
 
 
 def forget_clients() -> None:
-    """Connections and clients of an earlier test, which libraries keep for the whole process."""
+    """Drop connections and clients of earlier tests, which libraries cache for the whole process."""
     storage.forget_connections()
     if (boto3 := sys.modules.get("boto3")) is not None:
         boto3.DEFAULT_SESSION = None
@@ -287,7 +287,7 @@ def forget_clients() -> None:
 
 @pytest.fixture
 def sagemaker(s3: Bucket, aws_settings: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[SageMaker]:
-    """An AWS account with SageMaker, ECR, CloudWatch logs, STS and S3, reached through nothing but AWS_* settings."""
+    """An AWS account with SageMaker, ECR, CloudWatch logs, STS and S3, reached only through AWS_* settings."""
     with running_sagemaker(s3, tmp_path / "sagemaker") as fake:
         for name, value in fake.environment.items():
             aws_settings.setenv(name, value)

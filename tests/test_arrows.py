@@ -57,8 +57,16 @@ ROOMS: dict[str, set[str]] = {  # what of snowcover a room may import, in functi
     "scoring": {"labels"},
     "epoch_line": {"scoring"},
     "run_metadata": {"checkpoints", "data"},
-    "data": {"baselines", "compat", "components", "config", "labels", "paths", "storage",
-             "validation"},  # baselines.sample; demo.py
+    "data": {
+        "baselines",
+        "compat",
+        "components",
+        "config",
+        "labels",
+        "paths",
+        "storage",
+        "validation",
+    },  # baselines.sample; demo.py
     "sensors": set(),
     "prepare": {"cli", "data", "labels", "out_command", "paths", "sensors", "storage", "validation"},
     "tracking": {"baselines", "checkpoints", "compat", "data", "models", "run_metadata", "secrets", "tracking_uri"},

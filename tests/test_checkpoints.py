@@ -52,7 +52,7 @@ def test_missing_left_over_and_misshapen_weights_are_listed() -> None:
     state["module.extra"] = torch.zeros(1)
     state["module.0.weight"] = torch.zeros(2, 3, 3, 3)
     del state["module.1.bias"]
-    with pytest.raises(BadCheckpoint) as told:
+    with pytest.raises(BadCheckpoint) as error:
         checkpoints.load_network(net(), checkpoint, "old.pth")
     for part in (
         "old.pth",
@@ -60,7 +60,7 @@ def test_missing_left_over_and_misshapen_weights_are_listed() -> None:
         "extra is left over",
         "0.weight is (2, 3, 3, 3) and should be (2, 4, 3, 3)",
     ):
-        assert part in str(told.value)
+        assert part in str(error.value)
 
 
 class Payload:

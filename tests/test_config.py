@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from snowcover import network
-from snowcover.cli import sentence
+from snowcover.cli import user_message
 from snowcover.components import check_component, instantiate, partial
 from snowcover.config_root import conf_dir
 from snowcover.validation import ConfigError
@@ -119,7 +119,7 @@ def test_any_two_losses_can_be_weighed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("overrides", "told"),
+    ("overrides", "message"),
     [
         (["+foo=1"], r"foo: the config has no such key\.$"),
         (["+data.scal=3"], r"data\.scal: the config has no such key \(did you mean scale\?\)\.$"),
@@ -139,13 +139,13 @@ def test_any_two_losses_can_be_weighed() -> None:
         (["data.split.by=collect"], r"by=collect needs val_names and test_names"),
     ],
 )
-def test_a_wrong_value_is_told_in_one_sentence(overrides: list[str], told: str) -> None:
-    with pytest.raises(ConfigError, match=told):
+def test_a_wrong_value_ends_in_one_message(overrides: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         config(*overrides)
 
 
 @pytest.mark.parametrize(
-    ("overrides", "told"),
+    ("overrides", "message"),
     [
         (["optimizer.lr=abc"], r"optimizer\.lr='abc': "),
         (["optimizer.lr=-1"], r"optimizer: Invalid learning rate: -1"),
@@ -154,15 +154,15 @@ def test_a_wrong_value_is_told_in_one_sentence(overrides: list[str], told: str) 
         (["optimizer._target_=null"], r"optimizer: must name a class by _target_"),
     ],
 )
-def test_a_wrong_component_is_told_in_one_sentence(overrides: list[str], told: str) -> None:
-    with pytest.raises(ConfigError, match=told):
+def test_a_wrong_component_ends_in_one_message(overrides: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         node = config(*overrides).optimizer
         check_component(node, "optimizer", given=("params",))
         instantiate(node, "optimizer", params=[torch.nn.Parameter(torch.ones(1))])
 
 
 @pytest.mark.parametrize(
-    ("overrides", "told"),
+    ("overrides", "message"),
     [
         (["model=ternaus"], r"^model=ternaus: no such model \(did you mean ternausv2\?\); the choices are .*unet"),
         (["optimizer.lrr=1"], r"^optimizer\.lrr: the config has no such key \(did you mean optimizer\.lr\?\)\.$"),
@@ -170,18 +170,18 @@ def test_a_wrong_component_is_told_in_one_sentence(overrides: list[str], told: s
         (["data.sources=[{scenes:"], r"^data\.sources=\[\{scenes:: Hydra cannot read this override"),
     ],
 )
-def test_what_hydra_refuses_is_told_in_one_sentence(overrides: list[str], told: str) -> None:
+def test_what_hydra_refuses_ends_in_one_message(overrides: list[str], message: str) -> None:
     with pytest.raises(Exception) as raised:  # noqa: PT011 - Hydra's kinds differ; the sentence is what counts
         compose(*overrides)
-    text = sentence(raised.value, "config")
+    text = user_message(raised.value, "config")
     assert "\n" not in text
     import re
 
-    assert re.search(told, text), text
+    assert re.search(message, text), text
 
 
 @pytest.mark.parametrize(
-    ("overrides", "told"),
+    ("overrides", "message"),
     [
         (
             ["model=unet", "model.encoder_name=resnet9"],
@@ -195,8 +195,8 @@ def test_what_hydra_refuses_is_told_in_one_sentence(overrides: list[str], told: 
         (["model=unet", "model.encoder_weights=imagenot"], r"model\.encoder_weights=imagenot"),
     ],
 )
-def test_a_wrong_network_is_told_in_one_sentence(overrides: list[str], told: str) -> None:
-    with pytest.raises(ConfigError, match=told):
+def test_a_wrong_network_ends_in_one_message(overrides: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         network.build(config(*overrides).model, BANDS, pretrained=True)
 
 

@@ -1,4 +1,4 @@
-"""A user's own classes, and a command whose working folder is not where it writes: one training of all of it."""
+"""A user's own classes, and a working folder other than where the command writes, in one training."""
 
 import os
 import re
@@ -60,10 +60,10 @@ def test_own_classes_train_in_a_read_only_folder_with_every_place_elsewhere(proj
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert everything_in(project) == before
-    told = re.findall(r"\S*best\.ckpt", done.stdout)
-    assert told, done.stdout
-    assert (project / told[0]).is_file()  # from the folder that it was started in
-    history = checkpoints.load(str(project / told[0]))["snowcover"]["history"]
+    paths = re.findall(r"\S*best\.ckpt", done.stdout)
+    assert paths, done.stdout
+    assert (project / paths[0]).is_file()  # relative to the folder it was started in
+    history = checkpoints.load(str(project / paths[0]))["snowcover"]["history"]
     assert 0 < history[0]["train_loss"] < 1  # of 255 in a mask it would be in the hundreds
     (run,) = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db").search_runs(["1"])
     assert run.info.status == "FINISHED"
@@ -81,14 +81,14 @@ def test_own_classes_train_in_a_read_only_folder_with_every_place_elsewhere(proj
         ("snowcover.prepare", ("-m", "collect=depth.tif", "out=masks", "zoom=10,11"), ("hydra.sweep.dir", "out")),
     ],
 )  # fmt: skip
-def test_a_read_only_folder_is_told_with_every_key_to_set(
+def test_a_read_only_folder_is_reported_with_every_key_to_set(
     project: Path, module: str, arguments: tuple[str, ...], keys: tuple[str, ...]
 ) -> None:
     done = run_in(project, sys.executable, "-B", "-m", module, *arguments)
     assert done.returncode == 1, done.stdout + done.stderr
-    (sentence,) = done.stderr.strip().splitlines()
-    assert sentence.startswith("These places cannot be written: ")
-    assert sentence.endswith(f"Set {' and '.join(keys)} to places that can.")
+    (message,) = done.stderr.strip().splitlines()
+    assert message.startswith("These places cannot be written: ")
+    assert message.endswith(f"Set {' and '.join(keys)} to places that can.")
     assert not done.stdout
 
 
@@ -99,9 +99,7 @@ def at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "home"
 
 
-def test_a_path_means_the_folder_that_the_command_was_started_in_and_a_tilde_the_home(
-    at_home: Path, tmp_path: Path
-) -> None:
+def test_a_path_is_relative_to_the_starting_folder_and_a_tilde_is_the_home(at_home: Path, tmp_path: Path) -> None:
     metres = np.linspace(0, 2, 64 * 64, dtype=np.float32).reshape(64, 64)
     write_raster(tmp_path / "depth.tif", metres)
     write_raster(at_home / "depth.tif", metres)

@@ -98,21 +98,21 @@ class Evil:
 
 
 @pytest.mark.parametrize(
-    ("held", "told"),
+    ("held", "message"),
     [
         ({"conv1.weight": torch.full((1,), torch.nan)}, r"holds weights that are not finite \(conv1\.weight"),
         ([1, 2], r"holds no weights by name"),
         ({"a": Evil()}, r"the file holds more than weights"),
     ],
 )
-def test_what_is_no_file_of_weights_is_told(held: Any, told: str, tmp_path: Path, capsys: Any) -> None:
+def test_what_is_no_file_of_weights_is_reported(held: Any, message: str, tmp_path: Path, capsys: Any) -> None:
     torch.save(held, tmp_path / "weights.pth")
-    with pytest.raises(NoWeights, match=told):
+    with pytest.raises(NoWeights, match=message):
         unet(tmp_path / "weights.pth")
     assert "run" not in capsys.readouterr().out
 
 
-def test_a_file_that_is_damaged_or_absent_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_damaged_or_absent_is_reported(tmp_path: Path) -> None:
     for name in ("weights.pth", "weights.safetensors"):
         with pytest.raises(NoWeights, match=r"there is no such file"):
             unet(tmp_path / name)
@@ -138,5 +138,5 @@ def test_bands_are_for_a_file_and_named_once(tmp_path: Path) -> None:
     ("weights", "is_file"), [("imagenet", False), ("imagenet+5k", False), (None, False), ("w.pth", True),
                              ("s3://b/w", True), ("~/w.bin", True)],
 )  # fmt: skip
-def test_a_file_is_told_from_the_name_of_a_hub(weights: str | None, is_file: bool) -> None:
+def test_a_file_is_distinguished_from_the_name_of_a_hub(weights: str | None, is_file: bool) -> None:
     assert (weights_file({"encoder_weights": weights}) is not None) is is_file

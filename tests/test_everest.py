@@ -7,13 +7,13 @@ import pytest
 
 from snowcover import checkpoints
 from snowcover.training.run import fit
-from tests.making import config
+from tests.making import QUICK, TINY_UNET, config
 from tests.servers import Bucket
 
 pytestmark = pytest.mark.training
 
-RUN = ("data=tiles", "hw=cpu", "tracking.system_metrics=false", "model=unet", "model.encoder_name=resnet18",
-       "trainer.max_epochs=1", "trainer.batch_size=4", "optimizer.lr=1e-3")  # fmt: skip
+RUN = ("data=tiles", "hw=cpu", "tracking.system_metrics=false", *TINY_UNET, *QUICK, "trainer.max_epochs=1",
+       "trainer.batch_size=4", "optimizer.lr=1e-3")  # fmt: skip
 
 
 def outcome(root: str, folder: Path) -> tuple[str, list[list[str]], list[dict[str, float]]]:

@@ -55,7 +55,7 @@ def composed(*overrides: str) -> DictConfig:
 
 
 @pytest.mark.parametrize("name", RENTED)
-def test_a_rented_machine_is_one_of_sagemakers(name: str) -> None:
+def test_a_cloud_instance_is_a_sagemaker_instance(name: str) -> None:
     assert config(f"hw={name}").hw.instance_type in training_machines()
 
 
@@ -71,13 +71,13 @@ def test_a_promised_machine_is_used_as_its_gpus_and_cores_can_be(name: str) -> N
     job = JobConfig.model_construct(hw=hw)
     refuse_unfit_machine(job)
     assert not list(machine_warnings(job))
-    told = FILES[name].read_text().splitlines()[1]
+    text = FILES[name].read_text().splitlines()[1]
     gpu = machines()[str(hw.instance_type)].gpu
-    assert gpu is None or (f"{gpu.name} GPU" in told and f"of {gpu.memory_gb} GB" in told)
+    assert gpu is None or (f"{gpu.name} GPU" in text and f"of {gpu.memory_gb} GB" in text)
 
 
 @pytest.mark.parametrize("name", RENTED)
-def test_a_rented_machine_goes_through_the_launcher_and_takes_every_key(name: str) -> None:
+def test_a_cloud_instance_goes_through_the_launcher_and_takes_every_key(name: str) -> None:
     changed = ("max_hours=2", "spot=true", "max_wait_hours=3", "volume_gb=60", "instance_count=2", "devices=1",
                "retries=2", "fallback=[g6]", "keep_alive_minutes=null", "max_silent_minutes=9")  # fmt: skip
     whole = composed(f"hw={name}", *(f"hw.{change}" for change in changed))
@@ -91,9 +91,9 @@ def test_a_machine_here_is_trained_on_without_the_launcher() -> None:
 
 @pytest.mark.parametrize("name", RENTED)
 def test_a_file_says_first_what_the_machine_is(name: str) -> None:
-    package, told, *rest = FILES[name].read_text().splitlines()
+    package, text, *rest = FILES[name].read_text().splitlines()
     assert package == "# @package _global_"
-    assert re.match(r"# .*(GPU|cores).*memory", told)
+    assert re.match(r"# .*(GPU|cores).*memory", text)
     assert len(rest) <= 8
 
 
@@ -107,11 +107,11 @@ def test_our_price_table_is_right_in_form_and_names_machines_that_there_are() ->
     offered = {str(config(f"hw={name}").hw.instance_type) for name in PROMISED}
     unpriced = offered - {machine for table in prices.usd_per_hour.values() for machine in table}
     comment = " ".join(line for line in OURS.read_text().splitlines() if line.startswith("#"))
-    assert set(re.findall(r"ml\.[a-z0-9]+\.[a-z0-9]+", comment.partition("left out")[2])) == unpriced
+    assert set(re.findall(r"ml\.[a-z0-9]+\.[a-z0-9]+", comment.partition("no source")[2])) == unpriced
 
 
 @pytest.mark.parametrize(
-    ("overrides", "told"),
+    ("overrides", "message"),
     [
         (("hw=g5", "hw.spot=true", "hw.keep_alive_minutes=30"), "keep_alive_minutes=30 is for spot=false"),
         (("hw=docker", "+hw.keep_alive_minutes=30"), "keep_alive_minutes=30 needs backend=sagemaker"),
@@ -124,9 +124,9 @@ def test_our_price_table_is_right_in_form_and_names_machines_that_there_are() ->
     ],
 )
 def test_keys_of_cloud_instances_are_refused_where_sagemaker_does_not_have_them(
-    overrides: tuple[str, ...], told: str
+    overrides: tuple[str, ...], message: str
 ) -> None:
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         config(*overrides)
 
 

@@ -79,7 +79,7 @@ def test_what_is_called_recorded_or_paid_for_otherwise_is_the_same_job(plain: di
 
 
 @pytest.mark.parametrize("key", SAME_RUN)
-def test_a_run_may_go_on_where_or_for_as_long_as_it_did_not_before_and_is_another_job(
+def test_a_run_may_be_resumed_where_or_for_as_long_as_it_did_not_before_and_is_another_job(
     plain: dict[str, Any], key: str
 ) -> None:
     assert run_digest(changed(plain, key)) == run_digest(plain)
@@ -94,17 +94,17 @@ def test_what_is_learned_otherwise_is_another_run_and_another_job(plain: dict[st
 
 
 def test_a_job_is_another_by_its_code_its_files_and_what_its_environment_says(plain: dict[str, Any]) -> None:
-    told = [
+    text = [
         job_digest(plain, "image", None),
         job_digest(plain, "image of another commit", None),
         job_digest(plain, "image", "digest of the tiles"),
         job_digest({**plain, "aws": {"environment": {"MY_MODEL": "b"}}}, "image", None),
         job_digest({**plain, "aws": {"bucket": "other"}}, "image", None),
     ]
-    assert len({*told}) == len(told)
-    assert {len(digest) for digest in told} == {12}
+    assert len({*text}) == len(text)
+    assert {len(digest) for digest in text} == {12}
     spent_otherwise = {"aws": {"tags": {"owner": "ana"}, "kms_key": "x"}, "launch": {"max_parallel": 3}}
-    assert job_digest({**plain, **spent_otherwise}, "image", None) == told[0]
+    assert job_digest({**plain, **spent_otherwise}, "image", None) == text[0]
 
 
 def test_equal_numbers_are_equal_however_written(plain: dict[str, Any]) -> None:

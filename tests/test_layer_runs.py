@@ -86,7 +86,19 @@ def test_the_model_in_mlflow_takes_bands_and_layers(home: Path) -> None:
     torch.testing.assert_close(network(raw), ours(raw), atol=1e-4, rtol=1e-4, equal_nan=True)
 
 
-def test_the_forest_beside_it_sees_the_bands_alone(home: Path) -> None:
+def test_the_run_in_mlflow_is_mapped_with_by_its_id_as_by_its_checkpoint(home: Path) -> None:
+    run_id = json.loads((home / "run/result.json").read_text())["run_id"]
+    found = load_trained_model(run_id, ModelOverrides(), f"sqlite:///{home}/mlflow.db")
+    ours = load_trained_model(str(home / "run"), ModelOverrides())
+    assert (found.channels, found.zoom, found.tile_size) == (ours.channels, ours.zoom, ours.tile_size)
+    assert found.mean == pytest.approx(ours.mean)
+    tiles = load_dataset(wanted(home))
+    raw = raw_tensor(np.stack([tiles.read(pair).network_input for pair in tiles.of("val")[:2]]))
+    with torch.inference_mode():
+        torch.testing.assert_close(found.mapper(raw), ours.mapper(raw), equal_nan=True)
+
+
+def test_the_forest_next_to_it_sees_the_bands_alone(home: Path) -> None:
     model = load_trained_model(str(home / "run"), ModelOverrides(), kind="forest")
     assert (model.mapper.channels, dict(model.layers)) == (4, {})
     assert json.loads((home / "run/result.json").read_text())["test"]["forest_iou"] > 0.5
@@ -110,13 +122,13 @@ def test_maps_are_made_with_the_layers_of_the_training_or_those_that_are_given(h
     uri = f"tracking.uri=sqlite:///{home}/mlflow.db"
     predict(f"model={home}/run", scene, f"out={home}/maps", "grid=training", uri)
     assert (home / f"maps/{TIMED[0]}/preview.png").exists()
-    with pytest.raises(NoModel, match="layers names canopy, and what maps takes the layers aspect, elevation"):
+    with pytest.raises(NoModel, match="layers names canopy, but the model takes the layers aspect, elevation"):
         predict(f"model={home}/run", scene, f"out={home}/other", "layers={canopy: x}", uri)
     with pytest.raises(NoModel, match="takes no layers"):
         predict(f"model={home}/run", scene, f"out={home}/other", "with=forest", "layers={slope: x}", uri)
 
 
-def test_a_run_goes_on_with_its_layers_alone(home: Path) -> None:
+def test_a_run_resumes_with_its_layers_alone(home: Path) -> None:
     best = f"checkpoint.resume={home}/run/checkpoints/best.ckpt"
     with pytest.raises(CannotResume, match=r"data\.layers\.slope was .*dem and is now None"):
         fit(wanted(home, best, named="elevation aspect illumination"), home / "again", [])
@@ -132,7 +144,7 @@ def test_a_run_goes_on_with_its_layers_alone(home: Path) -> None:
         (home / "kept.json").rename(home / "run/result.json")
 
 
-def test_weights_are_begun_with_by_networks_of_the_same_layers_alone(home: Path) -> None:
+def test_weights_are_loaded_by_networks_of_the_same_layers_alone(home: Path) -> None:
     best = f"checkpoint.init_from={home}/run/checkpoints/best.ckpt"
     with pytest.raises(checkpoints.BadCheckpoint, match="was trained on the layers aspect_sin, .* give none"):
         fit(wanted(home, best, named=""), home / "new", [])

@@ -101,7 +101,7 @@ def test_its_own_weights_are_its_own_matter_and_not_fetched_where_others_follow(
 
 
 @pytest.mark.parametrize(
-    ("name", "keys", "told"),
+    ("name", "keys", "message"),
     [
         ("Whole", {"in_channels": 3}, r"^model\.in_channels=3: data\.bands, data\.layers and the one class of snow"),
         ("Whole", {"encoder_weights": "imagenet"}, r"^model\.encoder_weights=imagenet: Whole has no encoder_name"),
@@ -110,24 +110,24 @@ def test_its_own_weights_are_its_own_matter_and_not_fetched_where_others_follow(
         ("Nowhere", {}, r"there is no such class or function\.$"),
     ],
 )  # fmt: skip
-def test_what_a_class_does_not_take_is_told(name: str, keys: dict[str, Any], told: str) -> None:
-    with pytest.raises(ConfigError, match=told):
+def test_what_a_class_does_not_take_is_reported(name: str, keys: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         build(name, **keys)
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
         ("OfRgb", r"^OfRgb does not take tiles of 16 x 16 pixels and 4 bands and layers: .*3 channels"),
         ("Named", r"^Named gives a dict: let its forward return the logits \[N, 1, H, W\] alone\.$"),
         ("Flat", r"^Flat gives \[1, 16, 16\] for a tile of \[4, 16, 16\]: it is no mask of it"),
     ],
 )
-def test_a_network_whose_maps_are_no_masks_is_told(name: str, told: str) -> None:
-    with pytest.raises(network.DoesNotFit, match=told):
+def test_a_network_whose_maps_are_no_masks_is_reported(name: str, message: str) -> None:
+    with pytest.raises(network.DoesNotFit, match=message):
         network.tile_memory_bytes(build(name), (4, 16, 16))
 
 
-def test_what_is_no_network_is_told() -> None:
+def test_what_is_no_network_is_reported() -> None:
     with pytest.raises(ConfigError, match=r"^model\._target_=builtins\.dict makes a dict and no torch network\.$"):
         network.build({"_target_": "builtins.dict"}, BANDS, pretrained=True)

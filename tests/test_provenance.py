@@ -33,7 +33,7 @@ def save(folder: Path) -> None:
     git(folder, "commit", "--quiet", "--allow-empty", "--message", "test")
 
 
-def test_code_is_told_by_its_files_and_not_by_its_commit(repository: Path) -> None:
+def test_code_is_identified_by_its_files_and_not_by_its_commit(repository: Path) -> None:
     before = code_digest()
     (repository / "conf/config.yaml").write_text("an experiment of one's own")
     save(repository)
@@ -69,6 +69,6 @@ def test_an_image_knows_its_commit_and_whether_files_were_changed(
 ) -> None:
     monkeypatch.setattr(provenance, "PACKAGE", tmp_path)  # no repository
     assert code_digest() is None
-    for told, known in (("abc", Commit("abc", False)), ("abc-dirty-11112222", Commit("abc", True)), ("", None)):
-        monkeypatch.setenv("SNOWCOVER_COMMIT", told)
+    for text, known in (("abc", Commit("abc", False)), ("abc-dirty-11112222", Commit("abc", True)), ("", None)):
+        monkeypatch.setenv("SNOWCOVER_COMMIT", text)
         assert commit() == known

@@ -1,4 +1,4 @@
-"""A job that is given another job's checkpoint goes on from it, on a machine that has nothing else of that job."""
+"""A job with another job's checkpoint resumes from it, on a machine that has nothing else of that job."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -27,7 +27,7 @@ TIMES = ("tiles_per_second", "peak_memory_gb")
 
 
 class Machine:
-    """One machine of a job: where it runs, and what SageMaker would keep of it."""
+    """One machine of a job: its folder, and what SageMaker would save of it."""
 
     def __init__(self, folder: Path, empty_database: Path) -> None:
         self.work, self.checkpoints = folder / "work", folder / "checkpoints"
@@ -36,7 +36,7 @@ class Machine:
         shutil.copyfile(empty_database, self.work / "mlflow.db")
 
     def run(self, tiles: Path, *overrides: str, stop_at: tuple[int, int] | None = None) -> None:
-        """Runs a staged config until it ends, or until a batch of an epoch."""
+        """Runs a staged config to its end, or to a batch of an epoch."""
         values = config(*TINY, sources(tiles), *overrides).model_dump()
         (self.work / "config.yaml").write_text(
             yaml.safe_dump(values | {"job": {"version": __version__, "name": "job"}})
@@ -83,7 +83,7 @@ def ended(site: Path, empty_database: Path, tmp_path_factory: pytest.TempPathFac
     return machine
 
 
-def test_a_job_goes_on_from_a_given_checkpoint_in_a_run_of_its_own_as_if_nobody_had_stopped(
+def test_a_job_resumes_from_a_given_checkpoint_in_its_own_run_as_if_never_stopped(
     site: Path, ended: Machine, empty_database: Path, tmp_path: Path, s3: Bucket
 ) -> None:
     for name in ("best.ckpt", "last.ckpt"):
@@ -92,7 +92,7 @@ def test_a_job_goes_on_from_a_given_checkpoint_in_a_run_of_its_own_as_if_nobody_
     job = Machine(tmp_path / "job", empty_database)
     with pytest.raises(Stopped):
         job.run(site, given, stop_at=(1, 0))
-    assert job.history == ended.history  # its own from the first moment: it is stopped before it has learned anything
+    assert job.history == ended.history  # complete from the start: it is stopped before it trains
     assert job.the_run[1].info.status == "KILLED"
     assert [step for step, _ in job.metric_history("val_iou")] == [0]
 
@@ -115,7 +115,7 @@ def test_a_job_goes_on_from_a_given_checkpoint_in_a_run_of_its_own_as_if_nobody_
         assert job.metric_history(metric) == whole.metric_history(metric), metric
 
 
-def test_a_job_whose_store_is_lost_goes_on_from_its_checkpoint_in_a_new_run_with_all_of_its_history(
+def test_a_job_whose_store_is_lost_resumes_in_a_new_run_with_its_whole_history(
     site: Path, ended: Machine, empty_database: Path, tmp_path: Path
 ) -> None:
     job = Machine(tmp_path / "job", empty_database)
@@ -127,7 +127,7 @@ def test_a_job_whose_store_is_lost_goes_on_from_its_checkpoint_in_a_new_run_with
     assert job.metric_history("val_iou") == ended.metric_history("val_iou")
 
 
-def test_the_best_checkpoint_that_a_broken_off_start_copied_is_in_nobodys_way(
+def test_a_best_checkpoint_copied_by_an_aborted_start_does_not_interfere(
     site: Path, ended: Machine, empty_database: Path, tmp_path: Path
 ) -> None:
     job = Machine(tmp_path / "job", empty_database)

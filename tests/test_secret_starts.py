@@ -74,7 +74,7 @@ def test_a_secret_is_not_shown_where_the_config_is(tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.parametrize("full_error", [False, True])
-def test_an_error_is_told_without_the_secret_that_it_repeats(
+def test_an_error_is_reported_without_the_secret_that_it_repeats(
     command: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full_error: bool
 ) -> None:
     def fail(composed: DictConfig) -> float:

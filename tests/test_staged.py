@@ -1,4 +1,4 @@
-"""`python -m snowcover.staged` and the file that it is given."""
+"""`python -m snowcover.staged` and its staged config."""
 
 import os
 import subprocess
@@ -43,7 +43,7 @@ def test_another_version_is_refused_before_its_keys_are_read(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"job": {"version": __version__}}, r"job\.name must be given"),
         ({"job": None}, r"job must be given"),
@@ -52,8 +52,8 @@ def test_another_version_is_refused_before_its_keys_are_read(tmp_path: Path) -> 
         ({"aws": {}}, r"aws: the config has no such key"),
     ],
 )
-def test_what_is_wrong_with_it_is_told_by_its_key(tmp_path: Path, changes: dict[str, object], told: str) -> None:
-    with pytest.raises(ConfigError, match=told):
+def test_a_wrong_value_is_reported_with_its_key(tmp_path: Path, changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         staged(write(tmp_path, **changes))
 
 
@@ -66,13 +66,13 @@ LAST, BEST, GIVEN = "last.ckpt", "best.ckpt", "s3://bucket/last.ckpt"
         ([LAST, BEST], GIVEN, LAST),
         ([LAST, BEST], None, LAST),
         ([LAST], GIVEN, LAST),
-        ([BEST], None, BEST),  # trained to its end: only to be handed over
-        ([BEST], GIVEN, GIVEN),  # copied by a start on the given one that was broken off
+        ([BEST], None, BEST),  # trained to its end: only to be exported
+        ([BEST], GIVEN, GIVEN),  # copied by an aborted start from the given one
         ([], GIVEN, GIVEN),
         ([], None, None),
     ],
 )
-def test_a_job_goes_on_from_its_own_checkpoint_and_without_one_from_the_given(
+def test_a_job_resumes_from_its_own_checkpoint_else_from_the_given_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: list[str], given: str | None, resumed: str | None
 ) -> None:
     fitted: list[Config] = []
@@ -87,11 +87,11 @@ def test_a_job_goes_on_from_its_own_checkpoint_and_without_one_from_the_given(
 def test_a_database_of_the_machine_is_the_jobs_own_and_a_server_is_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uri: str, own: bool
 ) -> None:
-    told: list[bool] = []
-    monkeypatch.setattr("snowcover.train.fit", lambda *_, own_store: told.append(own_store))
+    own_stores: list[bool] = []
+    monkeypatch.setattr("snowcover.train.fit", lambda *_, own_store: own_stores.append(own_store))
     tracking = config("model=unet", f"tracking.uri={uri}").model_dump()["tracking"]
     run(write(tmp_path, tracking=tracking), tmp_path / "run", tmp_path)
-    assert told == [own]
+    assert own_stores == [own]
 
 
 def test_a_command_that_no_job_runs_is_refused_by_its_name(tmp_path: Path) -> None:
@@ -104,17 +104,17 @@ def start(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ)
 
 
-def test_the_sentence_of_a_wrong_config_goes_where_it_was_asked_for_and_stays(tmp_path: Path) -> None:
+def test_the_message_of_a_wrong_config_is_written_to_the_failure_file_once(tmp_path: Path) -> None:
     path = write(tmp_path, seed=-1)
-    arguments = (str(path), str(tmp_path / "run"), str(tmp_path / "checkpoints"), str(tmp_path / "sentence"))
+    arguments = (str(path), str(tmp_path / "run"), str(tmp_path / "checkpoints"), str(tmp_path / "failure"))
     done = start(*arguments)
     assert done.returncode == 1
-    told = (tmp_path / "sentence").read_text()
-    assert told.startswith("seed=-1: input should be greater than or equal to 0")
-    assert done.stderr.strip() == told
+    message = (tmp_path / "failure").read_text()
+    assert message.startswith("seed=-1: input should be greater than or equal to 0")
+    assert done.stderr.strip() == message
     write(tmp_path, seed=-2)
     assert start(*arguments).returncode == 1
-    assert (tmp_path / "sentence").read_text() == told  # that of the first process to fail
+    assert (tmp_path / "failure").read_text() == message  # that of the first process to fail
     assert "usage: python -m snowcover.staged" in start("config.yaml").stderr
 
 

@@ -67,18 +67,18 @@ def place(tmp_path: Path) -> Path:
     return tmp_path / "here"
 
 
-@pytest.mark.parametrize(("arguments", "told"), REFUSED, ids=[" ".join(arguments)[:40] for arguments, _ in REFUSED])
-def test_what_is_refused_is_told_in_one_sentence_and_leaves_nothing(
-    place: Path, arguments: tuple[str, ...], told: str
+@pytest.mark.parametrize(("arguments", "text"), REFUSED, ids=[" ".join(arguments)[:40] for arguments, _ in REFUSED])
+def test_what_is_refused_ends_in_one_message_and_leaves_nothing(
+    place: Path, arguments: tuple[str, ...], text: str
 ) -> None:
     before = everything_in(place.parent)
     sentence = start(train.COMMAND, place, *arguments).sentence
-    assert re.search(told, sentence), sentence
+    assert re.search(text, sentence), sentence
     assert everything_in(place.parent) == before
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "text"),
     [
         (("out=tiles",), "give exactly one of collect=FILE, scenes=FILES"),
         (("collect=a.tif", "out="), "out: the path is empty"),
@@ -88,9 +88,9 @@ def test_what_is_refused_is_told_in_one_sentence_and_leaves_nothing(
         (("collect=a.tif", "out=m", "zoom=10,11", "-m", "hydra.sweep.subdir=x"), "would share the folder"),
     ],
 )
-def test_so_does_what_prepare_refuses(place: Path, arguments: tuple[str, ...], told: str) -> None:
+def test_so_does_what_prepare_refuses(place: Path, arguments: tuple[str, ...], text: str) -> None:
     before = everything_in(place.parent)
-    assert told in start(prepare.COMMAND, place, *arguments).sentence
+    assert text in start(prepare.COMMAND, place, *arguments).sentence
     assert everything_in(place.parent) == before
 
 

@@ -197,7 +197,7 @@ def test_a_cached_tile_is_asked_for_once(s3: Bucket, s3_proxy: Callable[..., Pro
     assert proxy.count("GET") == 1
 
 
-def test_a_truncated_or_damaged_cached_tile_is_read_anew(s3: Bucket, tmp_path: Path) -> None:
+def test_a_truncated_or_damaged_cached_tile_is_read_again(s3: Bucket, tmp_path: Path) -> None:
     s3.put("tile", b"content")
     cache, file = Cache(str(tmp_path)), File(f"{s3.uri}/tile", 7)
     cache.read(file)
@@ -219,7 +219,7 @@ def test_an_object_replaced_by_one_of_another_size_is_not_served_from_the_cache(
             cache.read(File(f"{s3.uri}/tile", 1))
 
 
-def test_a_file_of_another_size_than_listed_is_told(root: str) -> None:
+def test_a_file_of_another_size_than_listed_is_reported(root: str) -> None:
     storage.write(f"{root}/tile", b"content")
     assert storage.read(f"{root}/tile", 7) == b"content"
     with pytest.raises(storage.FileChanged, match=f"^{root}/tile has 7 bytes where 9 were listed"):
@@ -233,7 +233,9 @@ def test_an_empty_file_is_read_and_copied(root: str, tmp_path: Path) -> None:
     assert (tmp_path / "copy").read_bytes() == b""
 
 
-def test_a_file_that_is_written_to_while_it_is_copied_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_is_written_to_while_it_is_copied_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source = tmp_path / "last.ckpt"
     source.write_bytes(b"a" * 10)
     monkeypatch.setattr(local, "COPY_BYTES", 4)

@@ -106,7 +106,7 @@ def test_what_passes_is_tried_again(s3: Bucket, s3_proxy: StartProxy, impatient:
 
 
 @pytest.mark.parametrize("fault", PASSING, ids=["503", "500", "429", "reset", "truncated"])
-def test_what_does_not_pass_ends_in_a_sentence(s3: Bucket, s3_proxy: StartProxy, impatient: None, fault: Fault) -> None:
+def test_what_does_not_pass_ends_in_a_message(s3: Bucket, s3_proxy: StartProxy, impatient: None, fault: Fault) -> None:
     s3.put("tile", os.urandom(300_000))
     proxy = s3_proxy(fail=lambda _: fault)
     with pytest.raises(storage.Unreachable) as failure:
@@ -139,7 +139,7 @@ def test_an_answer_cut_short_with_a_length_that_fits_is_asked_for_again(
     assert not (tmp_path / "other").exists()
 
 
-def test_an_object_that_shrinks_under_a_download_is_told_as_that(
+def test_an_object_that_shrinks_under_a_download_is_reported_as_that(
     s3: Bucket, s3_proxy: StartProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(storage_s3, "PART_BYTES", 1 << 20)
@@ -152,7 +152,7 @@ def test_an_object_that_shrinks_under_a_download_is_told_as_that(
     assert os.listdir(tmp_path) == []
 
 
-def test_an_interrupted_download_goes_on_where_it_was(
+def test_an_interrupted_download_resumes_where_it_was(
     s3: Bucket, s3_proxy: StartProxy, impatient: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(storage_s3, "PART_BYTES", 1 << 20)
@@ -267,6 +267,16 @@ def test_a_bucket_in_another_region_is_named(
     with pytest.raises(storage.OtherRegion) as failure:
         action(f"{s3.uri}/tile")
     assert "AWS_REGION" in sentence(failure)
+
+
+@pytest.mark.parametrize("action", [storage.read, storage.list_files])
+def test_a_clock_that_is_off_is_named_and_no_right_is_asked_for(
+    s3: Bucket, s3_proxy: StartProxy, action: Callable[[str], object]
+) -> None:
+    s3_proxy(fail=lambda _: Fault(403, "<Error><Code>RequestTimeTooSkewed</Code></Error>"))
+    with pytest.raises(storage.AccessDenied, match=r"this machine's clock is off .*: set it") as failure:
+        action(f"{s3.uri}/tile")
+    assert "RequestTimeTooSkewed" in sentence(failure)
 
 
 def test_keys_that_obstore_would_change_are_refused(s3: Bucket) -> None:

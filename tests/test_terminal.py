@@ -42,9 +42,9 @@ def test_every_line_of_a_log_is_safe_with_what_an_exception_says() -> None:
         raise ValueError("postgresql://me:hunter2@db is \x1b[31maway")
     except ValueError:
         record = logging.LogRecord("n", logging.INFO, "f", 1, "at %s", ("http://u:hunter2@h",), sys.exc_info())
-    told = SafeFormatter("%(message)s").format(record)
-    assert told.startswith("at http://u:***@h\nTraceback")
-    assert told.endswith("ValueError: postgresql://me:***@db is away")
+    text = SafeFormatter("%(message)s").format(record)
+    assert text.startswith("at http://u:***@h\nTraceback")
+    assert text.endswith("ValueError: postgresql://me:***@db is away")
 
 
 def test_whoever_prints_prints_no_secret(capsys: pytest.CaptureFixture[str]) -> None:

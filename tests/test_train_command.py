@@ -82,24 +82,24 @@ def value_seven(image: Path, mask: Path) -> None:
         (value_seven, "masks/ASO_20180528/15/5501/12601.tif holds the value 7"),
     ],
 )
-def test_a_bad_tile_ends_in_one_sentence_that_names_it(
+def test_a_bad_tile_ends_in_one_message_that_names_it(
     site: Path, tmp_path: Path, harm: Callable[[Path, Path], None], sentence: str
 ) -> None:
     assert sentence in error_of(tmp_path, broken(site, tmp_path, harm))
 
 
-def test_no_tiles_a_wrong_name_and_too_large_a_batch_end_in_one_sentence(site: Path, tmp_path: Path) -> None:
+def test_no_tiles_a_wrong_name_and_too_large_a_batch_end_in_one_message(site: Path, tmp_path: Path) -> None:
     assert "No mask tiles under" in error_of(tmp_path, sources("nowhere"))
     assert error_of(tmp_path, "model=ternaus").startswith("model=ternaus: no such model (did you mean ternausv2?)")
     assert "no such encoder" in error_of(tmp_path, sources(site), "model.encoder_name=resnet9")
     assert "trainer.batch_size=90000 needs about" in error_of(tmp_path, sources(site), "trainer.batch_size=90000")
 
 
-def test_a_wrong_bucket_ends_in_one_sentence(tmp_path: Path, s3: Bucket) -> None:
+def test_a_wrong_bucket_ends_in_one_message(tmp_path: Path, s3: Bucket) -> None:
     assert "no-such-bucket" in error_of(tmp_path, sources("s3://no-such-bucket"))
 
 
-def test_no_credentials_end_in_one_sentence(here: Path, s3: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_credentials_end_in_one_message(here: Path, s3: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     process = begin(here, sources(s3.uri))  # a process that has no client yet
@@ -108,7 +108,7 @@ def test_no_credentials_end_in_one_sentence(here: Path, s3: Bucket, monkeypatch:
     assert (status, "credentials" in line.lower()) == (1, True), line
 
 
-def test_a_store_in_a_folder_that_is_not_there_ends_in_one_sentence(site: Path, tmp_path: Path) -> None:
+def test_a_store_in_a_folder_that_is_not_there_ends_in_one_message(site: Path, tmp_path: Path) -> None:
     sentence = error_of(tmp_path, sources(site), "tracking.uri=sqlite:////dev/null/mlflow.db")
     assert "tracking.uri=/dev/null/mlflow.db (/dev/null is no folder)" in sentence
 
@@ -119,7 +119,7 @@ def runs(folder: Path) -> list:
 
 
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
-def test_a_killed_run_goes_on_with_nothing_lost_but_its_unfinished_epoch(
+def test_a_killed_run_resumes_with_nothing_lost_but_its_unfinished_epoch(
     site: Path, here: Path, sent: signal.Signals
 ) -> None:
     longer = (sources(site), "trainer.max_epochs=4")

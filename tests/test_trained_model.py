@@ -124,9 +124,9 @@ def test_an_older_checkpoint_takes_its_grid_from_the_manifest_or_from_the_user(
         del old["snowcover"][name]
     path = tmp_path / "run/checkpoints/best.ckpt"
     checkpoints.save(old, path)
-    with pytest.raises(UnknownModelFact) as told:
+    with pytest.raises(UnknownModelFact) as error:
         load_trained_model(str(path), NOTHING)
-    assert str(told.value) == (
+    assert str(error.value) == (
         f"{path} does not say which zoom and tile size it was trained with: give zoom=15; tile_size=512."
     )
     given = load_trained_model(str(path), ModelOverrides(zoom=14, tile_size=256))
@@ -143,7 +143,7 @@ def pinks(classes: int = 1, **changed: torch.Tensor) -> tuple[TernausV2, dict]:
     return network, {"epoch": 50, "state_dict": state, "optimizer": {}}
 
 
-def test_robosat_pinks_checkpoint_needs_to_be_told_what_it_does_not_say(tmp_path: Path) -> None:
+def test_robosat_pinks_checkpoint_needs_to_be_given_what_it_does_not_say(tmp_path: Path) -> None:
     network, saved = pinks()
     path = tmp_path / "checkpoint-00050-of-00050.pth"
     torch.save(saved, path)
@@ -173,13 +173,13 @@ def test_two_classes_are_made_one_and_three_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("address", ["nowhere", "a" * 32, "models:/m-" + "0" * 32, "models:/snow/1"])
-def test_an_address_of_nothing_is_told_in_one_sentence(
+def test_an_address_of_nothing_ends_in_one_message(
     address: str, run: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match=address) as told:
+    with pytest.raises(UserError, match=address) as error:
         load_trained_model(address, NOTHING, run[1])
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(error.value)
     if address != "nowhere":
         with pytest.raises(UserError, match=r"cannot be looked up: there is no .*other\.db"):
             load_trained_model(address, NOTHING, "sqlite:///other.db")

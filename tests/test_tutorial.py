@@ -121,7 +121,7 @@ def test_every_step_has_its_command(steps: list[Step]) -> None:
     assert modules.count("prepare") == 6
 
 
-def test_the_refusal_is_told_as_it_is_shown(steps: list[Step]) -> None:
+def test_the_refusal_is_reported_as_it_is_shown(steps: list[Step]) -> None:
     refused = [step for step in steps if step.shown]
     assert refused
     assert [step.ended.sentence for step in refused] == [step.shown.strip() for step in refused]

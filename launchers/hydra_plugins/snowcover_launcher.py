@@ -133,7 +133,10 @@ class SnowcoverLauncher(Launcher):
         """Those of each job's overrides that are swept: the sweeper repeats the ones fixed for all jobs."""
         given = OverridesParser.create().parse_overrides(given_overrides(self.config.hydra))
         fixed = {override.get_key_element() for override in given if not override.is_sweep_override()}
-        return [[override for override in overrides if override.partition("=")[0] not in fixed] for overrides in job_overrides]
+        return [
+            [override for override in overrides if override.partition("=")[0] not in fixed]
+            for overrides in job_overrides
+        ]
 
     def _hw_of(self, name: str) -> dict[str, Any]:
         """The keys of hw that `hw=NAME` composes, whatever this command sets; empty if there is no such file."""

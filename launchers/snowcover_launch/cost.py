@@ -44,7 +44,9 @@ def read_prices(path: str | None) -> Prices:
     except (OSError, yaml.YAMLError, ValidationError) as error:
         reason = error.errors()[0] if isinstance(error, ValidationError) else None
         problem = f"{'.'.join(map(str, reason['loc']))}: {reason['msg']}" if reason else str(error).splitlines()[0]
-        raise BadPrices(f"launch.prices={file} is not a price table ({problem}): write it in the form of {OURS.name}.") from error
+        raise BadPrices(
+            f"launch.prices={file} is not a price table ({problem}): write it in the form of {OURS.name}."
+        ) from error
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,11 @@ def _of_seeds(jobs: Sequence[Job]) -> dict[str, float]:
         return {}
     scores = {"val_iou": groups[0].val, "test_iou": groups[0].test}
     known = {name: spread for name, spread in scores.items() if spread is not None}
-    return {f"{statistic}_{name}": getattr(spread, statistic) for name, spread in known.items() for statistic in ("mean", "sd")}
+    return {
+        f"{statistic}_{name}": getattr(spread, statistic)
+        for name, spread in known.items()
+        for statistic in ("mean", "sd")
+    }
 
 
 def _store_and_experiment(job: Job) -> tuple[str, str]:

@@ -66,7 +66,9 @@ class JobPoller:
 
     @property
     def waiting(self) -> list[TrackedJob]:
-        return [tracked for tracked in self._tracked if tracked.job.state is State.PLANNED and tracked.job.twin_of is None]
+        return [
+            tracked for tracked in self._tracked if tracked.job.state is State.PLANNED and tracked.job.twin_of is None
+        ]
 
     def start_all(self) -> None:
         """Start every job without waiting for any. A job for which no machine is available now is not started."""

@@ -71,7 +71,9 @@ def text(jobs: Sequence[Job]) -> str:
     ]
     if groups := over_seeds(jobs):
         lines += [f"  {'val_iou':<15}  {'test_iou':<15}  seeds"]
-        lines += [f"  {group.val!s:<15}  {group.test or '-'!s:<15}  {group.seeds:<5}  {group.title}" for group in groups]
+        lines += [
+            f"  {group.val!s:<15}  {group.test or '-'!s:<15}  {group.seeds:<5}  {group.title}" for group in groups
+        ]
     return "\n".join(lines)
 
 

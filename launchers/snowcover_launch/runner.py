@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from queue import SimpleQueue
 
-from snowcover.cli import sentence
+from snowcover.cli import user_message
 from snowcover.errors import Stopped, UserError, first_line
 from snowcover.signals import stopping_on_signals
 from snowcover_launch.backends.base import Backend
@@ -90,7 +90,7 @@ class JobRunner:
             except Exception as error:  # logged at once: the others may run for hours
                 self._file.move(job, State.FAILED, reason=first_line(error))
                 self._errors[job.number] = error
-                log.warning("  %d  %s", job.number, sentence(error, "config"))
+                log.warning("  %d  %s", job.number, user_message(error, "config"))
 
     def _run_alongside(self, poller: JobPoller) -> None:
         """Poll in a thread, since training needs the main one; import runs in the main one, where MLflow writes too."""
@@ -146,7 +146,7 @@ class JobRunner:
         remote = [tracked for tracked in ours if tracked not in local]
         others = [tracked for tracked in poller.running if tracked.job.adopted]
         parts = poller.stop(local)
-        if local and not parts:  # they end with this command, so nobody else imports their runs
+        if local and not parts:  # they end with this command, so no other command imports their runs
             poller.poll_once(local, self._ended)
             parts.append(f"{_count_of(local)} on this machine stopped; training up to then is saved.")
         if remote:

@@ -1,1 +1,1 @@
-"""What a user would do without a network: each run is told beside it, and `predict` maps with it, too."""
+"""What a user would do without a network: each run is compared with it, and `predict` maps with it, too."""

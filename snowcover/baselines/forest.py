@@ -13,7 +13,7 @@ Array = np.ndarray[Any, Any]
 MOST_PIXELS = 200_000
 """that a forest is fitted on"""
 TREES = 31  # odd: halves of the trees do not outvote each other
-PIXELS_A_TREE = 40_000  # drawn anew for each; on the demo, more and larger trees are no better (ARCHITECTURE.md)
+PIXELS_A_TREE = 40_000  # drawn again for each; on the demo, more and larger trees are no better (ARCHITECTURE.md)
 LEAST_LEAF = 10
 DEEPEST = 16
 

@@ -1,1 +1,1 @@
-"""Training configs of robosat.pink and planet-snowcover, TOML, as experiments of ours."""
+"""Converts training configs (TOML) of robosat.pink and planet-snowcover to experiments."""

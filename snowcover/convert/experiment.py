@@ -1,4 +1,4 @@
-"""An old training config as an experiment of ours, and what of it has no counterpart here. Pure."""
+"""Converts an old training config to an experiment, with notes on what has no counterpart. Pure."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,25 +9,25 @@ from snowcover.errors import UserError
 from snowcover.sensors.planetscope import BANDS
 
 NETWORKS = {"albunet": "ternausv2"}
-LOSSES = {"lovasz": "lovasz", "crossentropy": "bce"}  # those that are the same here; for others the user chooses
+LOSSES = {"lovasz": "lovasz", "crossentropy": "bce"}  # losses that are the same here; for others the user chooses
 MISSING = "???"
 SEVERAL = ("classes", "channels")
 
 
 class NotAnOldConfig(UserError):
-    """A file is no training config of robosat.pink or planet-snowcover."""
+    """A file is not a training config of robosat.pink or planet-snowcover."""
 
 
 @dataclass
 class Experiment:
-    """What is written of an old config."""
+    """The converted config."""
 
     choices: dict[str, str] = field(default_factory=dict)
     """group -> choice"""
     values: dict[str, Any] = field(default_factory=dict)
     """keys below the groups, nested"""
     notes: list[str] = field(default_factory=list)
-    """what has no counterpart, or means something else here: each a sentence that names the old key"""
+    """what has no counterpart, or another meaning here: each a sentence that names the old key"""
 
 
 def experiment_of(old: Mapping[str, Any], name: str) -> Experiment:
@@ -43,10 +43,10 @@ def experiment_of(old: Mapping[str, Any], name: str) -> Experiment:
     made = Experiment()
     for key, value in old.items():
         if key not in _TABLES:
-            made.notes.append(f"{key}: no key that the old system knew.")
+            made.notes.append(f"{key}: unknown key of the old system.")
         elif not _is_table(value, several=key in SEVERAL):
             head = f"[[{key}]]" if key in SEVERAL else f"[{key}]"
-            raise NotAnOldConfig(f"{name}: {key} is no table: write it as {head}.")
+            raise NotAnOldConfig(f"{name}: {key} is not a table: write it as {head}.")
     for key, convert in _TABLES.items():
         try:
             if key in old:
@@ -71,8 +71,8 @@ def _dataset(table: Mapping[str, Any], made: Experiment) -> None:
     collect = _place(table, "mask_bucket", "mask_directory_regex", made)
     if collect != MISSING and not is_one_name(collect.rpartition("/")[2]):
         made.notes.append(
-            f"dataset.mask_directory_regex={table['mask_directory_regex']} takes several folders ({collect}), and a "
-            "collect here is one: give its name in data.sources."
+            f"dataset.mask_directory_regex={table['mask_directory_regex']} matches several folders ({collect}), but a "
+            "collect is a single folder: give its name in data.sources."
         )
         collect = MISSING
     if "path" in table:
@@ -83,28 +83,28 @@ def _dataset(table: Mapping[str, Any], made: Experiment) -> None:
         rest = round((1 - train) / 2, 6)
         data["split"] = {"train": train, "val": rest, "test": round(1 - train - rest, 6)}
         made.notes.append(
-            f"dataset.train_percent={train:g}: the rest is halved into val and test, and ground is split in blocks, "
-            "where the old system had the same ground on both sides."
+            f"dataset.train_percent={train:g}: the rest is divided equally into val and test, and ground is split in "
+            "blocks, while the old system had the same ground in both splits."
         )
     if "aws_profile" in table:
         made.notes.append(
-            f"dataset.aws_profile={table['aws_profile']}: set AWS_PROFILE, or whatever else AWS's own tools take."
+            f"dataset.aws_profile={table['aws_profile']}: set AWS_PROFILE, or another standard AWS credential."
         )
     _unknown("dataset", table, ("path", "train_percent", "aws_profile", "image_bucket", "imagery_directory_regex",
                                 "mask_bucket", "mask_directory_regex"), made)  # fmt: skip
 
 
 def _place(table: Mapping[str, Any], bucket_key: str, regex_key: str, made: Experiment) -> str:
-    """The s3:// pattern of folders in a bucket."""
+    """The s3:// pattern of the folders in a bucket."""
     if bucket_key not in table or regex_key not in table:
         if "path" not in table:
-            made.notes.append(f"dataset.{bucket_key} or dataset.{regex_key} is not there: give data.sources.")
+            made.notes.append(f"dataset.{bucket_key} or dataset.{regex_key} is missing: give data.sources.")
         return MISSING
     bucket, regex = str(table[bucket_key]).removeprefix("s3://").strip("/"), str(table[regex_key])
     pattern = pattern_of(regex)
     if pattern is None:
         made.notes.append(
-            f"dataset.{regex_key}={regex} says what no pattern here can: list the folders in data.sources."
+            f"dataset.{regex_key}={regex} cannot be written as a pattern here: list the folders in data.sources."
         )
         return MISSING
     return f"s3://{bucket}/{pattern}"
@@ -113,9 +113,9 @@ def _place(table: Mapping[str, Any], bucket_key: str, regex_key: str, made: Expe
 def _classes(tables: Sequence[Mapping[str, Any]], made: Experiment) -> None:
     names = [str(table.get("name", table.get("title", ""))).lower() for table in tables]
     if "snow" not in names or len(names) > 2:
-        made.notes.append(f"classes {', '.join(names)}: networks here tell snow from no snow, and nothing else.")
+        made.notes.append(f"classes {', '.join(names)}: networks here only distinguish snow from no snow.")
     if any("color" in table for table in tables):
-        made.notes.append("classes.color: maps and pictures have their own colours.")
+        made.notes.append("classes.color has no counterpart: maps and figures have fixed colours.")
 
 
 def _channels(tables: Sequence[Mapping[str, Any]], made: Experiment) -> None:
@@ -135,12 +135,12 @@ def _model(table: Mapping[str, Any], made: Experiment) -> None:
     if (network := NETWORKS.get(name.lower())) is not None:
         made.choices["model"] = network
     else:
-        made.notes.append(f"model.name={name} is no network of ours: choose one with model=...")
+        made.notes.append(f"model.name={name} has no counterpart: choose a network with model=...")
     loss = str(table.get("loss", "lovasz"))
     if (known := LOSSES.get(loss.lower())) is not None:
         made.choices["loss"] = known
     else:
-        made.notes.append(f"model.loss={loss} is no loss of ours: choose one with loss=...")
+        made.notes.append(f"model.loss={loss} has no counterpart: choose a loss with loss=...")
     made.choices |= {"optimizer": "adam", "scheduler": "none"}
     _set(made.values, "data.augment.brightness", 0.0)
     for key, (place, kind) in _OF_MODEL.items():
@@ -157,14 +157,14 @@ def _checkpoint(table: Mapping[str, Any], made: Experiment) -> None:
         made.choices["checkpoint"] = "from_weights"
         _set(made.values, "checkpoint.init_from", str(path))
         made.notes.append(
-            f"checkpoint.path={path}: a new run starts from these weights, where the old system began its epochs anew "
-            "and took the learning rate from the checkpoint."
+            f"checkpoint.path={path}: a new run starts from these weights, while the old system counted epochs from 0 "
+            "again and took the learning rate from the checkpoint."
         )
     _unknown("checkpoint", table, ("path",), made)
 
 
 def _unknown(name: str, table: Mapping[str, Any], known: Sequence[str], made: Experiment) -> None:
-    made.notes += [f"{name}.{key}: no key that the old system knew." for key in table if key not in known]
+    made.notes += [f"{name}.{key}: unknown key of the old system." for key in table if key not in known]
 
 
 def _set(values: dict[str, Any], place: str, value: Any) -> None:
@@ -183,7 +183,7 @@ def _flag(given: Any) -> bool:
 
 def _whole(given: Any) -> int:
     if not isinstance(given, int) or isinstance(given, bool):
-        raise TypeError(f"{given!r} is no whole number")
+        raise TypeError(f"{given!r} is not a whole number")
     return given
 
 
@@ -200,6 +200,6 @@ _OF_MODEL: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "data_augmentation": ("data.augment.flips_and_rotations", lambda given: float(given) > 0),
 }
 _NOTES_OF_MODEL = {
-    "tile_size": "tiles are taken as large as they are.",
+    "tile_size": "tiles keep their own size.",
     "data_augmentation": "each of a tile's eight flips and rotations is as likely, in training alone.",
 }

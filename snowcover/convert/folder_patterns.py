@@ -1,4 +1,4 @@
-"""Regular expressions of folder names, as the old system took them, as patterns of ours. Pure."""
+"""Converts the old system's regular expressions of folder names to patterns. Pure."""
 
 import re
 
@@ -6,13 +6,13 @@ _TOKEN = re.compile(
     r"(?P<any>\(?\.\*\??\)?)|(?P<some>\(?\.\+\??\)?)|(?P<one>\\d|\\.|\[[\w.-]+\]|\.|[\w-])(?:\{(?P<times>\d+)\})?",
     re.ASCII,
 )
-_MARKS = "*?["  # what means something in a pattern
+_MARKS = "*?["  # special characters of a pattern
 
 
 def pattern_of(regex: str) -> str | None:
-    """The pattern that takes exactly the names that the regex takes, matched from a name's start as `re.match` does.
+    """The pattern that matches exactly the names that the regex matches (from the start, like `re.match`).
 
-    None where no pattern says the same, as of alternatives or of a repeated part.
+    None if no pattern is equivalent, as for alternatives or repeated groups.
     """
     body = regex.removeprefix("^")
     ends = body.endswith("$") and not body.endswith("\\$")
@@ -27,7 +27,7 @@ def pattern_of(regex: str) -> str | None:
 
 
 def is_one_name(pattern: str) -> bool:
-    """Whether a pattern takes a single name."""
+    """Whether a pattern matches only a single name."""
     return not any(mark in pattern for mark in _MARKS)
 
 
@@ -37,13 +37,13 @@ def _part(token: re.Match[str]) -> str | None:
         if whole.startswith("(") != whole.endswith(")"):
             return None
         return "*" if token["any"] else "?*"
-    one = token["one"]
-    if one == "\\d":
-        one = "[0-9]"
-    elif one == ".":
-        one = "?"
-    elif one.startswith("\\"):
-        if one[1].isalnum():  # a class of letters, or a reference to a group
+    character = token["one"]
+    if character == "\\d":
+        character = "[0-9]"
+    elif character == ".":
+        character = "?"
+    elif character.startswith("\\"):
+        if character[1].isalnum():  # a character class, or a reference to a group
             return None
-        one = f"[{one[1]}]" if one[1] in _MARKS else one[1]
-    return one * int(token["times"] or 1)
+        character = f"[{character[1]}]" if character[1] in _MARKS else character[1]
+    return character * int(token["times"] or 1)

@@ -27,7 +27,7 @@ class TileDataset:
     statistics: DatasetStatistics
     read: PairReader
     notes: tuple[str, ...] = ()
-    """what to tell the user before training, although nothing is refused"""
+    """what to show the user before training, although nothing is refused"""
 
     def of(self, split: str) -> list[Pair]:
         """The pairs of one split, in the manifest's order: train, val or test."""

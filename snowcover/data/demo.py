@@ -25,7 +25,7 @@ SETTINGS_FILE = "demo.json"
 COLLECT = "ASO_demo_20180528"
 CORNER = Tile(15, 5514, 12650)  # Tuolumne, Sierra Nevada
 TERRAIN = "layers/terrain"
-VALLEY_M = 3000.0  # elevation that heights are told from
+VALLEY_M = 3000.0  # elevation that heights are measured from
 
 
 def make(folder: str, seed: int = 7, tiles_per_side: int = 5, tile_size: int = 256, layers: bool = False) -> None:
@@ -33,7 +33,7 @@ def make(folder: str, seed: int = 7, tiles_per_side: int = 5, tile_size: int = 2
     also layers/terrain/z/x/y.tif, elevation with slope and aspect as prepare makes them.
 
     Images are uint16 (reflectance x 10000, nodata 0), masks uint8 (1 snow, 0 no snow, 255 unobserved), both
-    `tile_size` pixels square. The same settings give the same bytes. All is written beside the folder first
+    `tile_size` pixels square. The same settings give the same bytes. All is written next to the folder first
     and renamed into place, so a folder is whole or absent, also when two processes make it at once.
 
     Raises: UserError when the folder holds anything else (it is left as it is) or a setting is too small.
@@ -73,7 +73,7 @@ def _is_made(target: Path, settings: dict[str, int]) -> bool:
         )
     present = sum(1 for _ in target.rglob("*.tif"))
     if present != tiles:
-        raise UserError(f"{target} holds {present} of its {tiles} demo tiles: delete it to make them anew.")
+        raise UserError(f"{target} holds {present} of its {tiles} demo tiles: delete it to make them again.")
     return True
 
 
@@ -108,7 +108,7 @@ def _rasters(land: Land, seed: int) -> Iterator[tuple[str, NDArray[np.generic], 
 
 
 def _terrain(land: Land, settings: dict[str, int]) -> Iterator[tuple[Tile, Field]]:
-    """Each tile with its TERRAIN_BANDS [4, tile_size, tile_size]; the land goes on beyond its edges, from the other."""
+    """Each tile with its TERRAIN_BANDS [4, tile_size, tile_size]; the land wraps around at its edges."""
     side_px, middle = settings["tile_size"], settings["tiles_per_side"] // 2
     on_ground_m = float(np.mean(pixel_m(Tile(CORNER.z, CORNER.x, CORNER.y + middle), side_px)))
     elevation_m = np.pad(VALLEY_M + land.height * np.float32(on_ground_m), 1, mode="wrap")

@@ -26,12 +26,12 @@ CRS = "EPSG:32611"
 SCENE, DEPTH = f"{VIEW.name}_SR.tif", "ASO_demo_20180604_snow_depth.tif"
 CANOPY, ELEVATION = "canopy_height.tif", "elevation.tif"
 UNOBSERVED = -9999.0  # in the rasters of metres
-VALLEY_M = 3000.0  # elevation that heights are told from
+VALLEY_M = 3000.0  # elevation that heights are measured from
 TREES_M = (4.0, 22.0)  # lowest and highest
 
 
 def make(folder: str = FOLDER, side_px: int = SIDE_PX) -> str:
-    """The path of the scene, uint16, reflectance x 10000, nodata 0; beside it lie snow depth, canopy height
+    """The path of the scene, uint16, reflectance x 10000, nodata 0; next to it lie snow depth, canopy height
     and elevation (float32, metres, nodata -9999); what is there is left as it is.
 
     Raises: StorageError

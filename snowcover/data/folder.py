@@ -1,4 +1,4 @@
-"""The tiles of one scene or collect as they were listed, held against the index that prepare left beside them."""
+"""The tiles of one scene or collect as they were listed, compared with the index that prepare left next to them."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -69,7 +69,7 @@ def check_index(folder: Folder, found: Index, kind: str) -> str | None:
         kind: what the folder is to be, scene, collect or layer.
 
     Returns:
-        What to tell the user although nothing is wrong; None mostly.
+        What to show the user although nothing is wrong; None mostly.
 
     Raises:
         FolderDiffers: tiles were added, deleted or changed in size since, or it is of the other kind.
@@ -89,7 +89,7 @@ def check_index(folder: Folder, found: Index, kind: str) -> str | None:
     ]
     if problems:
         raise FolderDiffers(
-            f"{folder.uri} differs from its {index.NAME} ({'; '.join(problems)}): run prepare again, which makes anew "
+            f"{folder.uri} differs from its {index.NAME} ({'; '.join(problems)}): run prepare again, which makes again "
             f"what differs, or remove {index.NAME} to train on what is there."
         )
     return None

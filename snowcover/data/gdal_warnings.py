@@ -1,4 +1,4 @@
-"""What GDAL warns of, taken away from the terminal, where it would stand under the name of a temporary file."""
+"""GDAL's warnings, kept off the terminal, where it would stand under the name of a temporary file."""
 
 import contextlib
 import logging
@@ -37,7 +37,7 @@ def taken(name: str = "") -> Iterator[list[str]]:
 
 
 def _take(record: logging.LogRecord) -> bool:
-    """A logging filter: False for what was taken, and for what rasterio tells of errors that it raises too."""
+    """A logging filter: False for what was taken, and for what rasterio logs of errors that it raises too."""
     text = " ".join(record.getMessage().split())
     for name, heard in reversed(_of_thread.blocks):
         if name in text:
@@ -47,6 +47,6 @@ def _take(record: logging.LogRecord) -> bool:
     return record.levelno >= logging.WARNING
 
 
-_log = logging.getLogger("rasterio._env")  # rasterio tells warnings in the thread that reads
+_log = logging.getLogger("rasterio._env")  # rasterio logs warnings in the thread that reads
 _log.addFilter(_take)
 _log.setLevel(logging.WARNING)  # however quiet the rest is to be

@@ -33,7 +33,7 @@ class Entry(_Strict):
     """below the scene or collect: z/x/y.tif"""
     size_bytes: Count
     crc32: Count
-    """zlib.crc32 of the file: tells one that was changed since, though its size is the same"""
+    """zlib.crc32 of the file: shows a change since, though the size is the same"""
     observed_px: Count
     """pixels that are not nodata"""
     snow_px: Count | None = None
@@ -46,7 +46,7 @@ class Origin(_Strict):
     name: str
     size_bytes: Count
     crc32: Count
-    """zlib.crc32 of the file, and of the files of GDAL beside it"""
+    """zlib.crc32 of the file, and of GDAL's files next to it"""
 
 
 class Index(_Strict):
@@ -65,8 +65,8 @@ class Index(_Strict):
     @property
     def digest(self) -> str:
         """SHA-256 of source and settings: equal digests, equal tiles."""
-        told = json.dumps([self.kind, self.source.model_dump(), self.settings], sort_keys=True)
-        return hashlib.sha256(told.encode()).hexdigest()
+        content = json.dumps([self.kind, self.source.model_dump(), self.settings], sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()
 
     def to_json(self) -> str:
         """The file's text, one tile a line; the same index gives the same bytes."""

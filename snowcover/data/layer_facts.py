@@ -39,12 +39,12 @@ class LayerFacts:
     """of the pixels of all tiles"""
 
     def note(self) -> str | None:
-        """What to tell the user before training; None where nothing is missing."""
+        """What to show the user before training; None where nothing is missing."""
         missing = {name: share for name, share in zip(self.channels, self.nodata_share, strict=True) if share > 0}
         if not missing:
             return None
-        told = ", ".join(f"{name} in {share:.2g}" for name, share in missing.items())
-        return f"Layers have no data in a share of the pixels ({told}): there the network sees their mean."
+        shares = ", ".join(f"{name} in {share:.2g}" for name, share in missing.items())
+        return f"Layers have no data in a share of the pixels ({shares}): there the network sees their mean."
 
 
 @dataclass(frozen=True)

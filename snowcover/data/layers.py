@@ -48,7 +48,7 @@ class LayerReader:
     folders: Mapping[str, Folder] = field(repr=False)
     """by place"""
     notes: tuple[str, ...] = ()
-    """what to tell the user of the folders"""
+    """what to show the user about the folders"""
     cache: Cache | None = None
 
     @classmethod

@@ -22,7 +22,7 @@ class Listing:
 
     @property
     def notes(self) -> list[str]:
-        """What to tell the user of the folders listed so far."""
+        """What to show the user about the folders listed so far."""
         return [note for note in self._notes.values() if note]
 
     def collect(self, folder: str) -> Folder | None:

@@ -62,7 +62,7 @@ class Manifest:
     images_without_mask: tuple[str, ...] = ()
     masks_without_image: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    """what to tell the user before training"""
+    """what to show the user before training"""
 
     @property
     def digest(self) -> str:

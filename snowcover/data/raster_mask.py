@@ -1,4 +1,4 @@
-"""The mask that a raster file carries beside its bands: an alpha band, or an internal mask."""
+"""The mask that a raster file carries with its bands: an alpha band, or an internal mask."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -69,7 +69,7 @@ def refuse_contradiction(uri: str, said: Scaling | None, given: Scaling) -> None
 
 
 def improbable(mean: Sequence[float], given: Scaling, dtype: str) -> str | None:
-    """What to tell of a mean reflectance that no ground has; None of any other.
+    """What to say of a mean reflectance that no ground has; None of any other.
 
     Args:
         mean: reflectance of each band.
@@ -80,14 +80,14 @@ def improbable(mean: Sequence[float], given: Scaling, dtype: str) -> str | None:
         return None
     stored = (reflectance - given.offset) / given.scale
     keys = f"data.scale={given.scale:g} " + (f"data.offset={given.offset:g} are" if given.offset else "is")
-    told = (
+    warning = (
         f"The mean reflectance of the training tiles is {reflectance:.4g}, that of ground {LEAST:g} to {MOST:g}: "
         f"{keys} likely wrong"
     )
     if given.offset or stored <= 0:
-        return f"{told}."
+        return f"{warning}."
     likely = 1 / 255 if dtype == "uint8" else 10.0 ** round(math.log10(USUAL / stored))
-    return f"{told}; data.scale={likely:.6g} would make it {stored * likely:.2g}."
+    return f"{warning}; data.scale={likely:.6g} would make it {stored * likely:.2g}."
 
 
 def _text(scaling: Scaling | None) -> str:

@@ -121,7 +121,7 @@ def compute_statistics(
 
     Args:
         sample: takes pixels of the training tiles as they pass.
-        layers: their channels, as `read` gives them beside the bands.
+        layers: their channels, as `read` gives them with the bands.
 
     Raises:
         WrongSize: tiles of several sizes or types.

@@ -1,1 +1,1 @@
-"""Snow maps against a reference: counted, scored by stratum, with intervals, told in one report."""
+"""Snow maps against a reference: counted, scored by stratum, with intervals, in one report."""

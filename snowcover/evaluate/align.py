@@ -1,7 +1,7 @@
-"""A raster brought to the pixels of another grid: means weighted by area of a finer one, own cells of a coarser one.
+"""Aligns a raster to another grid: area-weighted means of a finer raster, cell values of a coarser one.
 
-Exact for both: positions are projected at the nodes of a polynomial that is tried against the projection itself, and a
-pixel's mean is the integral over the quadrilateral between its four corners.
+Both are exact: positions are interpolated by a polynomial that is checked against the projection itself, and a pixel's
+mean is the integral over the quadrilateral between its four corners.
 """
 
 import math
@@ -14,33 +14,33 @@ from rasterio.windows import Window
 from snowcover.evaluate.integrals import Integrals
 from snowcover.prepare.reprojection import Array, Floats, Grid, apply, project, wrap_to_grid
 
-MAX_SOURCE_PX = 2**23  # read at once: a window that needs more is made in parts, so memory has a bound
-LEAST_OBSERVED = 0.5  # of a pixel's area, else it is unobserved
+MAX_SOURCE_PX = 2**23  # read at once: a window that needs more is made in parts, which bounds the memory
+LEAST_OBSERVED = 0.5  # share of a pixel's area, else the pixel is unobserved
 NODES = (8, 16, 32)  # of the polynomial, along each side
-TOLERANCE_PX = 1e-7  # of the source, by which it may be off
-SNAP_PX = 1e-6  # coordinates are rounded: an edge that close to one of the source's pixels is that edge
-LATTICE = 65  # points along each side, by which grids are held against each other
-AS_FINE = 1.001  # pixels whose sides differ by less are equally fine
+TOLERANCE_PX = 1e-7  # allowed error, in pixels of the source
+SNAP_PX = 1e-6  # edges this close to an edge of the source's pixels are moved to it: coordinates are rounded
+LATTICE = 65  # points along each side, for comparing grids
+AS_FINE = 1.001  # grids whose pixel sides differ by less count as equally fine
 
 Read = Callable[[Window], tuple[Array, Array]]
-"""Of a window of the source: values [L, h, w] float32, any where unobserved, and observed [h, w] bool."""
+"""Reads a window of the source: values [L, h, w] float32, arbitrary where unobserved, and observed [h, w] bool."""
 
 
 @dataclass(frozen=True)
 class Alignment:
-    """Where the pixels of a target grid lie in a source."""
+    """The positions of a target grid's pixels in a source grid."""
 
     source: Grid
     target: Grid
 
     @property
     def is_finer(self) -> bool:
-        """Whether the source's pixels are as small as the target's, or smaller."""
+        """Whether the source's pixels are as small as the target's or smaller."""
         return self.source_px >= AS_FINE**-2
 
     @property
     def source_px(self) -> float:
-        """Pixels of the source that one of the target covers, in the target's middle; 1 where it has no place there."""
+        """Number of source pixels in one target pixel in the target's middle; 1 if it has no position in the source."""
         column, row = self.target.width / 2, self.target.height / 2
         at = self._exact(np.array([column, column + 1, column]), np.array([row, row, row + 1]))
         (ax, ay), (bx, by) = at[:, 1] - at[:, 0], at[:, 2] - at[:, 0]
@@ -48,16 +48,16 @@ class Alignment:
         return float(area) if math.isfinite(area) and area > 0 else 1.0
 
     def overlaps(self) -> bool:
-        """Whether any of a lattice of points of either lies within the other."""
+        """Whether any point of a lattice over one grid lies within the other."""
         return self._touches() or Alignment(self.target, self.source)._touches()
 
     def reach(self) -> Window | None:
-        """The pixels of the source that the target may touch; None where it touches none."""
+        """The window of the source that the target may touch; None if it touches none."""
         x, y = self.at(*(np.linspace(0, length, LATTICE) for length in (self.target.width, self.target.height)))
         starts, sizes = [], []
         for along, length in ((x, self.source.width), (y, self.source.height)):
             known = along[np.isfinite(along)]
-            if not known.size:  # it may lie around a pole
+            if not known.size:  # the target may surround a pole
                 return Window(0, 0, self.source.width, self.source.height)
             start, end = max(0, int(known.min()) - 2), min(length, int(known.max()) + 3)
             starts.append(start)
@@ -72,15 +72,15 @@ class Alignment:
 
     def at(self, columns: Floats, rows: Floats) -> tuple[Floats, Floats]:
         """Columns and rows of the source, each [len(rows), len(columns)], at a lattice of the target; [1, len(columns)]
-        and [len(rows), 1] where they run alike. Not finite where a point has no place there.
+        and [len(rows), 1] if the axes are parallel. Not finite where a point has no position in the source.
         """
-        if self._runs_alike:
-            (x, _), (_, y) = (self._exact(*of) for of in ((columns, 0 * columns), (0 * rows, rows)))
+        if self._has_parallel_axes:
+            (x, _), (_, y) = (self._exact(*line) for line in ((columns, 0 * columns), (0 * rows, rows)))
             return _snapped(x[None]), _snapped(y[:, None])
         return self._projected(columns, rows)
 
     @property
-    def _runs_alike(self) -> bool:
+    def _has_parallel_axes(self) -> bool:
         turned = [(grid.transform.b, grid.transform.d) for grid in (self.source, self.target)]
         return self.source.crs == self.target.crs and turned == [(0, 0), (0, 0)]
 
@@ -111,19 +111,19 @@ class Alignment:
 
 
 def _chebyshev(first: float, last: float, count: int) -> Floats:
-    """Nodes between two places, their ends among them."""
+    """Chebyshev nodes between two positions, both ends included."""
     turned = np.cos(np.pi * np.arange(count) / (count - 1))
     places: Floats = (first + last) / 2 - (last - first) / 2 * turned
     return places
 
 
 def _interpolated(exact: Floats, across: Floats, down: Floats, columns: Floats, rows: Floats) -> Floats:
-    found: Floats = _weights(down, rows).T @ exact @ _weights(across, columns)
-    return found
+    interpolated: Floats = _weights(down, rows).T @ exact @ _weights(across, columns)
+    return interpolated
 
 
 def _weights(nodes: Floats, at: Floats) -> Floats:
-    """[len(nodes), len(at)], Lagrange's by the barycentric formula (Berrut & Trefethen 2004)."""
+    """Weights [len(nodes), len(at)] of Lagrange interpolation, barycentric formula (Berrut & Trefethen 2004)."""
     signs = (-1.0) ** np.arange(len(nodes))
     signs[[0, -1]] /= 2
     apart = at - nodes[:, None]
@@ -143,8 +143,8 @@ def _snapped(places: Floats) -> Floats:
 def aligned(read: Read, alignment: Alignment, window: Window, layers: int) -> Array:
     """The source's values [L, H, W] float32 in a window of the target, which may reach beyond it; NaN where unobserved.
 
-    Of a finer source the mean over what is observed of each pixel, where that is at least half of it; of a coarser one
-    the cell that the pixel's centre lies in.
+    From a finer source: the mean over the observed part of each pixel, if that is at least half of the pixel. From a
+    coarser source: the value of the cell that contains the pixel's centre.
     """
     columns, rows = (start + np.arange(size + 1.0) for start, size in _sides(window))
     if not alignment.is_finer:
@@ -178,7 +178,7 @@ def nothing(layers: int, height: int, width: int) -> Array:
 
 
 def source_window(source: Grid, x: Floats, y: Floats) -> Window | None:
-    """The source's pixels that places lie in or between; None where there are none."""
+    """The window of source pixels that contains the positions; None if there are none."""
     starts, sizes = [], []
     for along, length in ((x, source.width), (y, source.height)):
         finite = along if math.isfinite(along.sum()) else along[np.isfinite(along)]
@@ -191,7 +191,7 @@ def source_window(source: Grid, x: Floats, y: Floats) -> Window | None:
 
 
 def _cells(read: Read, alignment: Alignment, columns: Floats, rows: Floats, layers: int) -> Array:
-    """Of the cells that points lie in."""
+    """Values of the cells that contain the points."""
     across, down = (np.floor(places) for places in alignment.at(columns, rows))
     source, found = alignment.source, nothing(layers, len(rows), len(columns))
     with np.errstate(invalid="ignore"):
@@ -207,7 +207,7 @@ def _cells(read: Read, alignment: Alignment, columns: Floats, rows: Floats, laye
 
 
 def _means(values: Array, observed: Array, integrals: Integrals) -> Array:
-    """Of cells that are counted from the window's first pixel."""
+    """Means over cells, which are relative to the window's first pixel."""
     if (same := integrals.same_pixels(observed.shape)) is not None:
         into, out_of = same
         known = np.where(observed[out_of], values[(slice(None), *out_of)], np.float32(np.nan))
@@ -218,9 +218,9 @@ def _means(values: Array, observed: Array, integrals: Integrals) -> Array:
         return found
     areas = integrals.areas()
     if observed.all() and integrals.lie_within(observed.shape):
-        return np.stack([one / areas for one in integrals.of(list(values))]).astype(np.float32)
+        return np.stack([integral / areas for integral in integrals.of(list(values))]).astype(np.float32)
     *sums, seen = integrals.of([*(np.where(observed, layer, 0) for layer in values), observed])
     with np.errstate(invalid="ignore", divide="ignore"):
-        means = np.stack([one / seen for one in sums])
+        means = np.stack([total / seen for total in sums])
         means[:, ~(seen >= LEAST_OBSERVED * areas * (1 - SNAP_PX))] = np.nan
     return means.astype(np.float32)

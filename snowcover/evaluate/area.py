@@ -1,4 +1,4 @@
-"""How much ground is under snow, and how much of it once the map's own errors are known. Pure.
+"""Snow-covered area, as mapped and adjusted for the map's errors. Pure.
 
 Olofsson et al. 2014, Good practices for estimating area and assessing accuracy of land change, RSE 148, eq. 9 to 11.
 """
@@ -15,18 +15,18 @@ from snowcover.prepare.reprojection import Grid
 
 
 def pixel_areas_km2(crs: CRS, transform: Affine, height: int, width: int) -> NDArray[np.float64]:
-    """Ground below each pixel [height, width] of a window, on the ellipsoid, in any CRS (Mercator's, degrees, ...)."""
+    """Ground area of each pixel [height, width] of a window, on the ellipsoid, in any CRS."""
     return GroundArea(Grid(crs, transform, width, height)).pixels_km2(0, height).astype(np.float64)
 
 
 def error_adjusted_km2(
     mapped_snow_km2: float, mapped_bare_km2: float
 ) -> Callable[[NDArray[np.number]], dict[str, NDArray[np.float64]]]:
-    """The statistic "area_adjusted_km2" for a bootstrap of counts [..., 4] of tp, fp, fn, tn pixels.
+    """The statistic "area_adjusted_km2" for bootstrapping counts [..., 4] of tp, fp, fn, tn pixels.
 
-    mapped_*: ground of each class in the whole map, which may reach beyond the reference. Where a class was mapped but
-    no pixel of it met the reference, the area is NaN. The paper's own interval is that of pixels drawn one by one;
-    ours comes from blocks, since neighbouring pixels err alike.
+    mapped_*: area of each class in the whole map, which may extend beyond the reference. If a class was mapped but none
+    of its pixels lies on the reference, the area is NaN. The paper's interval assumes independent pixels; ours comes
+    from blocks, because the errors of neighbouring pixels are correlated.
     """
     mapped = np.array([mapped_snow_km2, mapped_bare_km2])
 
@@ -41,7 +41,7 @@ def error_adjusted_km2(
 def adjusted_km2(
     snow: NDArray[np.float64], pixels: NDArray[np.float64], mapped_km2: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Ground under snow, [...]: of each mapped class, the share that the reference found to be snow.
+    """Adjusted snow area [...]: the area of each mapped class times its share of snow in the reference.
 
     snow, pixels: [..., classes], reference pixels of each class of the map; mapped_km2: [classes].
     """

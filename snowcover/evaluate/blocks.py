@@ -1,4 +1,4 @@
-"""Blocks of ground: squares of the reference's grid that are drawn as wholes for the intervals. Pure."""
+"""Blocks of ground: squares of the reference's grid, resampled as units for the intervals. Pure."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ class Blocks:
 
     height: int
     width: int
-    """of the reference in pixels"""
+    """of the reference, in pixels"""
     pixel_m: tuple[float, float]
     """ground width and height of a pixel in the reference's middle"""
     block_m: float

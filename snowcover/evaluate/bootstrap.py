@@ -1,14 +1,14 @@
-"""How sure a score is: whole blocks of ground are drawn again, since the errors of neighbouring pixels are alike. Pure.
+"""Confidence intervals by a block bootstrap, because the errors of neighbouring pixels are correlated. Pure.
 
-Usage: counts are kept as one array [blocks, ...] a product; a statistic turns [..., K] into {quantity: [...]}:
+Usage: counts are one array [blocks, ...] per product; a statistic turns [..., K] into {quantity: [...]}:
 
     bootstrap = BlockBootstrap(places, draws=2000, seed=42)
     of_bins = bootstrap.estimate(counts, confusion_scores)              # counts [blocks, bins, 4] -> estimates [bins]
     change = bootstrap.difference(counts_b, counts_a, confusion_scores)  # b minus a, in the same draws
 
-Intervals are percentiles of the draws, taken farther out in two cases, where they would miss the truth more often than
-they say: few blocks, as Student's t goes beyond the normal (Hesterberg 2015, The American Statistician 69), and errors
-that reach across the borders of blocks, by the covariance of neighbours (Conley 1999, J. Econometrics 92).
+Intervals are percentiles of the draws, widened in two cases in which they would be too narrow: few blocks, as
+Student's t is wider than the normal distribution (Hesterberg 2015, The American Statistician 69), and errors that are
+correlated across block borders, by the covariance of neighbours (Conley 1999, J. Econometrics 92).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -20,8 +20,8 @@ from scipy import special
 
 MIN_BLOCKS = 20
 CONFIDENCE = 0.95
-MAX_UNDEFINED = 0.05  # of the draws; a quantity that more of them leave undefined has no interval
-AT_ONCE = 250  # bounds the memory that statistics of many bins take
+MAX_UNDEFINED = 0.05  # share of draws; a quantity that is undefined in more draws has no interval
+AT_ONCE = 250  # draws per batch, bounds the memory for statistics of many bins
 Sums = NDArray[np.number]
 Floats = NDArray[np.float64]
 Statistic = Callable[[Sums], Mapping[str, Floats]]
@@ -30,20 +30,20 @@ Statistic = Callable[[Sums], Mapping[str, Floats]]
 
 @dataclass(frozen=True)
 class Estimate:
-    """A quantity with the ends of its 95 % interval; all [...], NaN where undefined or not to be told."""
+    """A quantity with its 95 % interval; all [...], NaN where undefined or suppressed."""
 
     value: Floats
     low: Floats
     high: Floats
     blocks: NDArray[np.int64]
-    """that hold something of it"""
+    """number of blocks with data"""
 
 
 class BlockBootstrap:
-    """Draws of blocks, the same for everything asked of it, so that products are told apart on the same ground."""
+    """Draws of blocks, the same for all quantities, so that products are compared on the same ground."""
 
     def __init__(self, places: NDArray[np.integer], draws: int = 2000, seed: int = 42) -> None:
-        """places: [blocks, 2], row and column of each block among the blocks, of which there is at least one."""
+        """places: [blocks, 2], row and column of each block; at least one block."""
         blocks = len(places)
         equal = np.full(blocks, 1 / blocks)
         self._weights = np.random.default_rng(seed).multinomial(blocks, equal, size=draws).astype(np.int16)
@@ -51,11 +51,11 @@ class BlockBootstrap:
         self._neighbours = _neighbours(places)
 
     def estimate(self, sums: Sums, statistic: Statistic) -> dict[str, Estimate]:
-        """Of sums [blocks, ..., K]; no interval where under MIN_BLOCKS blocks hold anything."""
+        """Estimates from sums [blocks, ..., K]; no interval with fewer than MIN_BLOCKS blocks with data."""
         return self._estimates((sums,), statistic)
 
     def difference(self, sums: Sums, versus: Sums, statistic: Statistic) -> dict[str, Estimate]:
-        """Of `sums` minus that of `versus`, both [blocks, ..., K], drawn alike."""
+        """Estimates of the statistic of `sums` minus that of `versus`, both [blocks, ..., K], with the same draws."""
 
         def differ(first: Sums, second: Sums) -> dict[str, Floats]:
             others = statistic(second)
@@ -85,17 +85,17 @@ class BlockBootstrap:
         flat = [sums.reshape(len(sums), -1).astype(np.float64, copy=False) for sums in products]
         for first in range(0, len(self._weights), AT_ONCE):
             weights = self._weights[first : first + AT_ONCE].astype(np.float64)
-            yield [(weights @ one).reshape(-1, *sums.shape[1:]) for one, sums in zip(flat, products, strict=True)]
+            yield [(weights @ rows).reshape(-1, *sums.shape[1:]) for rows, sums in zip(flat, products, strict=True)]
 
 
 def too_few_blocks(blocks: int, block_m: float) -> str | None:
-    """The note that a reader needs where there are no intervals, None where there are enough blocks for them."""
+    """The note for readers why there are no intervals; None if there are enough blocks."""
     if blocks >= MIN_BLOCKS:
         return None
     covered = f"{blocks} block{'s' if blocks != 1 else ''} of {block_m:g} m"
     return (
-        f"No interval is given: the evaluated ground covers {covered}, and to say how sure a score is takes at least"
-        f" {MIN_BLOCKS}. Evaluate more ground, or lower block_m if errors farther apart than that are independent."
+        f"No interval is given: the evaluated ground covers {covered}, and an interval needs at least {MIN_BLOCKS}. "
+        "Evaluate more ground, or lower block_m if errors farther apart than that are independent."
     )
 
 
@@ -113,12 +113,12 @@ def _joined(parts: Iterable[Mapping[str, Floats]]) -> dict[str, Floats]:
 
 
 def _filled(sums: Sums, dimensions: int) -> NDArray[np.bool_]:
-    """[blocks, ...] whether a block holds anything of a quantity that has so many dimensions."""
+    """[blocks, ...], whether a block has data for a quantity with so many dimensions."""
     return (sums != 0).any(axis=tuple(range(1 + dimensions, sums.ndim)))
 
 
 def _neighbours(places: NDArray[np.integer]) -> NDArray[np.int64]:
-    """[2, pairs] of blocks that share a side."""
+    """Pairs [2, pairs] of blocks that share a side."""
     numbers = {(int(row), int(col)): number for number, (row, col) in enumerate(places)}
     pairs = [
         (number, numbers[other])
@@ -130,9 +130,9 @@ def _neighbours(places: NDArray[np.integer]) -> NDArray[np.int64]:
 
 
 def _widening(influence: Floats, filled: NDArray[np.bool_], neighbours: NDArray[np.int64]) -> Floats:
-    """How much farther the truth may lie [...] than if blocks were independent, 1 or more.
+    """Factor [...], at least 1, by which intervals are wider than those of independent blocks.
 
-    influence: [blocks, ...], by how much leaving out each block moves the quantity; filled: [blocks, ...].
+    influence: [blocks, ...], change of the quantity when each block is left out; filled: [blocks, ...].
     """
     blocks = np.maximum(filled.sum(axis=0), 2)
     moved = np.where(filled & np.isfinite(influence), influence, 0.0)
@@ -141,12 +141,12 @@ def _widening(influence: Floats, filled: NDArray[np.bool_], neighbours: NDArray[
     own = (moved**2).sum(axis=0)
     shared = np.divide(2 * (moved[first] * moved[second]).sum(axis=0), own, out=np.zeros_like(own), where=own > 0)
     pairs = (filled[first] & filled[second]).sum(axis=0)
-    by_chance = -2 * pairs / (blocks * (blocks - 1))  # since all influences add up to 0
+    by_chance = -2 * pairs / (blocks * (blocks - 1))  # because all influences sum to 0
     return np.sqrt(1 + np.maximum(shared - by_chance, 0))
 
 
 def _interval(drawn: Floats, blocks: NDArray[np.int64], widening: Floats) -> tuple[Floats, Floats]:
-    """Both ends [...] of draws [draws, ...]; NaN where too few blocks or too many undefined draws bear them."""
+    """Both ends [...] from draws [draws, ...]; NaN with too few blocks or too many undefined draws."""
     defined = np.isfinite(drawn).sum(axis=0)
     usable = (blocks >= MIN_BLOCKS) & (defined >= (1 - MAX_UNDEFINED) * len(drawn))
     tail = _tail(blocks, widening)
@@ -157,14 +157,14 @@ def _interval(drawn: Floats, blocks: NDArray[np.int64], widening: Floats) -> tup
 
 
 def _tail(blocks: NDArray[np.int64], widening: Floats) -> Floats:
-    """The share of draws to leave out at each end: (1 - CONFIDENCE) / 2 of very many independent blocks, else less."""
+    """The share of draws to cut off at each end: (1 - CONFIDENCE) / 2 for many independent blocks, else less."""
     known = np.maximum(blocks, 2)
     student = special.stdtrit(known - 1, (1 - CONFIDENCE) / 2)
     return np.asarray(special.ndtr(student * np.sqrt(known / (known - 1)) * widening))
 
 
 def _percentile(ordered: Floats, defined: NDArray[np.int64], share: Floats) -> Floats:
-    """Linear between the two nearest of the defined draws, which are ordered along the first axis."""
+    """Percentile of the defined draws, sorted along the first axis, by linear interpolation."""
     place = share * np.maximum(defined - 1, 0)
     before = np.floor(place).astype(np.int64)
     after = np.minimum(before + 1, np.maximum(defined - 1, 0))

@@ -1,4 +1,4 @@
-"""One window of the reference with everything brought to its grid: what is counted from. Pure."""
+"""One window of the reference with all other data aligned to its grid. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,18 +18,18 @@ class Chunk:
     transform: Affine
     """of this window, in the reference's CRS"""
     snow: NDArray[np.uint8]
-    """reference: 1 snow, 0 no snow, 255 unobserved or excluded, at the first depth threshold"""
+    """reference at the first depth threshold: 1 snow, 0 no snow, 255 unobserved or excluded"""
     depth_m: NDArray[np.float32] | None
-    """NaN unobserved; None where the reference is a mask"""
+    """NaN unobserved; None if the reference is a mask"""
     share: Mapping[str, NDArray[np.float32]]
-    """product -> snow share 0 to 1 of each pixel, of a map of classes the share of its snow within; NaN unobserved"""
+    """product -> snow share of each pixel, 0 to 1 (for classes, the share of snow pixels); NaN unobserved"""
     probability: Mapping[str, NDArray[np.float32]]
-    """product -> mean probability of snow, for products that have one; NaN unobserved"""
+    """product -> mean probability of snow, for products with probabilities; NaN unobserved"""
     strata: Mapping[str, NDArray[np.int16]]
-    """stratum -> bin of each pixel; -1 in none"""
+    """stratum -> bin of each pixel; -1 for none"""
     block: NDArray[np.int32]
-    """number of the bootstrap block that each pixel lies in"""
+    """number of each pixel's bootstrap block"""
     trained: NDArray[np.bool_]
     """ground that a product's network was trained on"""
     elevation_m: NDArray[np.float32] | None = None
-    """NaN unobserved; None where no raster of elevation was given"""
+    """NaN unobserved; None without an elevation raster"""

@@ -1,4 +1,4 @@
-"""The reference read window by window, with everything brought to its pixels: see chunk.Chunk."""
+"""Reads the reference window by window, with all other data aligned to it: see chunk.Chunk."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -26,14 +26,14 @@ from snowcover.prepare.reprojection import Array, Grid
 
 Counted = TypeVar("Counted")
 THREADS = 2
-AHEAD = 2  # chunks begun and not yet counted: what bounds the memory
+AHEAD = 2  # chunks started and not yet counted; bounds the memory
 
 
 def chunks(site: Site, count: Callable[[Chunk], Counted]) -> Iterator[tuple[Chunk, Counted]]:
-    """All windows of the reference in which it and a product are observed, in order.
+    """All windows in which the reference and a product are observed, in order.
 
     Args:
-        count: what threads do with each, in any order; what it gives comes with the chunk.
+        count: called by threads for each chunk, in any order; its result is yielded with the chunk.
 
     Raises: BrokenRaster
     """
@@ -48,7 +48,7 @@ def chunks(site: Site, count: Callable[[Chunk], Counted]) -> Iterator[tuple[Chun
 def _opened(
     site: Site, count: Callable[[Chunk], Counted]
 ) -> Iterator[Callable[[Window], tuple[Chunk, Counted] | None]]:
-    """What makes chunks and counts them, for one thread."""
+    """A function that makes chunks and counts them, for one thread."""
     with raster.settings(), gdal_warnings.taken(), ExitStack() as stack:
         maker = _ChunkMaker(site, stack)
 
@@ -67,13 +67,13 @@ class _ChunkMaker:
         self._names = {stratum.name for stratum in site.strata}
         self._halo = halo_px(site.pixel_m)
         self._reference: OpenReference = stack.enter_context(site.reference.opened())
-        self._products: list[OpenProduct] = [stack.enter_context(one.opened()) for one in site.products]
+        self._products: list[OpenProduct] = [stack.enter_context(product.opened()) for product in site.products]
         self._excluded: OpenedExclusion = stack.enter_context(site.exclusion.opened())
         self._canopy: Read | None = stack.enter_context(site.canopy.opened()) if site.canopy else None
         self._elevation: Read | None = stack.enter_context(site.elevation.opened()) if site.elevation else None
 
     def make(self, window: Window) -> Chunk | None:
-        """None where the reference or all products are unobserved."""
+        """The chunk of a window; None if the reference or all products are unobserved."""
         halo = self._halo
         around = Window(window.col_off - halo, window.row_off - halo, window.width + 2 * halo, window.height + 2 * halo)
         inner = np.s_[halo : halo + window.height, halo : halo + window.width]
@@ -115,7 +115,7 @@ class _ChunkMaker:
         if self._canopy is None or self._site.canopy is None:
             return {}
         height_m = aligned_metres(self._canopy, Alignment(self._site.canopy.grid, self._site.grid), around)
-        height_m = np.maximum(height_m, 0)  # lidar finds some ground below itself
+        height_m = np.maximum(height_m, 0)  # lidar gives some negative heights
         edge_m = canopy_edge_m(height_m, self._site.pixel_m)[inner]
         return {
             strata.CANOPY_HEIGHT.name: strata.bins_of(strata.CANOPY_HEIGHT, height_m[inner]),
@@ -123,7 +123,7 @@ class _ChunkMaker:
         }
 
     def _of_terrain(self, around: Window, inner: tuple[slice, slice]) -> tuple[Array | None, dict[str, Array]]:
-        """Elevation [H, W] and the bins of what is derived from it."""
+        """Elevation [H, W], and the bins of elevation, slope, aspect and illumination."""
         if self._elevation is None or self._site.elevation is None:
             return None, {}
         halo = self._halo - 1
@@ -131,7 +131,7 @@ class _ChunkMaker:
         elevation_m = aligned_metres(self._elevation, Alignment(self._site.elevation.grid, self._site.grid), near)
         steps_m = pixel_steps_m(_part_of(self._site.grid, near))
         inside = np.s_[1:-1, 1:-1]
-        rise = terrain.Rise(*(one[inside] for one in terrain.rise_of(elevation_m, steps_m)))
+        rise = terrain.Rise(*(component[inside] for component in terrain.rise_of(elevation_m, steps_m)))
         elevation_m = elevation_m[inside]
         found = {
             strata.ELEVATION.name: strata.bins_of(strata.ELEVATION, elevation_m),

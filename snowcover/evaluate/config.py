@@ -22,24 +22,24 @@ class Config(Section):
     reference: Place | None
     """a GeoTIFF of snow depth, or a mask of 0 and 1, on disk or in S3"""
     reference_kind: Literal["auto", "depth", "mask"]
-    """what the reference holds; auto looks at its values"""
+    """what the reference holds; auto decides by its values"""
     depth_threshold_m: Depth | Annotated[list[Depth], Field(min_length=1)]
-    """least snow depth in metres that counts as snow; of a list the first is the one that all is scored at, and the
-    others show how much depends on it"""
+    """least snow depth in metres that counts as snow; of a list, the first is used for all scores, and the others show
+    how much the scores depend on it"""
     depth_lowest_m: float
-    """depths below this are measuring errors, hence unobserved"""
+    """depths below this are measurement errors, hence unobserved"""
     depth_highest_m: float
-    """depths above this are measuring errors, hence unobserved"""
+    """depths above this are measurement errors, hence unobserved"""
     depth_unit: Literal["m", "cm", "mm", "ft"] | None
-    """unit of the reference's depths; by default what the file says, else metres"""
+    """unit of the reference's depths; by default the file's own, else metres"""
     nodata: Annotated[float, Field(allow_inf_nan=True)] | None
-    """what unobserved pixels of the reference hold besides its own nodata value"""
+    """value of the reference's unobserved pixels besides its own nodata value"""
     crs: str | None
-    """what coordinates mean in files that do not say or say it wrongly, for example EPSG:32612"""
+    """coordinate reference system of files that have none, or a wrong one, for example EPSG:32612"""
     run: str | None
-    """a training run to evaluate on its own tiles, without maps: its folder, its id in MLflow, or models:/NAME/1"""
+    """a training run to evaluate on its own tiles, without maps: its folder, its MLflow run id, or models:/NAME/1"""
     split: Literal["val", "test"]
-    """which of a run's tiles it is evaluated on"""
+    """the split of the run's tiles that is evaluated"""
     compare: Annotated[list[str], Field(min_length=2)] | None
     """runs to compare on the same tiles, the first with each of the others"""
     canopy_height: Place | None
@@ -47,23 +47,23 @@ class Config(Section):
     elevation: Place | None
     """a raster of elevation in metres, for scores by elevation, slope, aspect and illumination, and the snow line"""
     exclude: list[Place]
-    """ground that does not count: polygons (.geojson), or rasters that hold something else than 0 there"""
+    """areas that do not count: polygons (.geojson), or rasters that are not 0 there"""
     acquired: str | None
-    """when the scene was taken, for example 2018-05-28T18:11:10Z; by default what the maps' names say"""
+    """acquisition time of the scene, for example 2018-05-28T18:11:10Z; by default from the maps' names"""
     block_m: Annotated[float, Field(gt=0)]
-    """side in metres of the blocks of ground that are drawn for the intervals"""
+    """side in metres of the blocks of ground that are resampled for the intervals"""
     draws: Annotated[int, Field(ge=100, le=100_000)]
-    """how often blocks are drawn for the intervals"""
+    """number of bootstrap draws for the intervals"""
     seed: Annotated[int, Field(ge=0, lt=2**31)]
     """seed of these draws"""
     ground: Literal["unseen", "all"]
-    """unseen leaves out the ground that the products' networks were trained on; all counts it, too"""
+    """unseen leaves out the ground that the products' networks were trained on; all includes it"""
     out: Place
     """folder or s3:// prefix for the report, its figures and evaluation.csv"""
     overwrite: bool
-    """replace the report that lies in out; else it is refused"""
+    """replace a report in out; else it is refused"""
     experiment_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)] | None
-    """the MLflow experiment of an evaluation that belongs to no training run"""
+    """MLflow experiment for an evaluation without a training run"""
     tracking: TrackingConfig
 
     @field_validator("acquired")
@@ -74,7 +74,7 @@ class Config(Section):
                 datetime.fromisoformat(value)
             except ValueError as error:
                 raise ValueError(
-                    f"{value} is no time in ISO 8601: give it in UTC, for example 2018-05-28T18:11:10Z"
+                    f"{value} is not an ISO 8601 time: give it in UTC, for example 2018-05-28T18:11:10Z"
                 ) from error
         return value
 
@@ -82,15 +82,15 @@ class Config(Section):
     def _one_thing_to_evaluate(self) -> "Config":
         given = [key for key in ("maps", "run", "compare") if getattr(self, key) is not None]
         if len(given) != 1:
-            told = f"{' and '.join(given)} are given" if given else "none of them is given"
-            raise ValueError(f"give maps=FILES with reference=FILE, or run=RUN, or compare=[RUN,RUN]: {told}")
+            found = f"{' and '.join(given)} are given" if given else "none of them is given"
+            raise ValueError(f"give maps=FILES with reference=FILE, or run=RUN, or compare=[RUN,RUN]: {found}")
         if self.maps is not None and self.reference is None:
             raise ValueError("maps need a reference to be scored against: give reference=FILE of snow depth or a mask")
-        of_maps = [
+        keys_of_maps = [
             key for key in ("reference", "canopy_height", "elevation", "exclude", "acquired") if getattr(self, key)
         ]
-        if self.maps is None and of_maps:
-            key = of_maps[0]
+        if self.maps is None and keys_of_maps:
+            key = keys_of_maps[0]
             raise ValueError(
                 f"{key}={getattr(self, key)} is for maps: a run is scored on its own tiles, against their masks"
             )
@@ -110,6 +110,6 @@ class Config(Section):
 
     @property
     def thresholds_m(self) -> tuple[float, ...]:
-        """The first is the one that all is scored at."""
+        """The first one is used for all scores."""
         given = self.depth_threshold_m
         return tuple(given) if isinstance(given, list) else (given,)

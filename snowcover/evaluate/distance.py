@@ -1,7 +1,7 @@
-"""How far each pixel lies from the edge of canopy, or of snow, on the ground. Pure.
+"""Ground distance of each pixel to the edge of the canopy or of the snow. Pure.
 
-Distances are exact, from a pixel's centre to the nearest centre on the other side, less half a pixel's shorter side:
-pixels next to each other across an edge are both half a pixel from it. A window needs `halo_px` pixels around it.
+Distances are exact: from a pixel's centre to the nearest centre on the other side, minus half a pixel's shorter side.
+Adjacent pixels across an edge are thus both half a pixel from it. A window needs `halo_px` pixels around it.
 """
 
 import math
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 HALO_M = 30.0  # beyond the last edge of a bin, 27 m
-CANOPY_HEIGHT_M = 2.0  # from which vegetation is canopy, and hides snow
-ALIKE = 1e-3  # by how much a pixel's width and height may differ for the faster transform, which takes them for equal
+CANOPY_HEIGHT_M = 2.0  # least height of vegetation that is canopy and hides snow
+ALIKE = 1e-3  # difference of a pixel's width and height up to which the faster transform for square pixels is used
 
 Distances = NDArray[np.float32]
 
@@ -26,7 +26,7 @@ def halo_px(pixel_m: tuple[float, float]) -> int:
 def canopy_edge_m(canopy_height_m: NDArray[np.floating], pixel_m: tuple[float, float]) -> Distances:
     """Distance [H, W] to the nearest edge of canopy (CANOPY_HEIGHT_M), negative under it; NaN where height is NaN.
 
-    Infinite where there is no edge.
+    Infinite without an edge.
     """
     known = ~np.isnan(canopy_height_m)
     canopy = canopy_height_m >= CANOPY_HEIGHT_M
@@ -38,7 +38,7 @@ def canopy_edge_m(canopy_height_m: NDArray[np.floating], pixel_m: tuple[float, f
 def snow_edge_m(snow: NDArray[np.uint8], pixel_m: tuple[float, float]) -> Distances:
     """Distance [H, W] to the nearest edge between snow (1) and no snow (0) of a reference; NaN where it is 255.
 
-    Infinite where there is no edge.
+    Infinite without an edge.
     """
     is_snow, is_bare = snow == 1, snow == 0
     distance = np.where(is_snow, _distance_to(is_bare, pixel_m), _distance_to(is_snow, pixel_m))

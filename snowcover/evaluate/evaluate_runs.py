@@ -1,4 +1,4 @@
-"""Saved runs on their own tiles, from their checkpoints to what was found."""
+"""Evaluates saved runs on their own tiles, from their checkpoints."""
 
 from collections.abc import Iterator, Mapping
 
@@ -15,11 +15,11 @@ from snowcover.evaluate.saved_tiles import SavedTiles
 from snowcover.evaluate.score_rows import ScoreRows
 from snowcover.evaluate.words import GROUND
 
-WHAT = {"forest": "the forest of single pixels that it was trained beside", "brightness": "its brightness threshold"}
+BASELINES = {"forest": "the random forest that was trained with it", "brightness": "its brightness threshold"}
 
 
 def evaluate_runs(config: Config) -> tuple[Evaluation, Mapping[str, str]]:
-    """Runs against the masks of their own tiles; and the run of MLflow that each product is.
+    """Scores of runs against the masks of their own tiles; and the MLflow run id of each product.
 
     Raises: UserError
     """
@@ -32,21 +32,21 @@ def evaluate_runs(config: Config) -> tuple[Evaluation, Mapping[str, str]]:
         rows=tuple(scores.rows()),
         facts=_facts(config, tiles, scores),
         notes=tuple(_notes(config, tiles, scores)),
-        reliability={name: reliability(one.sum(axis=0)) for name, one in scores.probabilities.items()},
+        reliability={name: reliability(sums.sum(axis=0)) for name, sums in scores.probabilities.items()},
     )
     return evaluation, {run.name: run.model.run_id for run in runs if run.model.run_id}
 
 
 def _ground(config: Config, tiles: SavedTiles) -> Ground:
-    """Val tiles were all seen, and so is the ground of test tiles where whole dates are held out: they are scored, and
-    it is said."""
+    """The ground to score. All val tiles were seen, and so is the ground of test tiles if whole dates are held out:
+    then all ground is scored, with a note."""
     some_unseen = any(not tiles.is_seen(pair) for pair in tiles.pairs)
     return "unseen" if config.ground == "unseen" and some_unseen else "all"
 
 
 def _counted(config: Config, tiles: SavedTiles, ground: Ground) -> ScoreRows:
     counter = Counter(tiles.names, (), tiles.strata, tiles.blocks.count, ground == "unseen")
-    probabilities = {name: new_sums(tiles.blocks.count) for name in tiles.graded}
+    probabilities = {name: new_sums(tiles.blocks.count) for name in tiles.with_probabilities}
     for chunk in tqdm(tiles.chunks(), "evaluate", len(tiles.keys), unit="tile", disable=None, leave=False):
         counted = counter.add(chunk)
         snow, block = counted.take(chunk.snow) == 1, counted.take(chunk.block)
@@ -58,7 +58,7 @@ def _counted(config: Config, tiles: SavedTiles, ground: Ground) -> ScoreRows:
 def _facts(config: Config, tiles: SavedTiles, scores: ScoreRows) -> dict[str, str]:
     collects = sorted({pair.collect for pair in tiles.pairs})
     counter = scores.counter
-    told = {
+    facts = {
         "Reference": f"masks of {_some(collects)}",
         "Tiles": f"{len(tiles.keys):,} {config.split} tiles of {tiles.runs[0].model.tile_size} pixels, "
         f"of {len(tiles.scenes)} scenes",
@@ -66,19 +66,19 @@ def _facts(config: Config, tiles: SavedTiles, scores: ScoreRows) -> dict[str, st
         "Scored on": f"{counter.scored_px:,} pixels observed in image and mask",
         "Ground": GROUND[scores.ground],
     }
-    return told | (
+    return facts | (
         {"Intervals": intervals(config, counter.filled_blocks)} if counter.filled_blocks >= MIN_BLOCKS else {}
     )
 
 
 def _of_run(run: SavedRun) -> str:
-    network = WHAT.get(run.kind) or type(run.model.mapper.network).__name__
+    network = BASELINES.get(run.kind) or type(run.model.mapper.network).__name__
     commit = f", commit {run.model.commit[:10]}" if run.model.commit else ""
     return f"{run.address}: {network}, snow from {run.model.threshold:g} on{commit}"
 
 
 def _notes(config: Config, tiles: SavedTiles, scores: ScoreRows) -> Iterator[str]:
-    """Each a sentence."""
+    """Notes, each a sentence."""
     if config.split == "val":
         yield (
             "These are val tiles, whose scores chose the epoch of each run: scores on new ground are lower. "
@@ -86,7 +86,7 @@ def _notes(config: Config, tiles: SavedTiles, scores: ScoreRows) -> Iterator[str
         )
     elif seen := sum(tiles.is_seen(pair) for pair in tiles.pairs):
         left_out = scores.ground == "unseen"
-        what = "are left out (ground=all counts them, too)" if left_out else "are counted all the same"
+        what = "are left out (ground=all includes them)" if left_out else "are counted nevertheless"
         yield f"{seen} of {len(tiles.pairs)} tiles lie on ground that was trained on at another date; they {what}."
     scored = len(tiles.keys)
     for run in tiles.runs:

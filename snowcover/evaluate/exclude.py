@@ -1,4 +1,4 @@
-"""Ground that does not count: water, glaciers, clouds; given as polygons or as rasters."""
+"""Excluded areas, such as water, glaciers and clouds, given as polygons or rasters."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -19,17 +19,17 @@ from snowcover.prepare import polygons
 from snowcover.prepare.reprojection import WEB_MERCATOR, Array, Grid, project, wrap_to_grid
 
 GEOJSON = (".geojson", ".json")
-MOSTLY = 0.5  # of a pixel that is excluded, from which it does not count
-CORNERS_M = 100.0  # between the corners of a polygon's edge as it is projected: straight lines bend
+MOSTLY = 0.5  # least excluded share of an excluded pixel
+CORNERS_M = 100.0  # spacing of points along a polygon's edges, which are curved after projection
 
 
 class WrongExclusion(UserError):
-    """A file given as exclude holds no ground to leave out."""
+    """A file given as exclude holds no areas to leave out."""
 
 
 @dataclass(frozen=True)
 class Exclusion:
-    """All that is left out."""
+    """All excluded areas."""
 
     shapes: tuple[dict[str, object], ...]
     """polygons in the reference's CRS"""
@@ -38,7 +38,7 @@ class Exclusion:
 
     @contextmanager
     def opened(self) -> Iterator["OpenedExclusion"]:
-        """Opens the rasters for one thread, for as long as the block lasts.
+        """The exclusion with its rasters opened for one thread.
 
         Raises:
             BrokenRaster
@@ -52,13 +52,13 @@ class Exclusion:
 
 @dataclass(frozen=True)
 class OpenedExclusion:
-    """What is left out, for one thread."""
+    """The excluded areas, opened by one thread."""
 
     _all: Exclusion
     _rasters: Sequence[tuple[Read, Alignment]]
 
     def of(self, window: Window) -> Array:
-        """[H, W] bool, pixels of the reference that do not count."""
+        """[H, W] bool, excluded pixels of the reference."""
         size = window.height, window.width
         left_out: Array = np.zeros(size, bool)
         if self._all.shapes:
@@ -81,7 +81,7 @@ def _reader(stack: ExitStack, file: RasterFile) -> Read:
 
 
 def read_exclusion(places: Sequence[str], reference: Grid, crs: str | None, scratch: str) -> Exclusion:
-    """Polygons and rasters of ground that does not count.
+    """Read the polygons and rasters of excluded areas.
 
     Raises:
         WrongExclusion, StorageError
@@ -111,7 +111,7 @@ def _shapes(uri: str, reference: Grid) -> list[dict[str, object]]:
 
 
 def _placed(ring: Array, reference: Grid) -> Array:
-    """A ring in EPSG:3857 [n, 2] in the reference's CRS, closed, with corners along its edges."""
+    """A ring [n, 2] from EPSG:3857 in the reference's CRS, closed and densified."""
     closed = np.concatenate([ring, ring[:1]])
     parts = []
     for start, end in itertools.pairwise(closed):

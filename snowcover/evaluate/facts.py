@@ -1,4 +1,4 @@
-"""What a reader must know to trust an evaluation: its facts, and its notes of what to be careful with. Pure text."""
+"""The facts and caveats that readers of an evaluation need. Pure text."""
 
 from collections.abc import Iterator
 
@@ -12,47 +12,47 @@ from snowcover.evaluate.site import Site
 from snowcover.evaluate.words import GROUND
 
 KIND = {"classes": "classes", "probability": "probabilities", "fraction": "shares of snow"}
-NEARLY_ALL = 0.995  # of the scored pixels; a stratum's raster that covers less is noted
-FROM_RASTER = ("canopy_height", "elevation")  # strata, and keys of their rasters
+NEARLY_ALL = 0.995  # share of scored pixels; a note is given for a stratum's raster that covers less
+FROM_RASTER = ("canopy_height", "elevation")  # strata that are also config keys of rasters
 
 
 def facts(config: Config, findings: Findings, ground: Ground) -> dict[str, str]:
-    """In order of telling."""
+    """The facts by name, in the order of the report."""
     site, pixels, reference = findings.site, findings.counter.scored_px, findings.site.reference
-    told = {
+    found = {
         "Reference": f"{reference.file.uri.rsplit('/', 1)[-1]}, {'a mask' if reference.is_mask else 'snow depth'}"
         + (f" of {_dashed(reference.date)}" if reference.date else ""),
         "Grid": f"{_size(site.pixel_m)}, {_crs(site)}, {site.grid.width:,} x {site.grid.height:,} pixels",
     }
     if site.thresholds_m:
         first, *others = (f"{threshold_m:g} m" for threshold_m in site.thresholds_m)
-        told["Snow"] = f"depth of at least {first}" + (f"; for comparison {', '.join(others)}" if others else "")
+        found["Snow"] = f"depth of at least {first}" + (f"; for comparison {', '.join(others)}" if others else "")
     for product in site.products:
-        told[product.name] = _of_product(product)
+        found[product.name] = _of_product(product)
     share = pixels / max(1, findings.reference_px)
-    told["Scored on"] = (
+    found["Scored on"] = (
         f"{pixels:,} pixels observed in the reference and in every product, {share:.1%} of the reference's where "
         "maps lie"
     )
-    told["Ground"] = GROUND[ground]
+    found["Ground"] = GROUND[ground]
     if site.acquired is not None and site.sun_deg is not None:
-        told["Acquired"] = f"{site.acquired:%Y-%m-%d %H:%M} UTC, the sun {90 - site.sun_deg[0]:.0f}° high"
+        found["Acquired"] = f"{site.acquired:%Y-%m-%d %H:%M} UTC, the sun {90 - site.sun_deg[0]:.0f}° high"
     if config.exclude:
-        told["Left out"] = ", ".join(uri.rsplit("/", 1)[-1] for uri in config.exclude)
+        found["Left out"] = ", ".join(uri.rsplit("/", 1)[-1] for uri in config.exclude)
     blocks = findings.counter.filled_blocks
     if blocks >= MIN_BLOCKS:
-        told["Intervals"] = intervals(config, blocks)
-    return told
+        found["Intervals"] = intervals(config, blocks)
+    return found
 
 
 def intervals(config: Config, blocks: int) -> str:
-    """How they were made."""
+    """How the intervals were made."""
     drawn = f"{config.draws:,} draws, seed {config.seed}"
     return f"95 %, block bootstrap: {blocks} blocks of {config.block_m:g} m, {drawn}"
 
 
 def notes(config: Config, findings: Findings) -> Iterator[str]:
-    """Each a sentence."""
+    """Caveats, each a sentence."""
     site, pixels = findings.site, findings.counter.scored_px
     for product in site.products:
         yield from _of_date(product, site.reference.date)
@@ -61,10 +61,7 @@ def notes(config: Config, findings: Findings) -> Iterator[str]:
         if key in findings.counter.in_stratum:
             share = findings.counter.in_stratum[key] / max(1, pixels)
             if share < NEARLY_ALL:
-                yield (
-                    f"{key} covers {share:.0%} of the scored ground; the rest is in none of the bins that are "
-                    "made of it."
-                )
+                yield (f"{key} covers {share:.0%} of the scored ground; the rest is in none of its bins.")
     if (few := too_few_blocks(findings.counter.filled_blocks, config.block_m)) is not None:
         yield few
 

@@ -1,4 +1,4 @@
-"""All that is summed while the chunks go by: what scores, intervals and figures are made from afterwards."""
+"""Sums over all chunks, from which scores, intervals and figures are made."""
 
 import threading
 from collections.abc import Mapping
@@ -49,12 +49,12 @@ class Findings:
         """observed and not excluded"""
 
     def count(self, chunk: Chunk) -> Selected:
-        """Whole numbers, which may be added in any order and so by any thread; gives the pixels that count."""
+        """Add integer counts, from any thread and in any order; returns the scored pixels."""
         with self._lock:
             return self.counter.add(chunk)
 
     def add(self, chunk: Chunk, counted: Selected) -> None:
-        """Sums of shares, whose last digits hang on their order: chunks are to come in the same one each time."""
+        """Add floating-point sums, whose last digits depend on the order: chunks must come in a fixed order."""
         self.reference_px += int(np.count_nonzero(chunk.snow != UNOBSERVED))
         self.overview.add(chunk, counted.mask)
         if not counted.pixels:
@@ -82,7 +82,7 @@ class Findings:
 
 @dataclass
 class NumberedCells:
-    """The cells of a coarse product that lie over the reference."""
+    """The cells of a coarse product within the reference, numbered."""
 
     alignment: Alignment
 
@@ -91,7 +91,7 @@ class NumberedCells:
         self.cells = OwnCells(self._box.width * self._box.height, 1 / self.alignment.source_px)
 
     def cell_m(self, pixel_m: tuple[float, float]) -> float:
-        """About the side of a cell on the ground, to two figures."""
+        """Approximate side of a cell on the ground, to two figures."""
         return float(f"{(pixel_m[0] * pixel_m[1] / self.alignment.source_px) ** 0.5:.2g}")
 
     def add(self, chunk: Chunk, name: str, counted: NDArray[np.bool_]) -> None:
@@ -100,7 +100,7 @@ class NumberedCells:
         self.cells.add(self._numbers(chunk), chunk, share, counted)
 
     def _numbers(self, chunk: Chunk) -> NDArray[np.int64]:
-        """[H, W], -1 where a pixel's centre lies in none."""
+        """Cell number of each pixel [H, W], -1 for none."""
         height, width = chunk.snow.shape
         x, y = self.alignment.at(chunk.col + np.arange(width) + 0.5, chunk.row + np.arange(height) + 0.5)
         box = self._box

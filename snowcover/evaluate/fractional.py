@@ -1,4 +1,4 @@
-"""Fractional snow cover (fSCA): shares of snow in cells of ground, of a product and of the reference. Pure."""
+"""Fractional snow cover (fSCA): the snow share of cells in a product and in the reference. Pure."""
 
 import math
 from collections.abc import Sequence
@@ -11,19 +11,19 @@ from snowcover.evaluate.chunk import Chunk
 from snowcover.evaluate.results import FractionHistogram
 
 CELLS_M = (30.0, 100.0, 500.0)
-MIN_OBSERVED = 0.8  # of a cell's pixels
-MIN_PIXELS = 4  # a share of fewer is no fraction
+MIN_OBSERVED = 0.8  # share of a cell's pixels
+MIN_PIXELS = 4  # cells of fewer pixels have no meaningful fraction
 HISTOGRAM_BINS = 50
 SUMS = 5
-"""Numbers that are kept of a block's cells: cells, summed error, squared error, reference share, its square."""
-ALIKE = 1e-9  # variance of reference shares, below which R2 has nothing to explain
+"""Sums per block: cells, error, squared error, reference share, squared reference share."""
+ALIKE = 1e-9  # variance of reference shares below which R2 is undefined
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Fractions:
-    """Cells that are observed well enough, [N]."""
+    """Sufficiently observed cells, [N]."""
 
     reference: Floats
     """snow share, 0 to 1"""
@@ -32,17 +32,17 @@ class Fractions:
 
 
 class SquareCells:
-    """Sums of snow in square cells over the whole reference; chunks may come in any order and cut cells anywhere.
+    """Sums of snow in square cells over the whole reference; chunks may come in any order and split cells.
 
-    A pixel belongs to the cell that its centre lies in, so that 3 m pixels make cells of 100 m, too.
+    A pixel belongs to the cell that contains its centre, so that pixels of 3 m also make cells of 100 m.
     """
 
     def __init__(
         self, height: int, width: int, pixel_m: tuple[float, float], cell_m: float, products: Sequence[str]
     ) -> None:
-        """height, width: of the reference; pixel_m: ground width and height of its pixels; see `large_enough`."""
-        self._rows = _Cuts(height, pixel_m[1], cell_m)
-        self._cols = _Cuts(width, pixel_m[0], cell_m)
+        """height, width: of the reference; pixel_m: ground width and height of its pixels, see `large_enough`."""
+        self._rows = _CellEdges(height, pixel_m[1], cell_m)
+        self._cols = _CellEdges(width, pixel_m[0], cell_m)
         shape = self._rows.cells, self._cols.cells
         self._counted = np.zeros(shape)
         self._reference = np.zeros(shape)
@@ -55,7 +55,7 @@ class SquareCells:
         cols, col_starts = self._cols.of(chunk.col, counted.shape[1])
         ends = [*row_starts[1:].tolist(), counted.shape[0]]
         for row, start, end in zip(range(rows.start, rows.stop), row_starts.tolist(), ends, strict=True):
-            strip = np.s_[start:end]  # one by one, they stay in the processor's cache
+            strip = np.s_[start:end]  # row by row, strips stay in the CPU cache
             used = counted[strip]
             cells = np.s_[row, cols]
             self._counted[cells] += _summed(used, col_starts)
@@ -66,16 +66,16 @@ class SquareCells:
             self._block[cells] = np.maximum(self._block[cells], np.maximum.reduceat(block, col_starts))
 
     def fractions(self, product: str) -> Fractions:
-        """Of the cells whose counted pixels are MIN_OBSERVED of all theirs; those cut by the reference's rim may be."""
+        """Fractions of the cells with at least MIN_OBSERVED of their pixels counted, also at the reference's edge."""
         pixels = self._rows.pixels[:, None] * self._cols.pixels
         return _fractions(self._counted, pixels, self._reference, self._products[product], self._block)
 
 
 class OwnCells:
-    """The same in the cells of a product that is coarser than the reference, such as Landsat's or MODIS's fSCA."""
+    """The same for the cells of a product that is coarser than the reference, such as Landsat or MODIS fSCA."""
 
     def __init__(self, cells: int, pixels_per_cell: float) -> None:
-        """cells: of the product, that lie over the reference, numbered from 0; pixels_per_cell: of the reference."""
+        """cells: number of the product's cells within the reference; pixels_per_cell: reference pixels per cell."""
         self._pixels = np.full(cells, pixels_per_cell)
         self._counted, self._reference, self._product = np.zeros(cells), np.zeros(cells), np.zeros(cells)
         self._block = np.full(cells, -1, np.int64)
@@ -87,7 +87,7 @@ class OwnCells:
         share: NDArray[np.floating],
         counted: NDArray[np.bool_],
     ) -> None:
-        """cell: [H, W], the product's cell below each pixel's centre, -1 for none; share: [H, W], the product's."""
+        """cell: [H, W], number of the cell at each pixel's centre, -1 for none; share: [H, W], the product's."""
         counted = counted & (cell >= 0)
         cells = cell[counted].astype(np.int64)
         if not cells.size:
@@ -100,7 +100,7 @@ class OwnCells:
         np.maximum.at(self._block, cells, chunk.block[counted].astype(np.int64))
 
     def fractions(self) -> Fractions:
-        """Of the cells whose counted pixels are MIN_OBSERVED of all theirs."""
+        """Fractions of the cells with at least MIN_OBSERVED of their pixels counted."""
         return _fractions(self._counted, self._pixels, self._reference, self._product, self._block)
 
 
@@ -110,10 +110,10 @@ def large_enough(cell_m: float, pixel_m: tuple[float, float]) -> bool:
 
 
 def block_sums(fractions: Fractions, blocks: int) -> Floats:
-    """[blocks, SUMS], what the bootstrap draws from."""
+    """[blocks, SUMS], the input of the bootstrap."""
     error, reference = fractions.product - fractions.reference, fractions.reference
-    kept = (np.ones_like(error), error, error**2, reference, reference**2)
-    return np.stack([np.bincount(fractions.block, one, blocks) for one in kept], axis=-1)
+    terms = (np.ones_like(error), error, error**2, reference, reference**2)
+    return np.stack([np.bincount(fractions.block, term, blocks) for term in terms], axis=-1)
 
 
 def fraction_scores(sums: NDArray[np.number]) -> dict[str, Floats]:
@@ -130,7 +130,7 @@ def fraction_scores(sums: NDArray[np.number]) -> dict[str, Floats]:
 
 
 def histogram(fractions: Fractions) -> FractionHistogram:
-    """How often which share of the product met which of the reference."""
+    """Joint histogram of the reference's and the product's shares."""
     reference, product = (
         np.clip(shares * HISTOGRAM_BINS, 0, HISTOGRAM_BINS - 1).astype(np.int64)
         for shares in (fractions.reference, fractions.product)
@@ -139,26 +139,26 @@ def histogram(fractions: Fractions) -> FractionHistogram:
     return FractionHistogram(counted.reshape(HISTOGRAM_BINS, HISTOGRAM_BINS))
 
 
-class _Cuts:
-    """Where rows, or columns, of pixels are cut into those of cells."""
+class _CellEdges:
+    """How rows or columns of pixels are divided into cells."""
 
     def __init__(self, pixels: int, pixel_m: float, cell_m: float) -> None:
-        # The first pixel whose centre lies in each cell; cells go on beyond the rim.
+        # The first pixel whose centre lies in each cell; the last cell may extend beyond the edge.
         edges = np.arange(math.ceil(pixels * pixel_m / cell_m) + 2) * (cell_m / pixel_m)
         firsts = np.ceil(np.round(edges - 0.5, 6)).astype(np.int64)
         self.cells = int(np.searchsorted(firsts, pixels - 1, side="right"))
         self._firsts = firsts[: self.cells]
         self.pixels = np.diff(firsts)[: self.cells]
-        """[cells], along this side of each"""
+        """[cells], pixels along this side of each cell"""
 
     def of(self, first: int, length: int) -> tuple[slice, NDArray[np.int64]]:
-        """The cells that so many pixels from `first` on lie in, and where each begins among these pixels."""
+        """The cells of `length` pixels from `first` on, and the index at which each cell starts among them."""
         low, high = np.searchsorted(self._firsts, [first, first + length - 1], side="right")
         return slice(low - 1, high), np.maximum(self._firsts[low - 1 : high] - first, 0)
 
 
 def _summed(values: NDArray[np.generic], col_starts: NDArray[np.int64]) -> Floats:
-    """[cells], of a strip of pixels [rows, W]."""
+    """Sums [cells] of a strip of pixels [rows, W]."""
     return np.asarray(np.add.reduceat(values.sum(axis=0, dtype=np.float64), col_starts))
 
 

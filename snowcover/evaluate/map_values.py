@@ -1,4 +1,4 @@
-"""What the numbers of a snow map are: classes, a probability, or a share of snow; by its tags, its type, its values."""
+"""What a snow map holds: classes, probabilities or snow shares, recognised by tags, type and values."""
 
 import re
 from dataclasses import dataclass, field
@@ -16,9 +16,9 @@ from snowcover.prepare.reprojection import Array
 
 Kind = Literal["classes", "probability", "fraction"]
 
-MOST_FLAGS = 24  # different numbers above the greatest share that stand for clouds, water, night and the like
-FEW = 8  # a raster of whole numbers with no more values than this holds classes
-TOPS = (100, 1000)  # what stands for a whole pixel of snow: MODIS has 100, Landsat's fSCA 1000
+MOST_FLAGS = 24  # distinct values above the greatest share that are flags for clouds, water, night and so on
+FEW = 8  # a raster of integers with no more distinct values than this holds classes
+TOPS = (100, 1000)  # values of a full snow pixel: 100 in MODIS, 1000 in Landsat fSCA
 A_MAP = (
     "a snow map holds 1 for snow, 0 for no snow and 255 for unobserved, or a probability or share of snow from 0 to 1, "
     "100 or 1000 (or by its scale, which gdal_edit.py -scale sets)"
@@ -29,31 +29,31 @@ _PROBABILITY = re.compile(r"prob", re.IGNORECASE)
 
 
 class NotASnowMap(UserError):
-    """A raster is neither of classes nor of probabilities nor of shares of snow."""
+    """A raster holds neither classes nor probabilities nor snow shares."""
 
 
 @dataclass(frozen=True)
 class MapValues:
-    """How stored numbers become shares of snow."""
+    """How stored numbers are converted to snow shares."""
 
     kind: Kind
     scale: float = 1.0
     offset: float = 0.0
-    """share or probability = stored number * scale + offset; of classes 1 and 0"""
+    """share or probability = stored number * scale + offset; 1 and 0 for classes"""
     threshold: float = 0.5
-    """of a probability: snow from it on"""
+    """least probability that counts as snow"""
 
     @property
     def layers(self) -> int:
         return 2 if self.kind == "probability" else 1
 
     def converted(self, stored: Array, known: Array) -> tuple[Array, Array]:
-        """Snow share, and the probability of a map of probabilities, [L, h, w] float32, of any value where
-        unobserved; and observed [h, w] bool. Flags are no shares: they are told apart before any number is scaled."""
+        """Snow share and, for probabilities, the probability [L, h, w] float32, arbitrary where unobserved; and
+        observed [h, w] bool. Flags count as unobserved."""
         if self.kind == "classes":
             snow = stored == SNOW
             return snow[None].astype(np.float32), known & (snow | (stored == BARE))
-        if np.dtype(stored.dtype).itemsize == 1:  # by a table: 256 numbers are quicker scaled than all pixels
+        if np.dtype(stored.dtype).itemsize == 1:  # lookup table: faster than scaling all pixels
             table, inside = self._scaled(np.arange(256, dtype=np.uint8).view(stored.dtype))
             places = stored.view(np.uint8)
             observed = known & inside[places]
@@ -72,7 +72,7 @@ class MapValues:
 
 
 def recognise(file: RasterFile) -> MapValues:
-    """By what a file says of itself, else by a look through all of it.
+    """Recognise what a map holds by its tags, else by scanning all of it.
 
     Raises:
         NotASnowMap, BrokenRaster
@@ -89,7 +89,7 @@ def recognise(file: RasterFile) -> MapValues:
         return MapValues("probability", scale, offset, float(file.tags[THRESHOLD_TAG]))
     if file.pixels.units and file.pixels.units[0] not in ("%", "percent"):
         raise NotASnowMap(
-            f"{file.uri} gives its numbers the unit {file.pixels.units[0]}, which is none of a snow map: is it the "
+            f"{file.uri} gives its numbers the unit {file.pixels.units[0]}, which a snow map does not have: is it the "
             f"reference? {A_MAP[0].upper()}{A_MAP[1:]}."
         )
     return _by_values(file)
@@ -97,20 +97,20 @@ def recognise(file: RasterFile) -> MapValues:
 
 @dataclass
 class ObservedValues:
-    """The observed numbers of a map from 0 on; those below are flags, for no share is."""
+    """The observed values of a map from 0 up; negative values are flags."""
 
     tops: tuple[float, ...]
-    """greatest shares to look for"""
+    """candidate values of a full snow pixel"""
     highest: float = -np.inf
     values: set[float] | None = field(default_factory=set)
-    """different ones; None of more than MOST_FLAGS"""
+    """distinct values; None if more than MOST_FLAGS"""
     above: dict[float, set[float] | None] = field(default_factory=dict)
-    """of each top the different numbers above it, None of more than MOST_FLAGS"""
+    """top -> distinct values above it, None if more than MOST_FLAGS"""
     within: dict[float, float] = field(default_factory=dict)
-    """of each top the greatest number up to it"""
+    """top -> greatest value up to it"""
 
     def add(self, values: Array) -> None:
-        """Observed numbers, [n]."""
+        """Add observed values, [n]."""
         values = values[values >= 0]
         if not values.size:
             return
@@ -171,7 +171,7 @@ def _refuse_wrong_classes(file: RasterFile, found: ObservedValues) -> None:
 
 
 def _top(file: RasterFile, found: ObservedValues) -> float:
-    """The number that stands for a whole pixel of snow.
+    """The value of a full snow pixel.
 
     Raises: NotASnowMap
     """
@@ -184,14 +184,14 @@ def _top(file: RasterFile, found: ObservedValues) -> float:
             continue
         shares = {value for value in found.values or () if value <= top}
         if is_whole and found.values is not None and len(shares) <= FEW and shares - {0, top}:
-            continue  # classes, coded otherwise
+            continue  # classes with other codes
         return top
     raise _not_a_snow_map(file, found)
 
 
 def _not_a_snow_map(file: RasterFile, found: ObservedValues, scaled: str = "") -> NotASnowMap:
     if found.values is not None and len(found.values) <= FEW:
-        told = "only " + ", ".join(f"{value:.6g}" for value in sorted(found.values))
+        content = "only " + ", ".join(f"{value:.6g}" for value in sorted(found.values))
     else:
-        told = f"numbers up to {found.highest:.6g}"
-    return NotASnowMap(f"{file.uri} holds {told}{scaled}, which are neither classes nor shares: {A_MAP}.")
+        content = f"numbers up to {found.highest:.6g}"
+    return NotASnowMap(f"{file.uri} holds {content}{scaled}, which are neither classes nor shares: {A_MAP}.")

@@ -1,4 +1,4 @@
-"""Whether what is given lies on the reference, and what to say where nothing can be scored."""
+"""Refuses inputs that do not overlap the reference, and evaluations without a pixel to score."""
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from snowcover.prepare.reprojection import WGS84, Grid, project
 
 
 class NoOverlap(UserError):
-    """A raster lies elsewhere than the reference."""
+    """A raster does not overlap the reference."""
 
 
 class NothingToScore(UserError):
@@ -22,7 +22,7 @@ class NothingToScore(UserError):
 def refuse_no_overlap(site: Site) -> None:
     """Raises: NoOverlap"""
     for product in site.products:
-        if not any(one.alignment.overlaps() for one in product.files):
+        if not any(file.alignment.overlaps() for file in product.files):
             file = product.files[0].file
             raise _no_overlap_error(f"maps ({product.name}): {file.uri}", file.grid, site)
     for key, metres in (("canopy_height", site.canopy), ("elevation", site.elevation)):
@@ -30,10 +30,10 @@ def refuse_no_overlap(site: Site) -> None:
             raise _no_overlap_error(f"{key}={metres.file.uri}", metres.grid, site)
 
 
-def _no_overlap_error(told: str, grid: Grid, site: Site) -> NoOverlap:
+def _no_overlap_error(subject: str, grid: Grid, site: Site) -> NoOverlap:
     return NoOverlap(
-        f"{told} lies at {_place(grid)}, and the reference {site.reference.file.uri} at {_place(site.grid)}: they have "
-        "no ground in common, so give files of the same place, or correct the coordinate reference system of one."
+        f"{subject} lies at {_place(grid)}, and the reference {site.reference.file.uri} at {_place(site.grid)}: they "
+        "do not overlap: give files of the same area, or correct the coordinate reference system of one."
     )
 
 
@@ -53,24 +53,24 @@ def refuse_nothing_to_score(findings: Findings) -> None:
         return
     if common[1]:
         raise NothingToScore(
-            "All ground that reference and maps share was used to train the maps' networks: give ground=all to score "
-            "them there nevertheless, or a reference of other ground."
+            "All ground that the reference and the maps share was used to train the maps' networks: give ground=all to "
+            "score it nevertheless, or a reference of another area."
         )
     if not findings.reference_px:
         left_out = " that is not excluded" if site.exclusion.shapes or site.exclusion.rasters else ""
         raise NothingToScore(
             f"The reference {site.reference.file.uri} has no observed pixel{left_out} where the maps lie: check its "
-            "nodata value, and that it is of the same place."
+            "nodata value, and that it is of the same area."
         )
-    alone = counter.own.sum(axis=(0, 1, 3))
-    blind = [name for name, pixels in zip(counter.products, alone, strict=True) if not pixels]
+    observed_px = counter.own.sum(axis=(0, 1, 3))
+    blind = [name for name, pixels in zip(counter.products, observed_px, strict=True) if not pixels]
     if blind:
-        files = next(one.files for one in site.products if one.name == blind[0])
+        files = next(product.files for product in site.products if product.name == blind[0])
         raise NothingToScore(
             f"maps ({blind[0]}): {files[0].file.uri} is unobserved wherever the reference is observed: check its "
             "nodata value, or give a map of that ground."
         )
     raise NothingToScore(
-        f"No pixel is observed in the reference and in each of {', '.join(counter.products)}: evaluate those apart "
-        "that have no ground in common."
+        f"No pixel is observed in the reference and in each of {', '.join(counter.products)}: evaluate "
+        "products without common ground separately."
     )

@@ -1,4 +1,4 @@
-"""The evaluated ground averaged down, for the report's maps. Pure."""
+"""A downsampled overview of the evaluated ground for the report's maps. Pure."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ Floats = NDArray[np.float32]
 
 
 class OverviewSums:
-    """Sums of snow and of observed pixels in squares of pixels; chunks begin at the edges of squares."""
+    """Sums of snow and of observed pixels in squares of pixels; chunks start at the edges of squares."""
 
     def __init__(self, height: int, width: int, square_px: int, products: Sequence[str]) -> None:
         self._square_px = square_px
@@ -42,7 +42,7 @@ class OverviewSums:
         target[top : top + len(sums), left : left + sums.shape[1]] += sums
 
     def overview(self, pixel_m: float) -> Overview:
-        """Cut to what is observed in anything; pixel_m: ground width of a pixel of the reference."""
+        """The overview, cropped to observed pixels; pixel_m: ground width of a reference pixel."""
         with np.errstate(invalid="ignore", divide="ignore"):
             shares = {name: self._snow[name] / self._observed[name] for name in self._snow}
         any_known = np.logical_or.reduce([np.isfinite(share) for share in shares.values()])
@@ -54,7 +54,7 @@ class OverviewSums:
 
 
 def _sums(values: Floats, side: int) -> Floats:
-    """Of squares; those cut by the lower and right edge are what is there."""
+    """Sums over squares; squares at the lower and right edge may be incomplete."""
     height, width = values.shape
     whole = np.pad(values, ((0, -height % side), (0, -width % side)))
     size = whole.shape[1] // side, whole.shape[0] // side

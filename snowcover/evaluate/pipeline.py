@@ -1,4 +1,4 @@
-"""The story of one command: what is scored, what was found, and where it is written."""
+"""One command from start to end: score the maps or runs, write the report, record it in MLflow."""
 
 import logging
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ def make_report(config: Config) -> None:
         UserError
         Stopped: Ctrl-C or SIGTERM.
     """
-    cv2.setNumThreads(1)  # the threads are ours
+    cv2.setNumThreads(1)  # we use threads ourselves
     out = config.out.rstrip("/")
     with stopping_on_signals(), raster.settings(), gdal_warnings.taken():  # else GDAL itself writes to the terminal
         publish.refuse_existing(out, config.overwrite)
@@ -52,13 +52,13 @@ def make_report(config: Config) -> None:
 def _evaluate(config: Config) -> tuple[Evaluation, Mapping[str, str]]:
     if config.maps is not None:
         return evaluate_maps(config)
-    from snowcover.evaluate.evaluate_runs import evaluate_runs  # torch takes half a gigabyte, and maps need none of it
+    from snowcover.evaluate.evaluate_runs import evaluate_runs  # torch takes half a gigabyte, and maps do not need it
 
     return evaluate_runs(config)
 
 
 def evaluate_maps(config: Config) -> tuple[Evaluation, Mapping[str, str]]:
-    """Maps against a reference; and the training run that each product belongs to, where it is of one.
+    """Scores of maps against a reference; and the training run of each product, if it has exactly one.
 
     Raises: UserError
     """
@@ -72,7 +72,7 @@ def evaluate_maps(config: Config) -> tuple[Evaluation, Mapping[str, str]]:
                 findings.add(chunk, counted)
                 bar.update()
         refuse_nothing_to_score(findings)
-        areas = {one.name: area for one in site.products if (area := map_area(one)) is not None}
+        areas = {product.name: area for product in site.products if (area := map_area(product)) is not None}
     scores = ScoreRows(
         findings.counter, findings.probabilities, site.blocks.places, ground, config.draws, config.seed
     )  # fmt: skip
@@ -80,7 +80,7 @@ def evaluate_maps(config: Config) -> tuple[Evaluation, Mapping[str, str]]:
 
 
 def ground_of(config: Config, site: Site) -> Ground:
-    """Without a word of where a product's network was trained, all ground is all that can be said."""
+    """The ground to score: all ground if it is unknown where the products' networks were trained."""
     return "unseen" if config.ground == "unseen" and site.trained is not None else "all"
 
 
@@ -92,7 +92,7 @@ def _evaluation(config: Config, findings: Findings, maker: RowMaker) -> Evaluati
         facts=facts(config, findings, maker.scores.ground),
         notes=tuple(notes(config, findings)),
         overview=findings.overview.overview(findings.site.pixel_m[0]),
-        reliability={name: reliability(one.sum(axis=0)) for name, one in sums.items()},
+        reliability={name: reliability(by_block.sum(axis=0)) for name, by_block in sums.items()},
         fractions={(name, cell_m): histogram(found) for name, cell_m, found in fractions_of(findings)},
     )
 

@@ -1,18 +1,18 @@
-"""How good probabilities of snow are, from sums over blocks, so that they stream and can be drawn again. Pure."""
+"""Scores of probabilities from sums per block, which can be streamed and resampled. Pure."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from snowcover.scoring.calibration import BINS, Reliability
 
-LEVELS = 201  # steps of 0.005, those of our maps; the last is that of 1 alone
+LEVELS = 201  # steps of 0.005, as in our maps; the last level is exactly 1
 SUMS = 3 * LEVELS + 2
-"""Numbers that are kept of a block: pixels, snow pixels and summed probability of each level; sums of the squared
-probability and of the probability of snow pixels."""
+"""Sums per block: pixels, snow pixels and summed probability by level; squared probability; probability of snow
+pixels."""
 
 
 def new_sums(blocks: int) -> NDArray[np.float64]:
-    """[blocks, SUMS], of no pixel yet."""
+    """[blocks, SUMS] of zeros."""
     return np.zeros((blocks, SUMS))
 
 
@@ -24,15 +24,15 @@ def add_probabilities(
 ) -> None:
     """Add pixels to `sums` [blocks, SUMS] in place.
 
-    probability: [N], 0 to 1, of the pixels to count only (none NaN); snow: [N], of the reference; block: [N].
+    probability: [N], 0 to 1, of the scored pixels only (not NaN); snow: [N], of the reference; block: [N].
     """
     if not probability.size:
         return
-    first, last = int(block.min()), int(block.max()) + 1  # a window lies in few of the blocks
+    first, last = int(block.min()), int(block.max()) + 1  # a window touches few blocks
     within = block - first
     places = within * LEVELS + _level(probability)
     part = sums[first:last]
-    # Pixels without and with snow are counted at once: snow has the second half of the numbers.
+    # Pixels without and with snow are counted together: snow has the second half of the numbers.
     half = (last - first) * LEVELS
     counted = np.bincount(places + snow * half, minlength=2 * half).reshape(2, -1, LEVELS)
     exact = probability.astype(np.float64)
@@ -68,7 +68,7 @@ def reliability(sums: NDArray[np.number]) -> Reliability:
 
 
 def _level(probability: NDArray[np.floating]) -> NDArray[np.int32]:
-    """Of LEVELS; a step of 0.005 that float32 holds a hair too small is still in its own."""
+    """Level of each probability; tolerates that float32 may round a step of 0.005 down."""
     return np.clip(probability * (LEVELS - 1) + 1e-3, 0, LEVELS - 1).astype(np.int32)
 
 

@@ -1,4 +1,4 @@
-"""Products: the snow maps that are evaluated, each of one raster or of several, whatever their grids."""
+"""Products: the snow maps to evaluate, each of one or several rasters in any grid."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -42,16 +42,16 @@ class MapFile:
 
     @property
     def date(self) -> str:
-        """YYYYMMDD, or nothing"""
+        """YYYYMMDD, or an empty string"""
         return date_in(self.file.name)
 
     @cached_property
     def reach(self) -> Window | None:
-        """The pixels of the reference that it may touch; None where it touches none."""
+        """The window of the reference that the map may touch; None if it touches none."""
         return Alignment(self.alignment.target, self.file.grid).reach()
 
     def touches(self, window: Window) -> bool:
-        """Whether it may have pixels in a window of the reference."""
+        """Whether the map may have pixels in a window of the reference."""
         reach = self.reach
         return reach is not None and (
             reach.col_off < window.col_off + window.width and window.col_off < reach.col_off + reach.width
@@ -61,11 +61,11 @@ class MapFile:
 
 @dataclass(frozen=True)
 class Product:
-    """A map that is evaluated."""
+    """A map to evaluate."""
 
     name: str
     files: tuple[MapFile, ...]
-    """that nearest in time to the reference first: where several lie over each other, the first one counts"""
+    """sorted by time difference to the reference: where maps overlap, the first one counts"""
 
     @property
     def values(self) -> MapValues:
@@ -77,13 +77,13 @@ class Product:
 
     @property
     def runs(self) -> tuple[str, ...]:
-        """Ids of the training runs that made it, as its maps say."""
-        told = [one.file.tags.get(RUN_TAG, "") for one in self.files]
-        return tuple(dict.fromkeys(run for runs in told for run in runs.split(", ") if run))
+        """Ids of the training runs behind the map, from its tags."""
+        tags = [map_file.file.tags.get(RUN_TAG, "") for map_file in self.files]
+        return tuple(dict.fromkeys(run for runs in tags for run in runs.split(", ") if run))
 
     @contextmanager
     def opened(self) -> Iterator["OpenProduct"]:
-        """The product for one thread; what was opened is closed at the end of the block."""
+        """The product for one thread; its files are closed at the end of the block."""
         with ExitStack() as stack:
             yield OpenProduct(self, stack)
 
@@ -96,17 +96,17 @@ class OpenProduct:
         self._reads: dict[int, Read] = {}
 
     def read(self, window: Window) -> tuple[Array, Array]:
-        """Layers [L, H, W] float32 (snow share; of probabilities their mean, too), NaN where unobserved, and the number
-        of the file that each pixel is of, [H, W] int16, -1 for none.
+        """Layers [L, H, W] float32 (snow share; for probabilities also their mean), NaN where unobserved, and the
+        number of each pixel's file, [H, W] int16, -1 for none.
 
         Raises: BrokenRaster
         """
         found = nothing(self._product.values.layers, window.height, window.width)
         of_file: Array = np.full(found.shape[1:], -1, np.int16)
-        for number, one in enumerate(self._product.files):
-            if not one.touches(window):
+        for number, map_file in enumerate(self._product.files):
+            if not map_file.touches(window):
                 continue
-            layers = aligned(self._opened(number, one), one.alignment, window, one.values.layers)
+            layers = aligned(self._opened(number, map_file), map_file.alignment, window, map_file.values.layers)
             new = np.isfinite(layers[0]) & (of_file < 0)
             if new.all():
                 return layers, np.full(of_file.shape, number, np.int16)
@@ -114,19 +114,19 @@ class OpenProduct:
             of_file[new] = number
         return found, of_file
 
-    def _opened(self, number: int, one: MapFile) -> Read:
+    def _opened(self, number: int, map_file: MapFile) -> Read:
         if number not in self._reads:
-            file = self._stack.enter_context(one.file.opened())
+            file = self._stack.enter_context(map_file.file.opened())
 
             def read(window: Window) -> tuple[Array, Array]:
-                return one.values.converted(*file.read(window))
+                return map_file.values.converted(*file.read(window))
 
             self._reads[number] = read
         return self._reads[number]
 
 
 def read_products(config: Config, reference: Grid, reference_date: str, scratch: str) -> tuple[Product, ...]:
-    """The maps that the config names, looked at.
+    """The maps that the config names, with their metadata.
 
     Raises:
         MixedProducts, NotASnowMap
@@ -139,7 +139,7 @@ def read_products(config: Config, reference: Grid, reference_date: str, scratch:
             for number, uri in enumerate(uris)
         ]
         _refuse_mixture(name, files)
-        files.sort(key=lambda one: (_gap(one.date, reference_date), one.file.uri))
+        files.sort(key=lambda map_file: (_gap(map_file.date, reference_date), map_file.file.uri))
         found.append(Product(name, tuple(files)))
     return tuple(found)
 
@@ -155,7 +155,7 @@ def _map_file(uri: str, config: Config, reference: Grid, scratch: str) -> MapFil
 
 
 def _named(maps: str | list[str] | dict[str, str | list[str]] | None) -> list[tuple[str, list[str]]]:
-    """Names and uris of products. One pattern is one product; of a list each entry is."""
+    """Names and uris of products. One pattern is one product; in a list each entry is one."""
     assert maps is not None
     if isinstance(maps, dict):
         return [(name, _uris(f"maps.{name}", [given] if isinstance(given, str) else given))
@@ -179,7 +179,7 @@ def _name(uris: Sequence[str]) -> str:
 
 
 def _refuse_mixture(name: str, files: Sequence[MapFile]) -> None:
-    kinds = {one.values.kind: one.file.uri for one in files}
+    kinds = {map_file.values.kind: map_file.file.uri for map_file in files}
     if len(kinds) > 1:
         (kind, uri), (other, another) = list(kinds.items())[:2]
         raise MixedProducts(

@@ -1,4 +1,4 @@
-"""The files of a report, to where they stay: the page comes last, so that a report with its page is whole."""
+"""Writes the files of a report; the page comes last, so that a report with a page is complete."""
 
 from collections.abc import Mapping
 
@@ -14,19 +14,19 @@ PAGE, TABLE, FIGURES = "report.html", "evaluation.csv", "figures"
 
 
 class ReportExists(UserError):
-    """The place holds a report."""
+    """`out` holds a report."""
 
 
 class CannotWriteReport(UserError):
-    """`out` cannot be written."""
+    """`out` cannot be written to."""
 
 
 def refuse_existing(out: str, overwrite: bool) -> None:
     """Raises: ReportExists"""
     if overwrite:
         return
-    there = {file.uri.removeprefix(f"{out}/") for file in storage.list_files(f"{out}/")}
-    if found := sorted({PAGE, TABLE} & there):
+    existing = {file.uri.removeprefix(f"{out}/") for file in storage.list_files(f"{out}/")}
+    if found := sorted({PAGE, TABLE} & existing):
         raise ReportExists(
             f"{out} holds a report ({found[0]}): choose another out, or set overwrite=true to replace it."
         )
@@ -43,13 +43,13 @@ def report_files(evaluation: Evaluation) -> dict[str, bytes]:
 
 
 def publish(files: Mapping[str, bytes], out: str) -> None:
-    """Write a report; what an earlier one has left is removed.
+    """Write a report; files of an earlier one are removed.
 
     Raises: CannotWriteReport
     """
     try:
-        there = {file.uri.removeprefix(f"{out}/") for file in storage.list_files(f"{out}/")}
-        for path in sorted(path for path in there if path == PAGE or _is_old_figure(path, files)):
+        existing = {file.uri.removeprefix(f"{out}/") for file in storage.list_files(f"{out}/")}
+        for path in sorted(path for path in existing if path == PAGE or _is_old_figure(path, files)):
             storage.delete(f"{out}/{path}")
         for path, content in files.items():
             storage.write(f"{out}/{path}", content)

@@ -1,4 +1,4 @@
-"""A raster that an evaluation reads: where it lies, which of its pixels are observed, and its numbers in metres."""
+"""Rasters as input of an evaluation: georeference, observed pixels, and values in metres."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,19 +21,19 @@ from snowcover.prepare.units import IN_METRES
 
 
 class WrongRaster(UserError):
-    """A raster does not hold what it was given as."""
+    """A raster does not hold what its key says."""
 
 
 @dataclass(frozen=True)
 class RasterFile:
-    """A raster of one band on this machine's disk."""
+    """A raster of one band on the local disk."""
 
     uri: str
     path: str
     grid: Grid
     pixels: Pixels
     nodata: tuple[float, ...]
-    """what pixels are equal to where nothing was observed"""
+    """values of unobserved pixels"""
     tags: Mapping[str, str]
     description: str
 
@@ -53,7 +53,7 @@ class RasterFile:
 
 @dataclass(frozen=True)
 class OpenRaster:
-    """A raster that a thread reads from."""
+    """A raster opened by one thread."""
 
     of: RasterFile
     file: DatasetReader
@@ -65,14 +65,14 @@ class OpenRaster:
 
 
 def inspect_raster(uri: str, scratch: str, crs: str | None, nodata: float | None = None) -> RasterFile:
-    """What a raster says of itself; one in S3 is copied into `scratch` first.
+    """The metadata of a raster; one in S3 is first copied to `scratch`.
 
     Args:
-        crs: what its coordinates mean where the file does not say, or says what cannot be.
-        nodata: of unobserved pixels, besides the file's own.
+        crs: the coordinate reference system of a file without one, or with an impossible one.
+        nodata: value of unobserved pixels besides the file's own.
 
     Raises:
-        WrongRaster: it has several bands, or pixels that are no numbers.
+        WrongRaster: it has several bands, or pixels that are not numbers.
         BrokenRaster, MissingGeoreference, StorageError
         UserError: what `pixels_of` raises.
     """
@@ -81,9 +81,9 @@ def inspect_raster(uri: str, scratch: str, crs: str | None, nodata: float | None
     with raster.settings(), raster.opened(uri, path) as file:
         pixels = pixels_of(uri, file)
         if len(pixels.numbers) != 1:
-            raise WrongRaster(f"{uri} has {len(pixels.numbers)} bands, and one is needed: write it into its own file.")
+            raise WrongRaster(f"{uri} has {len(pixels.numbers)} bands, but one is needed: write it to its own file.")
         if np.dtype(pixels.dtype).kind not in "iuf":
-            raise WrongRaster(f"{uri} holds {pixels.dtype} pixels, which are no measurements: convert it first.")
+            raise WrongRaster(f"{uri} holds {pixels.dtype} pixels, which are not measurements: convert it first.")
         values = nodata_values(uri, pixels, nodata)
         number = pixels.numbers[0]
         tags = {**file.tags(), **file.tags(number)}
@@ -108,7 +108,7 @@ class Metres:
     offset_m: float
     lowest_m: float
     highest_m: float
-    """beyond which no height lies: fills that no tag calls nodata"""
+    """heights beyond these are untagged fill values"""
 
     @property
     def grid(self) -> Grid:
@@ -116,7 +116,7 @@ class Metres:
 
     @contextmanager
     def opened(self) -> Iterator[Read]:
-        """A function that reads a window as metres [1, H, W] float32 and what is known [H, W] bool, for one thread.
+        """A function that reads a window as metres [1, H, W] float32 and the known mask [H, W] bool, for one thread.
 
         Raises:
             BrokenRaster
@@ -135,22 +135,20 @@ class Metres:
 
 
 def heights(key: str, file: RasterFile, lowest_m: float, highest_m: float) -> Metres:
-    """A raster as metres, by the scale, offset and unit that it says.
+    """A raster in metres, by its scale, offset and unit.
 
     Raises: WrongRaster
     """
     units, (scale,), (offset,) = file.pixels.units, file.pixels.scales, file.pixels.offsets
     unit = units[0] if units else "m"
     if len(units) > 1 or unit not in IN_METRES:
-        raise WrongRaster(
-            f"{key}={file.uri} gives its heights the unit {' and '.join(units)}: convert them to metres, and say so."
-        )
+        raise WrongRaster(f"{key}={file.uri} gives its heights the unit {' and '.join(units)}: convert them to metres.")
     return Metres(file, scale * IN_METRES[unit], offset * IN_METRES[unit], lowest_m, highest_m)
 
 
 def aligned_metres(read: Read, alignment: Alignment, window: Window) -> Array:
-    """Heights [H, W] in a window of the target, NaN where unobserved: means of a finer raster; of a coarser one
-    what lies on lines between its cells' centres, for the cells themselves would make stairs."""
+    """Heights [H, W] in a window of the target, NaN where unobserved: means of a finer raster, bilinear interpolation
+    of a coarser one (cell values would give steps)."""
     own: Array = aligned(read, alignment, window, 1)[0]
     if alignment.is_finer or np.isnan(own).all():
         return own

@@ -1,6 +1,6 @@
-"""An evaluation in MLflow: on the training run that it belongs to, else as a run of kind "evaluation".
+"""Records an evaluation in MLflow: on the training run that it belongs to, else as a run of kind "evaluation".
 
-Whatever MLflow cannot do costs no report.
+Failures of MLflow never cost the report.
 """
 
 import logging
@@ -15,48 +15,48 @@ from snowcover.evaluate.config import Config
 from snowcover.evaluate.results import Evaluation, Row
 from snowcover.evaluate.selection import ANY, select
 from snowcover.nested import flat
-from snowcover.tracking import CannotRecord, Recorder, added_to, recorded
+from snowcover.tracking import CannotRecord, Recorder, append_to_run, recorded
 
 log = logging.getLogger(__name__)
 
 EXPERIMENT = "snowcover"
 FOLDER = "evaluation"  # of the run's artifacts
-MAIN = "iou"  # the score whose every difference and interval is told
+MAIN = "iou"  # the score that is logged with all its differences and intervals
 NOT_ALLOWED = re.compile(r"[^\w.\- :/]")  # in the name of a metric
 
 
 def record(
     config: Config, evaluation: Evaluation, files: Mapping[str, bytes], training_runs: Mapping[str, str]
 ) -> None:
-    """Tell MLflow; a warning where it cannot be told.
+    """Record an evaluation; failures are logged as a warning.
 
     Args:
         files: path within the report's folder -> content.
         training_runs: product -> id of the run that its network was trained in.
     """
     try:
-        if not _on_training_runs(config, evaluation, files, training_runs):
-            _as_own_run(config, evaluation, files, training_runs)
+        if not _record_on_training_runs(config, evaluation, files, training_runs):
+            _record_as_own_run(config, evaluation, files, training_runs)
     except CannotRecord as error:
-        log.warning("MLflow has no whole record of this evaluation; its report is whole: %s", first_line(error))
+        log.warning("MLflow's record of this evaluation is incomplete; the report is complete: %s", first_line(error))
 
 
-def _on_training_runs(
+def _record_on_training_runs(
     config: Config, evaluation: Evaluation, files: Mapping[str, bytes], training_runs: Mapping[str, str]
 ) -> bool:
-    """Whether the store has one of them."""
+    """Record on the training runs; returns whether the store has any of them."""
     found = False
     for run_id in dict.fromkeys(training_runs.values()):
         own = next(product for product in evaluation.products if training_runs.get(product) == run_id)
-        with added_to(config.tracking.uri, run_id) as recorder:
+        with append_to_run(config.tracking.uri, run_id) as recorder:
             if recorder is not None:
                 found = True
                 recorder.tags(_tags(config, evaluation))
-                _tell(recorder, metrics(evaluation, own), files, _name(config))
+                _log(recorder, metrics(evaluation, own), files, _name(config))
     return found
 
 
-def _as_own_run(
+def _record_as_own_run(
     config: Config, evaluation: Evaluation, files: Mapping[str, bytes], training_runs: Mapping[str, str]
 ) -> None:
     tags = {
@@ -68,10 +68,10 @@ def _as_own_run(
     ) as recorder:
         recorder.params(dict(flat(config.model_dump(exclude={"tracking"}))))
         own = evaluation.products[0] if len(evaluation.products) == 1 else None
-        _tell(recorder, metrics(evaluation, own), files, _name(config))
+        _log(recorder, metrics(evaluation, own), files, _name(config))
 
 
-def _tell(recorder: Recorder, values: Mapping[str, float], files: Mapping[str, bytes], name: str) -> None:
+def _log(recorder: Recorder, values: Mapping[str, float], files: Mapping[str, bytes], name: str) -> None:
     recorder.metrics([(0, values)])
     with tempfile.TemporaryDirectory() as scratch:
         for path, content in files.items():
@@ -83,10 +83,10 @@ def _tell(recorder: Recorder, values: Mapping[str, float], files: Mapping[str, b
 
 
 def metrics(evaluation: Evaluation, own: str | None) -> dict[str, float]:
-    """The numbers of whole ground by name, few enough for a run's page; evaluation.csv has all.
+    """The main metrics by name, few enough for a run's page; evaluation.csv has all numbers.
 
-    `eval_iou` with its interval `eval_iou_low`, `eval_iou_high` of the run's own product, `eval_iou/forest` of another
-    one, and of differences `eval_iou/forest-minus-network` with its interval.
+    `eval_iou` with its interval `eval_iou_low`, `eval_iou_high` for the run's own product, `eval_iou/forest` for
+    another one, and `eval_iou/forest-minus-network` with its interval for differences.
     """
     found: dict[str, float] = {}
     for row in select(evaluation).rows(cell_m=ANY, versus=ANY):
@@ -96,18 +96,18 @@ def metrics(evaluation: Evaluation, own: str | None) -> dict[str, float]:
         parts = {"": row.value}
         if row.quantity == MAIN or row.product == own:
             parts |= {"_low": row.low, "_high": row.high}
-        found |= {f"{name}{part}{_ending(row, own)}": value for part, value in parts.items() if value is not None}
+        found |= {f"{name}{part}{_suffix(row, own)}": value for part, value in parts.items() if value is not None}
     return found
 
 
-def _ending(row: Row, own: str | None) -> str:
+def _suffix(row: Row, own: str | None) -> str:
     if row.versus is None:
         return "" if row.product == own else f"/{_allowed(row.product)}"
     return f"/{_allowed(row.product)}-minus-{_allowed(row.versus)}"
 
 
 def _allowed(product: str) -> str:
-    """MLflow takes no other characters, and reads `..` and `//` as paths."""
+    """A name that MLflow accepts; it reads `..` and `//` as paths."""
     return NOT_ALLOWED.sub("_", product).replace("/", "_").replace("..", "_")
 
 
@@ -122,5 +122,5 @@ def _tags(config: Config, evaluation: Evaluation) -> dict[str, Any]:
 
 
 def _name(config: Config) -> str:
-    """Of the report's folder, which tells evaluations of one run apart."""
+    """Name of the report's folder, which distinguishes evaluations of one run."""
     return config.out.rstrip("/").rpartition("/")[2] or "report"

@@ -1,4 +1,4 @@
-"""The reference: lidar snow depth or a mask, read by the rules of prepare's collects."""
+"""The reference: lidar snow depth or a mask, read like the collects of prepare."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ from snowcover.prepare.reprojection import Array, Grid
 
 
 class WrongReference(UserError):
-    """The reference is not of the kind that was said."""
+    """The reference is not of the given kind."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Reference:
 
     file: RasterFile
     rule: Rule
-    """its threshold is the first one"""
+    """with the first depth threshold"""
 
     @property
     def grid(self) -> Grid:
@@ -39,12 +39,12 @@ class Reference:
 
     @property
     def date(self) -> str:
-        """YYYYMMDD, or nothing"""
+        """YYYYMMDD, or an empty string"""
         return date_in(self.file.name)
 
     @contextmanager
     def opened(self) -> Iterator["OpenReference"]:
-        """For one thread.
+        """The reference opened for one thread.
 
         Raises: BrokenRaster
         """
@@ -54,14 +54,14 @@ class Reference:
 
 @dataclass(frozen=True)
 class OpenReference:
-    """A reference that a thread reads from."""
+    """A reference opened by one thread."""
 
     of: Reference
     file: OpenRaster
 
     def read(self, window: Window) -> tuple[Array, Array | None]:
-        """Snow [H, W] uint8 (255 unobserved) and depth in metres [H, W] float32 (NaN unobserved; None of a mask) of a
-        window that may reach beyond the raster: there nothing is observed."""
+        """Snow [H, W] uint8 (255 unobserved) and depth in metres [H, W] float32 (NaN unobserved; None for a mask) in a
+        window, which may extend beyond the raster: there nothing is observed."""
         grid = self.of.grid
         left, top = max(0, window.col_off), max(0, window.row_off)
         right, bottom = (
@@ -69,11 +69,11 @@ class OpenReference:
         )  # fmt: skip
         stored, known = self.file.read(Window(left, top, right - left, bottom - top))
         snow, depth_m = _converted(self.of.rule, stored, known)
-        rims = ((top - window.row_off, window.row_off + window.height - bottom),
+        margins = ((top - window.row_off, window.row_off + window.height - bottom),
                 (left - window.col_off, window.col_off + window.width - right))  # fmt: skip
-        if any(map(any, rims)):
-            snow = np.pad(snow, rims, constant_values=UNOBSERVED)
-            depth_m = None if depth_m is None else np.pad(depth_m, rims, constant_values=np.nan)
+        if any(map(any, margins)):
+            snow = np.pad(snow, margins, constant_values=UNOBSERVED)
+            depth_m = None if depth_m is None else np.pad(depth_m, margins, constant_values=np.nan)
         return snow, depth_m
 
 
@@ -86,10 +86,10 @@ def _converted(rule: Rule, stored: Array, known: Array) -> tuple[Array, Array | 
 
 
 def read_reference(config: Config, scratch: str) -> Reference:
-    """Look through the reference that the config names.
+    """Scan the reference that the config names.
 
     Raises:
-        WrongReference: it is not what reference_kind says, or nothing in it is observed.
+        WrongReference: it is not what reference_kind says.
         WrongCollect: it is neither a mask nor depths, or its unit is unknown.
         UserError: what `inspect_raster` raises.
     """

@@ -1,4 +1,4 @@
-"""From sums to the rows of evaluation.csv: every quantity of maps with its interval."""
+"""The rows of evaluation.csv from sums: every quantity of maps with its interval."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -20,7 +20,7 @@ from snowcover.evaluate.words import REFERENCE
 
 @dataclass(frozen=True)
 class RowMaker:
-    """Makes the rows of maps against a reference."""
+    """Makes the rows for maps against a reference."""
 
     scores: ScoreRows
     findings: Findings
@@ -41,7 +41,7 @@ class RowMaker:
                 yield self.scores.row(name, quantity, estimate, cell_m=cell_m, pixels=len(fractions.reference))
 
     def _snow_lines(self) -> Iterator[Row]:
-        """Of the reference and of each product, and by how much each product's lies higher than the reference's."""
+        """The snow line of the reference and of each product, and each product's difference from the reference."""
         if (lines := self.findings.snow_lines) is None:
             return
         reference = lines.sums[REFERENCE]
@@ -51,34 +51,35 @@ class RowMaker:
                 higher = self.scores.estimate(sums, lines.statistic, reference)
                 yield from self._by_aspect(name, sums, higher, versus=REFERENCE)
 
-    def _by_aspect(self, name: str, sums: Sums, found: Mapping[str, Estimate], **said: object) -> Iterator[Row]:
+    def _by_aspect(self, name: str, sums: Sums, found: Mapping[str, Estimate], **fields: object) -> Iterator[Row]:
         """Args: sums: [blocks, ASPECTS, bands, 2]."""
         pixels = sums.sum(axis=(0, 2, 3)).round().astype(np.int64)
         for quantity, estimate in found.items():
             shown = blank_small_bins(estimate, pixels)
-            yield self.scores.row(name, quantity, shown, (0,), pixels=int(pixels[0]), **said)
+            yield self.scores.row(name, quantity, shown, (0,), pixels=int(pixels[0]), **fields)
             for number in range(len(ASPECT.labels)):
                 place = number + 1
-                told = {"pixels": int(pixels[place]), **bin_of(ASPECT, number), **said}
-                yield self.scores.row(name, quantity, shown, (place,), **told)
+                of_bin = {"pixels": int(pixels[place]), **bin_of(ASPECT, number), **fields}
+                yield self.scores.row(name, quantity, shown, (place,), **of_bin)
 
     def _areas(self) -> Iterator[Row]:
         km2 = self._block_km2_per_pixel()
         for place, name in enumerate(self.scores.names):
             counts = self.scores.main[:, place]
-            tp, fp, fn, _ = (float(one) for one in km2 @ counts)
-            said = self.scores.row(name, "area_mapped_km2", _certain(tp + fp, counts), pixels=int(counts.sum()))
-            yield said
-            yield replace(said, quantity="area_reference_km2", value=tp + fn)
+            tp, fp, fn, _ = (float(total) for total in km2 @ counts)
+            area = _without_interval(tp + fp, counts)
+            mapped = self.scores.row(name, "area_mapped_km2", area, pixels=int(counts.sum()))
+            yield mapped
+            yield replace(mapped, quantity="area_reference_km2", value=tp + fn)
             if (whole := self.areas.get(name)) is not None:
-                of_map = replace(said, pixels_of="own", pixels=None)
+                of_map = replace(mapped, pixels_of="own", pixels=None)
                 yield replace(of_map, value=whole.snow_km2)
                 adjusted = self.scores.estimate(counts, error_adjusted_km2(whole.snow_km2, whole.bare_km2))
                 yield self.scores.row(name, "area_adjusted_km2", adjusted["area_adjusted_km2"], pixels_of="own",
                                 pixels=int(counts.sum()))  # fmt: skip
 
     def _block_km2_per_pixel(self) -> NDArray[np.float64]:
-        """[blocks], ground of a pixel in each block's middle."""
+        """[blocks], area of a pixel in each block's middle."""
         blocks, grid = self.findings.site.blocks, self.findings.site.grid
         down, across = blocks.size_px
         areas = pixel_areas_km2(grid.crs, grid.transform * Affine.scale(across, down), *blocks.shape)
@@ -86,7 +87,7 @@ class RowMaker:
 
 
 def fractions_of(findings: Findings) -> Iterator[tuple[str, float, Fractions]]:
-    """Product, side of its cells in metres, and its fractions; of a coarse product of fractions at its own cells."""
+    """Product, side of its cells in metres, and its fractions; a coarse product of fractions keeps its own cells."""
     for name in findings.counter.products:
         if (own := findings.own_cells.get(name)) is not None:
             yield name, own.cell_m(findings.site.pixel_m), own.cells.fractions()
@@ -95,7 +96,7 @@ def fractions_of(findings: Findings) -> Iterator[tuple[str, float, Fractions]]:
             yield name, cell_m, cells.fractions(name)
 
 
-def _certain(value: float, counts: Sums) -> Estimate:
-    """Of all pixels, hence without an interval."""
+def _without_interval(value: float, counts: Sums) -> Estimate:
+    """An area of all pixels, without an interval."""
     nothing = np.array(np.nan)
     return Estimate(np.array(value), nothing, nothing, np.count_nonzero(counts.any(axis=1)))  # type: ignore[arg-type]

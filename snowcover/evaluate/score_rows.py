@@ -1,4 +1,4 @@
-"""From counts to the rows of evaluation.csv that are told pixel by pixel: every score with its interval. Pure."""
+"""The pixel-based rows of evaluation.csv from counts: every score with its interval. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,22 +20,22 @@ Sums = NDArray[np.number]
 
 @dataclass(frozen=True)
 class ScoreRows:
-    """Makes the rows of what is counted pixel by pixel, of maps and of saved runs alike."""
+    """Makes the pixel-based rows, for maps and for saved runs alike."""
 
     counter: Counter
     probabilities: Mapping[str, Sums]
-    """product -> sums [blocks, SUMS], of those that have probabilities"""
+    """product -> sums [blocks, SUMS], for products with probabilities"""
     places: NDArray[np.integer]
-    """[blocks, 2], row and column of each block among the blocks"""
+    """[blocks, 2], row and column of each block"""
     ground: Ground
-    """that all is scored on"""
+    """the scored ground"""
     draws: int
     seed: int
     _last: dict[bytes, BlockBootstrap] = field(default_factory=dict, init=False, repr=False)
-    """the bootstrap that was used last, by the blocks that were filled"""
+    """the last bootstrap, by the filled blocks"""
 
     def rows(self) -> Iterator[Row]:
-        """Scores of each product, differences of pairs, probabilities, then all of it by stratum."""
+        """Scores of each product, differences of pairs, scores of probabilities, then scores by stratum."""
         yield from self._scores()
         yield from self._differences()
         yield from self._probabilities()
@@ -47,11 +47,11 @@ class ScoreRows:
 
     @cached_property
     def main(self) -> Sums:
-        """[blocks, products, 4], of the pixels that all is scored on, at the first threshold."""
+        """[blocks, products, 4], counts of the scored pixels at the first threshold."""
         return self.counter.main
 
     def estimate(self, sums: Sums, statistic: Statistic, versus: Sums | None = None) -> dict[str, Estimate]:
-        """Of sums [blocks, ..., K]; blocks that hold nothing are none."""
+        """Estimates from sums [blocks, ..., K]; empty blocks are left out."""
         filled = (sums != 0).any(axis=tuple(range(1, sums.ndim)))
         if versus is not None:
             filled |= (versus != 0).any(axis=tuple(range(1, versus.ndim)))
@@ -63,24 +63,26 @@ class ScoreRows:
         return bootstrap.difference(sums[filled], versus[filled], statistic)
 
     def _bootstrap_of(self, filled: NDArray[np.bool_]) -> BlockBootstrap:
-        """The draws of these blocks: most sums fill the same ones, and to draw 900 blocks takes a tenth of a second."""
+        """The bootstrap of these blocks, cached: most sums fill the same blocks, and drawing 900 takes 0.1 s."""
         key = filled.tobytes()
         if key not in self._last:
             self._last.clear()
             self._last[key] = BlockBootstrap(self.places[filled], self.draws, self.seed)
         return self._last[key]
 
-    def row(self, product: str, quantity: str, estimate: Estimate, place: tuple[int, ...] = (), **said: object) -> Row:
+    def row(
+        self, product: str, quantity: str, estimate: Estimate, place: tuple[int, ...] = (), **fields: object
+    ) -> Row:
         """One number with its interval.
 
         Args:
             place: index of the number in the estimate's arrays.
-            said: other fields of the row, which go before those that are usual.
+            fields: other fields of the row, which override the defaults.
         """
-        value, low, high = (_number(one[place]) for one in (estimate.value, estimate.low, estimate.high))
+        value, low, high = (_number(values[place]) for values in (estimate.value, estimate.low, estimate.high))
         thresholds = self.counter.thresholds_m
-        told = {"ground": self.ground, "depth_threshold_m": thresholds[0] if thresholds else None, **said}
-        return Row(product, quantity, value, low, high, blocks=int(estimate.blocks[place]), **told)  # type: ignore[arg-type]
+        others = {"ground": self.ground, "depth_threshold_m": thresholds[0] if thresholds else None, **fields}
+        return Row(product, quantity, value, low, high, blocks=int(estimate.blocks[place]), **others)  # type: ignore[arg-type]
 
     def _scores(self) -> Iterator[Row]:
         counter = self.counter
@@ -92,12 +94,12 @@ class ScoreRows:
         if len(self.names) > 1:
             yield from self._of_products(counter.of_ground(counter.own), pixels_of="own")
 
-    def _of_products(self, counts: Sums, **said: object) -> Iterator[Row]:
+    def _of_products(self, counts: Sums, **fields: object) -> Iterator[Row]:
         found = self.estimate(counts, confusion_scores)
         pixels = counts.sum(axis=(0, 2))
         for place, name in enumerate(self.names):
             for quantity, estimate in found.items():
-                yield self.row(name, quantity, estimate, (place,), pixels=int(pixels[place]), **said)
+                yield self.row(name, quantity, estimate, (place,), pixels=int(pixels[place]), **fields)
 
     def _differences(self) -> Iterator[Row]:
         pixels = self.counter.scored_px
@@ -139,7 +141,7 @@ class ScoreRows:
 
 
 def bin_of(stratum: Stratum, number: int) -> dict[str, object]:
-    """A stratum's bin as fields of a row; an edge that is infinite is None."""
+    """The fields of a row for a stratum's bin; infinite edges are None."""
     low, high = stratum.edges[number], stratum.edges[number + 1]
     return {
         "stratum": stratum.name, "bin": stratum.labels[number],

@@ -1,4 +1,4 @@
-"""What is evaluated: the reference, the products and what ground is told apart by, all looked at, nothing counted."""
+"""The inputs of an evaluation with their metadata: reference, products and rasters of strata."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,8 +24,8 @@ from snowcover.predict.area import pixel_size_m
 from snowcover.prepare import raster
 from snowcover.prepare.reprojection import WGS84, Grid, apply, project
 
-CANOPY_M, ELEVATION_M = (-5.0, 150.0), (-500.0, 9000.0)  # beyond which there is none
-CHUNK_PX = 1024  # side of what is read at once
+CANOPY_M, ELEVATION_M = (-5.0, 150.0), (-500.0, 9000.0)  # range of valid values
+CHUNK_PX = 1024  # side of a chunk
 OVERVIEW_PX = 1200  # longest side of the overview
 SAMPLED_ROWS, SPARE_M = 64, 200.0
 EVERYWHERE = (strata.SNOW_EDGE,)
@@ -35,17 +35,17 @@ OF_TERRAIN = (strata.ELEVATION, strata.SLOPE, strata.ASPECT)
 
 @dataclass(frozen=True)
 class Site:
-    """One evaluation's ground and what lies on it."""
+    """The inputs of one evaluation."""
 
     reference: Reference
     thresholds_m: tuple[float, ...]
-    """empty of a mask"""
+    """empty for a mask"""
     products: tuple[Product, ...]
     canopy: Metres | None
     elevation: Metres | None
     exclusion: Exclusion
     trained: TrainedGround | None
-    """None where no network's ground is known"""
+    """None if no network's training ground is known"""
     acquired: datetime | None
     blocks: Blocks
     notes: tuple[str, ...]
@@ -60,7 +60,7 @@ class Site:
 
     @cached_property
     def elevation_range_m(self) -> tuple[float, float]:
-        """About the lowest and the highest elevation, by a look at every so many pixels."""
+        """Approximate lowest and highest elevation, from a sample of rows."""
         assert self.elevation is not None
         with raster.settings(), self.elevation.opened() as read:
             grid = self.elevation.grid
@@ -71,7 +71,7 @@ class Site:
 
     @cached_property
     def sun_deg(self) -> tuple[float, float] | None:
-        """Zenith angle and azimuth in the middle of the reference."""
+        """Zenith angle and azimuth of the sun in the middle of the reference; None without an acquisition time."""
         if self.acquired is None:
             return None
         middle = apply(self.grid.transform, np.array([self.grid.width / 2]), np.array([self.grid.height / 2]))
@@ -80,18 +80,18 @@ class Site:
 
     @cached_property
     def scenes(self) -> tuple[str, ...]:
-        """Of the first product, in the order of its files."""
-        return tuple(one.scene for one in self.products[0].files)
+        """Scenes of the first product, in the order of its files."""
+        return tuple(map_file.scene for map_file in self.products[0].files)
 
     @cached_property
     def gaps_days(self) -> tuple[float, ...]:
-        """Between each scene and the reference, NaN where a date is not known."""
-        gaps = (days_apart(one.date, self.reference.date) for one in self.products[0].files)
+        """Days between each scene and the reference, NaN if a date is unknown."""
+        gaps = (days_apart(map_file.date, self.reference.date) for map_file in self.products[0].files)
         return tuple(np.nan if gap is None else float(gap) for gap in gaps)
 
     @cached_property
     def strata(self) -> tuple[Stratum, ...]:
-        """What scores are told by."""
+        """The strata that scores are reported for."""
         found = [*EVERYWHERE]
         if not self.reference.is_mask:
             found.append(strata.SNOW_DEPTH)
@@ -105,30 +105,31 @@ class Site:
 
     @property
     def overview_px(self) -> int:
-        """Pixels of the reference along the side of one of the overview."""
+        """Reference pixels along the side of one overview pixel."""
         return max(1, -(-max(self.grid.width, self.grid.height) // OVERVIEW_PX))
 
     def windows(self) -> Sequence[Window]:
-        """That cover what products may touch, in squares of whole pixels of the overview."""
+        """Windows that cover the products, in squares of whole overview pixels."""
         side = CHUNK_PX // self.overview_px * self.overview_px or self.overview_px
         width, height = self.grid.width, self.grid.height
-        every = (
+        windows = (
             Window(left, top, min(side, width - left), min(side, height - top))
             for top in range(0, height, side)
             for left in range(0, width, side)
         )
-        return [one for one in every if any(file.touches(one) for product in self.products for file in product.files)]
+        files = [map_file for product in self.products for map_file in product.files]
+        return [window for window in windows if any(map_file.touches(window) for map_file in files)]
 
 
 def inspect_site(config: Config, scratch: str) -> Site:
-    """Look at all that the config names.
+    """Read the metadata of all inputs that the config names.
 
     Raises: UserError, naming the file.
     """
 
     def metres(key: str, limits_m: tuple[float, float]) -> Metres | None:
         uri: str | None = getattr(config, key)
-        return None if uri is None else heights(key, inspect_raster(uri, str(Path(scratch) / key), config.crs), *limits_m)
+        return None if uri is None else heights(key, inspect_raster(uri, f"{scratch}/{key}", config.crs), *limits_m)
 
     reference = read_reference(config, str(Path(scratch) / "reference"))
     grid = reference.grid
@@ -153,8 +154,8 @@ def _trained(products: Sequence[Product], grid: Grid, tracking_uri: str) -> tupl
 
 
 def _acquired(products: Sequence[Product]) -> datetime | None:
-    """The instant in the name of the scenes, 20180528_181110, where they all have the same to the minute."""
-    found = {instant_in(one.scene) for one in products[0].files}
+    """The acquisition time from the scenes' names (20180528_181110), if they are within 10 minutes."""
+    found = {instant_in(map_file.scene) for map_file in products[0].files}
     times = sorted(time for time in found if time is not None)
     if len(times) < len(found) or not times or (times[-1] - times[0]).total_seconds() > 600:
         return None

@@ -1,8 +1,8 @@
-"""The snow line: the elevation where snow covers half of the ground, by aspect. Pure.
+"""The snow line by aspect: the elevation at which snow covers half of the ground. Pure.
 
-Of all elevations it is the one with the least snow below it plus bare ground above it (Krajci et al. 2014, J. Hydrology
-519: regional snow-line elevation); that is where a monotone fit of snow share to elevation crosses one half. Neither
-snow in a gully nor cloud left in a map moves it, as they would the first or the last elevation with half a cover.
+It is the elevation that minimises the snow below it plus the bare ground above it (regional snow-line elevation, Krajci
+et al. 2014, J. Hydrology 519), which is where a monotone fit of snow share to elevation crosses one half. Unlike the
+first or last elevation with half a cover, it is robust to snow in gullies and to clouds left in a map.
 """
 
 import math
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 BAND_M = 10.0
 ASPECTS = 9
 """All ground first, then the eight of strata.ASPECT in its order."""
-SAME_COST = 1e-9  # of all ground; sums of shares differ by rounding
+SAME_COST = 1e-9  # relative to all ground; sums of shares differ by rounding
 
 Floats = NDArray[np.float64]
 
@@ -23,12 +23,12 @@ class SnowLineSums:
     """Snow and no snow by block, aspect and elevation band."""
 
     sums: dict[str, NDArray[np.float64]]
-    """[blocks, ASPECTS, bands, 2] of each name"""
+    """name -> [blocks, ASPECTS, bands, 2]"""
 
     def __init__(self, names: Iterable[str], blocks: int, lowest_m: float, highest_m: float) -> None:
-        """names: of products, and of the reference; lowest_m, highest_m: of the elevations to come.
+        """names: of products and the reference; lowest_m, highest_m: range of elevations.
 
-        What lies lower or higher is counted in the band at that end.
+        Lower or higher pixels are counted in the first or last band.
         """
         self._first = int(np.floor(lowest_m / BAND_M))
         bands = int(np.floor(highest_m / BAND_M)) - self._first + 1
@@ -42,9 +42,9 @@ class SnowLineSums:
         aspect: NDArray[np.integer],
         block: NDArray[np.integer],
     ) -> None:
-        """All [N], of the pixels to count: snow share 0 to 1 of each name; bin of strata.ASPECT, -1 for none.
+        """Add scored pixels, all [N]: snow share 0 to 1 by name; elevation; bin of strata.ASPECT, -1 for none; block.
 
-        A pixel without elevation (NaN) is left out.
+        Pixels without elevation (NaN) are left out.
         """
         known = ~np.isnan(elevation_m)
         if not known.any():
@@ -52,7 +52,7 @@ class SnowLineSums:
         if not known.all():
             elevation_m, aspect, block = elevation_m[known], aspect[known], block[known]
             snow_shares = {name: share[known] for name, share in snow_shares.items()}
-        first, last = int(block.min()), int(block.max()) + 1  # a window lies in few of the blocks
+        first, last = int(block.min()), int(block.max()) + 1  # a window touches few blocks
         shape = (last - first, ASPECTS, len(self._centres))
         band = np.floor(elevation_m * np.float32(1 / BAND_M)).astype(np.int32) - self._first
         place = ((block - first) * ASPECTS + aspect + 1) * shape[2] + np.clip(band, 0, shape[2] - 1)
@@ -61,26 +61,26 @@ class SnowLineSums:
         for name, share in snow_shares.items():
             snow = np.bincount(place, share, math.prod(shape)).reshape(shape)
             added = np.stack([snow, pixels - snow], axis=-1)
-            added[:, 0] = added.sum(axis=1)  # so far those that face nowhere
+            added[:, 0] = added.sum(axis=1)  # so far only pixels without aspect
             self.sums[name][first:last] += added
 
     @property
     def statistic(self) -> Callable[[NDArray[np.number]], dict[str, Floats]]:
-        """[..., bands, 2] -> "snow_line_m" [...], to draw `sums` by; NaN where all is snow, or nothing."""
+        """Statistic for bootstrapping `sums`: [..., bands, 2] -> "snow_line_m" [...]; NaN if all or nothing is snow."""
         return lambda sums: {"snow_line_m": snow_line_m(sums, self._centres)}
 
 
 def snow_line_m(sums: NDArray[np.number], centres_m: Floats) -> Floats:
-    """Elevation [...] of sums [..., bands, 2] of snow and no snow, by bands of these rising centres [bands].
+    """The snow line [...] from sums [..., bands, 2] of snow and no snow; centres_m: [bands], rising.
 
-    NaN where no elevation parts ground that is mostly snow, above, from ground that mostly is not.
+    NaN if no elevation separates mostly snow, above, from mostly bare ground, below.
     """
     surplus = np.asarray(sums[..., 0] - sums[..., 1], np.float64)  # [..., bands], of snow
-    # What is wrong with a line below band k, up to a constant: snow below it, less the snow's surplus from there on.
+    # Misclassified ground with the line below band k, up to a constant: snow below it, minus the surplus from there on.
     cost = np.concatenate([np.zeros((*surplus.shape[:-1], 1)), surplus.cumsum(axis=-1)], axis=-1)  # [..., bands + 1]
     least = cost.min(axis=-1, keepdims=True)
     equal = cost <= least + SAME_COST * sums.sum(axis=(-2, -1))[..., None]
-    first = equal.argmax(axis=-1)  # several are, where bands between snow and no snow are empty
+    first = equal.argmax(axis=-1)  # several minima occur if bands between snow and no snow are empty
     last = equal.shape[-1] - 1 - equal[..., ::-1].argmax(axis=-1)
     inside = (first > 0) & (last < surplus.shape[-1])
     below, above = np.maximum(first - 1, 0), np.minimum(last, surplus.shape[-1] - 1)

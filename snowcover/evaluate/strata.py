@@ -1,6 +1,6 @@
-"""Classes of ground that scores are told for. Pure.
+"""Classes of ground that scores are reported for. Pure.
 
-A new one is one more `Stratum` here, and its values [H, W] where chunks are made.
+To add one, define a `Stratum` here and its values [H, W] in chunks.py.
 """
 
 import math
@@ -14,25 +14,25 @@ from numpy.typing import NDArray
 from snowcover.data.terrain import Rise
 from snowcover.evaluate.bootstrap import Estimate
 
-MIN_PIXELS = 1000  # bins of fewer are blank
-MIN_ASPECT_SLOPE_DEG = 2.0  # level ground faces nowhere
+MIN_PIXELS = 1000  # bins with fewer pixels are blank
+MIN_ASPECT_SLOPE_DEG = 2.0  # level ground has no aspect
 
 
 @dataclass(frozen=True)
 class Stratum:
-    """A bin holds edges[k] <= value < edges[k + 1]; an infinite value lies in the bin that has no end."""
+    """Bins with edges[k] <= value < edges[k + 1]; infinite values lie in the open-ended bin."""
 
     name: str
     edges: tuple[float, ...]
-    """[bins + 1], rising, the outermost infinite where a bin has no end"""
+    """[bins + 1], rising; the outermost is infinite if a bin is open-ended"""
     labels: tuple[str, ...]
-    """[bins], as a reader sees them"""
+    """[bins], for readers"""
     scores: tuple[str, ...] | None = None
-    """quantities that mean something in it; None for all"""
+    """quantities that are meaningful in it; None for all"""
 
 
 def _bands(name: str, between: tuple[float, ...], unit: str, scores: tuple[str, ...] | None = None) -> Stratum:
-    """From 0 up, without an end."""
+    """A stratum of bands from 0 up, the last one open-ended."""
     gap = "" if unit == "°" else " "
     labels = [f"{low:g}-{high:g}{gap}{unit}" for low, high in pairwise((0.0, *between))]
     labels.append(f"{between[-1]:g}{gap}{unit} or more")
@@ -48,20 +48,20 @@ CANOPY_EDGE = Stratum(
         + [f"open, {reach}" for reach in ("0-3 m", "3-6 m", "6-10 m", "10-15 m", "15-27 m", "27 m or more")]
     ),
 )
-"""Distance to the canopy's edge: negative under canopy, positive in the open."""
+"""Distance to the canopy edge: negative under canopy, positive in the open."""
 ELEVATION = Stratum(
     "elevation",
     tuple(float(low) for low in range(-500, 9001, 100)),
     tuple(f"{low:,}-{low + 100:,} m" for low in range(-500, 9000, 100)),
 )
-"""Bands of 100 m; 95 bins, of which few hold pixels."""
+"""95 bands of 100 m, few of which have pixels."""
 SLOPE = _bands("slope", (10, 20, 30, 40), "°")
 ASPECT = Stratum(
     "aspect",
     tuple(45.0 * turn for turn in range(9)),
     ("north", "north-east", "east", "south-east", "south", "south-west", "west", "north-west"),
 )
-"""Its edges are of aspect + 22.5 degrees, see `aspect_bins`."""
+"""Edges of aspect + 22.5 degrees, see `aspect_bins`."""
 ILLUMINATION = Stratum(
     "illumination",
     (-1.01, 0.0, 0.25, 0.5, 0.75, 1.01),  # rounding may pass 1
@@ -76,15 +76,15 @@ DATE_GAP = Stratum(
 
 
 def scene_stratum(scenes: Sequence[str]) -> Stratum:
-    """One bin a scene, whose value is its place in `scenes`."""
+    """One bin per scene, whose value is its index in `scenes`."""
     return Stratum("scene", tuple(float(place) for place in range(len(scenes) + 1)), tuple(scenes))
 
 
 def of_scenes(scenes: Sequence[str], gaps_days: Iterable[float]) -> tuple[Stratum, ...]:
-    """What is told apart where there are several scenes, and where they lie differently far from the reference in time.
+    """Strata for several scenes, and for scenes with different time gaps to the reference.
 
     Args:
-        gaps_days: of each scene, NaN where a date is not known.
+        gaps_days: of each scene, NaN if a date is unknown.
     """
     if len(scenes) < 2:
         return ()
@@ -93,28 +93,28 @@ def of_scenes(scenes: Sequence[str], gaps_days: Iterable[float]) -> tuple[Stratu
 
 
 def bins_of(stratum: Stratum, values: NDArray[np.floating]) -> NDArray[np.int16]:
-    """The bin of each value, any shape; -1 for NaN and what lies outside."""
-    edges = np.array(stratum.edges, values.dtype)  # a height of 0.1 in a raster of float32 is its own 0.1
+    """The bin of each value, any shape; -1 for NaN and values outside."""
+    edges = np.array(stratum.edges, values.dtype)  # in the values' own precision: 0.1 in float32
     lowest, highest = np.fmin.reduce(values, axis=None), np.fmax.reduce(values, axis=None)
     below, above = (int(np.searchsorted(edges, end, side="right")) for end in (lowest, highest))
     bins = np.full(values.shape, below - 1, np.int16)
-    for edge in edges[below:above]:  # the few that lie in a window: faster than a search for each value
+    for edge in edges[below:above]:  # only edges within the range of values: faster than a search per value
         bins += values >= edge
     last = len(stratum.labels) - 1
-    bins[bins > last] = last if np.isposinf(edges[-1]) else -1  # an edge that is nowhere near is infinitely far
+    bins[bins > last] = last if np.isposinf(edges[-1]) else -1  # values beyond an open end are in the last bin
     bins[np.isnan(values)] = -1
     return bins
 
 
 def slope_bins(rise: Rise) -> NDArray[np.int16]:
-    """The bin of SLOPE of each pixel [H, W]; -1 on ground that is unknown."""
+    """The bin of SLOPE of each pixel [H, W]; -1 if unknown."""
     tangents = np.tan(np.radians(SLOPE.edges[:-1])).tolist()
     return bins_of(Stratum(SLOPE.name, (*(tangent**2 for tangent in tangents), np.inf), SLOPE.labels), _steepness(rise))
 
 
 def aspect_bins(rise: Rise) -> NDArray[np.int16]:
-    """The bin of ASPECT of each pixel [H, W], the way downhill; -1 on ground that is level or unknown."""
-    # Turned by half a bin, each bin is half a quadrant.
+    """The bin of ASPECT (downhill direction) of each pixel [H, W]; -1 if level or unknown."""
+    # Rotated by half a bin, each bin is half a quadrant.
     turn = math.radians(22.5)
     cos, sin = np.float32(math.cos(turn)), np.float32(math.sin(turn))
     east, north = -rise.east * cos - rise.north * sin, rise.east * sin - rise.north * cos
@@ -129,7 +129,7 @@ def _steepness(rise: Rise) -> NDArray[np.float32]:
 
 
 def blank_small_bins(estimate: Estimate, pixels: NDArray[np.integer]) -> Estimate:
-    """The estimate [bins] without the values of bins that hold under MIN_PIXELS pixels [bins]."""
+    """The estimate [bins], NaN in bins with fewer than MIN_PIXELS pixels [bins]."""
     value, low, high = (
         np.where(pixels >= MIN_PIXELS, values, np.nan) for values in (estimate.value, estimate.low, estimate.high)
     )

@@ -1,4 +1,4 @@
-"""Every number as evaluation.csv, and the few that the terminal shows. Pure text."""
+"""All numbers as evaluation.csv, and the summary on the terminal. Pure text."""
 
 import csv
 import io
@@ -13,7 +13,7 @@ SHOWN = ("iou", "f1", "precision", "recall", "mcc", "average_precision")
 
 
 def as_csv(rows: Sequence[Row]) -> bytes:
-    """One line a row; what is undefined is left empty."""
+    """One line per row; undefined values are empty."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     names = [field.name for field in fields(Row)]
@@ -27,7 +27,7 @@ def _cell(value: object) -> object:
 
 
 def summary(evaluation: Evaluation) -> str:
-    """A line a product: its main scores, the IoU with its interval."""
+    """One line per product: its main scores, the IoU with its interval."""
     selection = select(evaluation)
     shown = selection.quantities(SHOWN)
     head = [words.GROUND[selection.ground], *(words.quantity(name).name for name in shown), "pixels"]

@@ -1,4 +1,4 @@
-"""What a reader is told a quantity, a stratum or a kind of ground is. Pure."""
+"""Names and explanations of quantities, strata and kinds of ground for readers. Pure."""
 
 from typing import NamedTuple
 
@@ -6,13 +6,13 @@ from snowcover.evaluate.results import Ground
 
 
 class Quantity(NamedTuple):
-    """How one quantity of evaluation.csv is shown."""
+    """How a quantity of evaluation.csv is shown."""
 
     name: str
     meaning: str
-    """in words that need no formula"""
+    """in plain words"""
     digits: int = 3
-    """behind the point"""
+    """after the decimal point"""
     unit: str = ""
 
 
@@ -68,7 +68,7 @@ REFERENCE = "reference"
 
 
 def quantity(name: str) -> Quantity:
-    """How a quantity is shown; one without words of its own by its name in the table."""
+    """How a quantity is shown; unknown ones by their name in the table."""
     return QUANTITIES.get(name, Quantity(name.replace("_", " "), ""))
 
 
@@ -78,7 +78,7 @@ def stratum(name: str) -> str:
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """`0.812`, `12,345`; a dash where there is none. Minus is typeset as one."""
+    """`0.812`, `12,345`; a dash for None. The minus sign is typographic."""
     if value is None:
         return "\N{EN DASH}"
     shown = f"{value:,.{digits}f}"

@@ -68,7 +68,7 @@ def _fault(loss: Loss) -> str | None:
     if not all(torch.isfinite(one) for one in (right, scored(-SURE, SURE), scored(UNSURE, UNSURE))):
         return "it is not finite"
     if not (right < scored(UNSURE, UNSURE) and right < scored(-SURE, -SURE) and right < scored(SURE, SURE)):
-        return "it does not fall when snow and bare ground are told apart"
+        return "it does not fall when snow and bare ground are separated"
     if not torch.isclose(right, scored(SURE, -SURE, 9.0)):
         return "it counts pixels that nobody observed"
     return None

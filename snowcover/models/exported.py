@@ -11,7 +11,7 @@ OTHERS = ((1, 64, 64), (3, 96, 160))  # tiles, height, width, that an exported n
 
 
 class CannotExport(Exception):
-    """The network cannot be told as a graph that does the same on tiles of any number and size."""
+    """The network cannot be exported as a graph that does the same on tiles of any number and size."""
 
 
 def exported(mapper: nn.Module, example: Tensor) -> GraphModule:

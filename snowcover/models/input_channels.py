@@ -39,7 +39,7 @@ def load_encoder_weights(
 
     The filters that read the image are laid onto the bands, and are 0 for the layers behind them: these do not rise and
     fall with the bands, so the encoder begins by what it has learnt of images, and learns what layers say. All else is
-    loaded as it is; a classifier's head in `state` is left out, and what else its network had beside an encoder (see
+    loaded as it is; a classifier's head in `state` is left out, and what else its network had besides an encoder (see
     `of_encoder`).
 
     Raises:

@@ -1,4 +1,4 @@
-"""A U-Net at full resolution beside a classifier of single pixels: the default network.
+"""A U-Net at full resolution joined with a classifier of single pixels: the default network.
 
 An ImageNet encoder halves a tile once or twice before it looks for anything, so its U-Net loses what single pixels say,
 and on snow that is most of what there is to know. This one begins with all pixels, in few channels, and grows wider as
@@ -72,7 +72,7 @@ def _convolution(in_channels: int, out_channels: int, kernel_size: int = 3) -> n
 
 
 class _Residual(nn.Module):
-    """Two 3x3 convolutions beside a 1x1 one (arXiv:1512.03385)."""
+    """Two 3x3 convolutions and a 1x1 shortcut (arXiv:1512.03385)."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()

@@ -20,7 +20,7 @@ class Cells:
     def __init__(self, folder: Path, shape: tuple[int, ...], dtype: Any) -> None:
         self._folder, self._shape, self._dtype = folder, shape, np.dtype(dtype)
         self._bytes = int(np.prod(shape)) * self._dtype.itemsize
-        self._rows: dict[int, tuple[int, dict[int, int]]] = {}  # file descriptor, and the position of each column in the file
+        self._rows: dict[int, tuple[int, dict[int, int]]] = {}  # file descriptor, position of each column
         self._lock = threading.Lock()
 
     def put(self, row: int, column: int, values: Array) -> None:

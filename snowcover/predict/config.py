@@ -16,15 +16,15 @@ class Config(ImageryConfig):
     """One command: any number of scenes mapped by one or several networks."""
 
     model: Place | Annotated[list[Place], Field(min_length=1)]
-    """trained model, or a list of them: a run's folder, an MLflow run id, models:/NAME/VERSION, a .ckpt on disk or in S3,
-    or latest, the run below outputs/ that was started last"""
+    """trained model, or a list of them: a run's folder, an MLflow run id, models:/NAME/VERSION, a .ckpt on disk or in
+    S3, or latest, the run below outputs/ that was started last"""
     scenes: Place | Annotated[list[Place], Field(min_length=1)]
-    """GeoTIFFs of imagery or folders of z/x/y tiles: a path or s3:// pattern, or a list of them; demo generates a scene"""
+    """GeoTIFFs of imagery or folders of z/x/y tiles: a path or s3:// pattern, or a list of them; demo makes a scene"""
     out: Place
     """folder or s3:// prefix in which each map gets a folder of its scene's name"""
     mapped_with: Literal["network", "forest", "brightness"] = Field(alias="with")
-    """what predicts: the trained network, or one of the baselines trained with it, the random forest of single pixels or
-    the brightness threshold"""
+    """what predicts: the trained network, or a baseline trained with it, the random forest of single pixels or the
+    brightness threshold"""
     tta: Literal["none", "d4"]
     """test-time augmentation: d4 maps each window in its eight flips and rotations and takes the mean"""
     grid: Literal["scene", "training"]
@@ -44,8 +44,8 @@ class Config(ImageryConfig):
     experiment_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)] | None
     """MLflow experiment that records these maps; by default the training's"""
     layers: Layers
-    """folders of the layers that the network was trained with, for example {elevation: tiles/dem}; by default those of the
-    training"""
+    """folders of the layers that the network was trained with, for example {elevation: tiles/dem}; by default
+    those of the training"""
     network_bands: list[BandName] | None
     """bands of the network in its order, for a checkpoint that does not store them (robosat.pink); by default bands"""
     scale: Annotated[float, Field(gt=0)] | None

@@ -90,9 +90,9 @@ def refuse_mixture(found: Mapping[str, ExistingMap], out: str, settings: Setting
     if others:
         name, other = next(iter(sorted(others.items())))
         raise OtherMaps(
-            f"{out} holds {len(others)} map{'s' if len(others) > 1 else ''} of other models or settings, such as {name} "
-            f"({', '.join(differences(other.settings, settings))}): choose another out, or set overwrite=true to "
-            "replace those of the scenes named now."
+            f"{out} holds {len(others)} map{'s' if len(others) > 1 else ''} of other models or settings, such as "
+            f"{name} ({', '.join(differences(other.settings, settings))}): choose another out, or set overwrite=true "
+            "to replace those of the scenes named now."
         )
 
 

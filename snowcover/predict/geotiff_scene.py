@@ -83,7 +83,7 @@ class GeoTiffScene:
 class SelectedBands:
     """A selection of a scene's bands, in the network's order; see warp.Source."""
 
-    smooth = True
+    continuous = True
 
     def __init__(self, source: scene.SceneSource, indices: Sequence[int]) -> None:
         self._source, self._indices = source, list(indices)

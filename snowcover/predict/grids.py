@@ -17,7 +17,7 @@ from snowcover.prepare.reprojection import WEB_MERCATOR, Array, Grid, apply, pro
 from snowcover.trained_model import TrainedModel
 
 MOST_PX = 2**31 - 1  # along a side: GDAL's limit
-EDGE_PX = 1e-6  # tolerance for rounded coordinates: a raster that ends on a pixel's edge does not reach the next
+EDGE_PX = 1e-6  # tolerance for rounded coordinates at pixel edges
 
 
 class NoCommonGrid(UserError):
@@ -37,7 +37,9 @@ def training_grid(sources: Sequence[SceneSource], models: Sequence[TrainedModel]
     grids = {(model.zoom, model.tile_size) for model in models}
     if len(grids) > 1:
         described = " and ".join(f"zoom {zoom} with tiles of {size_px} px" for zoom, size_px in sorted(grids))
-        raise NoCommonGrid(f"The networks were trained at {described}, so grid=training is not one grid: give like=RASTER.")
+        raise NoCommonGrid(
+            f"The networks were trained at {described}, so grid=training is not one grid: give like=RASTER."
+        )
     ((zoom, size_px),) = grids
     pixel_m = 2 * HALF_WORLD_M / (size_px << zoom)
     world = Affine(pixel_m, 0, -HALF_WORLD_M, 0, -pixel_m, HALF_WORLD_M)
@@ -64,7 +66,7 @@ def joined_grid(sources: Sequence[SceneSource]) -> OutputGrid:
     corners = [outline_in(source.grid, first) for source in sources]
     for source, places in zip(sources, corners, strict=True):
         if not np.isfinite(places).all():
-            raise NoCommonGrid(f"{source.name} cannot be projected to the grid of {sources[0].name}: map them separately.")
+            raise NoCommonGrid(f"{source.name} has no place in the grid of {sources[0].name}: map them separately.")
     return _snapped(first.crs, first.transform, np.concatenate(corners, axis=1))
 
 

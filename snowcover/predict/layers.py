@@ -1,4 +1,4 @@
-"""The layers of a scene's windows, from the tiles that they are in: windows lie on the grid of the training's tiles."""
+"""The layers of a scene's windows, read from tiles: windows lie on the grid of the training's tiles."""
 
 import logging
 from collections import OrderedDict
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 def reader_of(places: Mapping[str, str]) -> LayerReader | None:
-    """The layers at these places, each listed once for all scenes of a command; None of no layers.
+    """The reader of the layers in these folders, listed once for all scenes of a command; None without layers.
 
     Raises: NoLayer, TileTwice, FolderDiffers, BadIndex, StorageError
     """
@@ -34,12 +34,12 @@ class WindowLayers:
     """Reads the layers of one scene's windows."""
 
     def __init__(self, reader: LayerReader, plan: Plan, scene: str) -> None:
-        """Args: scene: its name, which says when it was taken."""
+        """Args: scene: its name, which contains its acquisition time."""
         self._reader, self._plan, self._scene = reader, plan, scene
         self._cache: OrderedDict[tuple[int, int], Array] = OrderedDict()
 
     def check(self) -> None:
-        """Tell of ground of the scene that the layers do not reach; they are to reach some of it.
+        """Warn if the layers do not cover all of the scene; refuse layers that cover none of it.
 
         Raises: NoLayer, NoTime
         """
@@ -48,16 +48,16 @@ class WindowLayers:
         if not any(reached):
             places = ", ".join(f"{name}: {place}" for name, place in self._reader.places.items())
             raise NoLayer(
-                f"None of the layers' tiles lies below {self._scene} ({places}): make them of its ground (python -m "
-                "snowcover.prepare layer=...), and give them by layers={...}."
+                f"None of the layers' tiles overlaps {self._scene} ({places}): make layers of its ground (python -m "
+                "snowcover.prepare layer=...), and give them as layers={...}."
             )
         if missing := reached.count(False):
             log.warning(
-                "%s: the layers do not reach %d of the %d tiles that it touches: there the network sees their mean.",
+                "%s: the layers do not cover %d of the %d tiles that it touches: there the network sees their mean.",
                 self._scene, missing, len(reached),
             )  # fmt: skip
 
-    def along(self, windows: Iterator[Window]) -> Iterator[Window]:
+    def with_layers(self, windows: Iterator[Window]) -> Iterator[Window]:
         """The windows with their layers.
 
         Raises: what `LayerReader.read` raises.

@@ -1,4 +1,4 @@
-"""One scene mapped by one or several networks: bands of rows of the output grid, top to bottom."""
+"""Maps one scene with one or several networks: yields bands of rows of the output grid, top to bottom."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -30,28 +30,28 @@ class OutputGrid:
 
 @dataclass(frozen=True)
 class Rows:
-    """A band of whole rows of the output grid; they come top to bottom, without gaps or overlaps."""
+    """A band of whole rows of the output grid; yielded top to bottom, without gaps or overlaps."""
 
     row: int
     """the first one"""
     probability: Array
     """[H, W] float32, NaN where unobserved"""
     spread: Array | None
-    """[H, W] float32, standard deviation over the members (models x flips), NaN where unobserved; None of one member"""
+    """[H, W] float32, standard deviation over the members (models x flips), NaN where unobserved; None for one"""
 
 
 @dataclass(frozen=True)
 class WindowCount:
-    """How much there is to do, before any pixel is read: windows that touch the scene, observed there or not."""
+    """The amount of work, known before any pixel is read."""
 
     windows: int
-    """of all models, as `on_window` counts them; those without an observed pixel are counted, too"""
+    """over all models, as `on_window` counts them; includes windows without an observed pixel"""
     members: int
-    """models x flips: how often the network sees each place"""
+    """models x flips: how often each place is mapped"""
 
 
 class SceneSource(Protocol):
-    """A scene as the mapping reads it; safe to share between threads."""
+    """A scene as input of the mapping; threads may share it."""
 
     @property
     def name(self) -> str: ...
@@ -59,16 +59,16 @@ class SceneSource(Protocol):
     def grid(self) -> Grid: ...
 
     def open(self, bands: Sequence[str]) -> AbstractContextManager[Source]:
-        """The scene for one thread, its bands [C] those named: stored numbers, nodata and the UDM hidden.
+        """The scene for one thread, with the named bands [C]: stored numbers, nodata and UDM masked.
 
         Raises: UserError
         """
         ...
 
     def conversion(self, model: TrainedModel) -> tuple[Floats, Floats] | None:
-        """Per band of the model, the factor and summand that make its stored numbers those the model was trained on.
+        """Per band of the model, factor and summand that convert the scene's stored numbers to the training's.
 
-        None where they are these already.
+        None if they are the same.
         """
         ...
 
@@ -82,22 +82,22 @@ def map_scene(
     device: str = "auto",
     on_window: Callable[[int], None] | None = None,
 ) -> Iterator[Rows]:
-    """The mean probability of the models, and their spread where there is more than one member.
+    """The mean probability of the models and, with more than one member, their spread.
 
-    Where the map's grid is the scene's own, it is observed exactly where the scene is; in any other grid where at least
-    half of a pixel is. The spread is that of the members in the network's own grid, averaged like the probability;
-    between models of different grids that of their means comes to it.
+    In the scene's own grid, the map is observed exactly where the scene is; in another grid, where at least half of a
+    pixel is. The spread is that of the members in the network's own grid, averaged like the probability; between models
+    of different grids, the spread of their means is added.
 
     Args:
-        device: auto (all GPUs of this machine, of several each in a process of its own; else its CPU), cpu, gpu or mps.
-        on_window: told, by a thread, how many more windows are done.
+        device: auto (all GPUs, each in its own process if there are several; else the CPU), cpu, gpu or mps.
+        on_window: called from a thread with the number of windows just finished.
 
     Raises:
         UserError: what the source raises while it is read.
     """
     grid = Grid(output.crs, output.transform, output.width, output.height)
     found = groups_of(source, models, tta == "d4")
-    parts = [map_group(source, grid, group, devices(device), on_window or _nobody) for group in found]
+    parts = [map_group(source, grid, group, devices(device), on_window or _ignore) for group in found]
     try:
         for row, bands in _together(parts, grid):
             yield Rows(row, *_joined(found, bands))
@@ -107,25 +107,25 @@ def map_scene(
 
 
 def count_windows(source: SceneSource, output: OutputGrid, models: Sequence[TrainedModel], tta: Tta) -> WindowCount:
-    """What `map_scene` will do, without reading a pixel."""
+    """The amount of work of `map_scene`, without reading a pixel."""
     found = groups_of(source, models, tta == "d4")
     windows = sum(group.window_count * len(group.models) for group in found)
     return WindowCount(windows, len(models) * (len(D4) if tta == "d4" else 1))
 
 
-def _nobody(windows: int) -> None: ...
+def _ignore(windows: int) -> None: ...
 
 
 def _together(parts: Sequence[Iterator[tuple[int, Array]]], grid: Grid) -> Iterator[tuple[int, list[Array]]]:
-    """Bands of the groups cut to the same rows: their grids differ, and so may the heights of their bands."""
-    held = [(0, np.empty((1, 0, grid.width), np.float32)) for _ in parts]
+    """Bands of all groups cut to the same rows, for the heights of their bands may differ."""
+    current = [(0, np.empty((1, 0, grid.width), np.float32)) for _ in parts]
     row = 0
     while row < grid.height:
-        for index, (start, band) in enumerate(held):
+        for index, (start, band) in enumerate(current):
             if row >= start + band.shape[1]:
-                held[index] = next(parts[index])
-        end = min(start + band.shape[1] for start, band in held)
-        yield row, [band[:, row - start : end - start] for start, band in held]
+                current[index] = next(parts[index])
+        end = min(start + band.shape[1] for start, band in current)
+        yield row, [band[:, row - start : end - start] for start, band in current]
         row = end
 
 

@@ -1,4 +1,4 @@
-"""The networks that map a window together, on one device: models, flips and turns."""
+"""The ensemble that maps a window on one device: models x flips and rotations."""
 
 import contextlib
 import copy
@@ -23,7 +23,7 @@ Conversion = tuple[Floats, Floats]
 
 
 def devices(wanted: str) -> list[torch.device]:
-    """All GPUs of this machine, or what else it is to be: auto, cpu, gpu, mps, or torch's own name of one."""
+    """The devices to use for auto, cpu, gpu (all GPUs), mps, or torch's own name of a device."""
     if wanted == "auto":
         wanted = "gpu" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     if wanted == "gpu":
@@ -32,43 +32,44 @@ def devices(wanted: str) -> list[torch.device]:
 
 
 class Members:
-    """All members, on one device."""
+    """All members on one device."""
 
     def __init__(
         self, mappers: Sequence[SnowMapper], flips: bool, layout: Layout, device: torch.device,
         conversion: Conversion | None = None,
     ) -> None:  # fmt: skip
         self._device, self._layout = device, layout
-        self._mappers = [ready(mapper, device) for mapper in mappers]
+        self._mappers = [optimised(mapper, device) for mapper in mappers]
         self._views = D4 if flips else D4[:1]
         self._conversion = conversion and [torch.tensor(np.asarray(part), dtype=torch.float32) for part in conversion]
 
     @property
     def channels(self) -> int:
-        """The mean, and with several members their standard deviation."""
+        """1 for the mean; 2 with the standard deviation of several members."""
         return 1 if len(self._mappers) * len(self._views) == 1 else 2
 
     def map(self, windows: Sequence[Window]) -> list[tuple[Window, Array | None]]:
-        """Beside each window what the members say of its support, [K, support_px, support_px] float32."""
+        """Each window with the prediction for its support, [K, support_px, support_px] float32."""
         mapped = [(window.raw, window.layers) for window in windows if window.raw is not None]
-        raw, layers = [one for one, _ in mapped], [one for _, one in mapped if one is not None]
-        answers = iter(self.probabilities(np.stack(raw), np.stack(layers) if layers else None) if raw else ())
+        raw, layers = [image for image, _ in mapped], [layer for _, layer in mapped if layer is not None]
+        predictions = iter(self.probabilities(np.stack(raw), np.stack(layers) if layers else None) if raw else ())
         start, length = self._layout.context_px - self._layout.ramp_px, self._layout.support_px
         part = np.s_[:, start : start + length, start : start + length]
-        return [(window, None if window.raw is None else next(answers)[part]) for window in windows]
+        return [(window, None if window.raw is None else next(predictions)[part]) for window in windows]
 
     def probabilities(self, raw: Array, layers: Array | None = None) -> Array:
-        """Raw windows [B, C, h, w] and, of networks that take them, layers [B, L, h, w] -> [B, K, h, w] float32."""
+        """Raw windows [B, C, h, w] and, for networks with layers, layers [B, L, h, w] -> [B, K, h, w] float32."""
         with torch.inference_mode(), _mixed_precision(self._device):
             tiles = self._converted(raw_tensor(raw).to(self._device, non_blocking=True))
             if layers is not None:
                 tiles = torch.cat([tiles, torch.from_numpy(layers).to(self._device, non_blocking=True)], dim=1)
-            said = torch.stack([_mapped_view(mapper, tiles, *view) for mapper in self._mappers for view in self._views])
-            told = [said.mean(0)] if self.channels == 1 else [said.mean(0), said.std(0, unbiased=False)]
-            return torch.stack(told, dim=1).cpu().numpy()
+            views = [_mapped_view(mapper, tiles, *view) for mapper in self._mappers for view in self._views]
+            members = torch.stack(views)  # [members, B, h, w]
+            summary = [members.mean(0)] if self.channels == 1 else [members.mean(0), members.std(0, unbiased=False)]
+            return torch.stack(summary, dim=1).cpu().numpy()
 
     def _converted(self, raw: Tensor) -> Tensor:
-        """Stored numbers of the scene as those that the models were trained on; what is observed stays so."""
+        """Stored numbers of the scene converted to the training's; observed pixels stay observed."""
         raw = raw.float()
         if self._conversion is None:
             return raw
@@ -80,10 +81,10 @@ class Members:
 
 
 def _mapped_view(mapper: nn.Module, tiles: Tensor, turns: int, flipped: bool) -> Tensor:
-    """Probability [B, h, w] of tiles that are turned, and flipped, on the way in and back on the way out."""
-    seen = torch.rot90(tiles.flip(-1) if flipped else tiles, turns, (-2, -1))
-    said = torch.rot90(mapper(seen), -turns, (-2, -1))
-    return said.flip(-1) if flipped else said
+    """Probability [B, h, w] of tiles rotated and flipped before mapping, and turned back after it."""
+    view = torch.rot90(tiles.flip(-1) if flipped else tiles, turns, (-2, -1))
+    probability = torch.rot90(mapper(view), -turns, (-2, -1))
+    return probability.flip(-1) if flipped else probability
 
 
 def _mixed_precision(device: torch.device) -> AbstractContextManager[Any]:
@@ -94,7 +95,7 @@ def _mixed_precision(device: torch.device) -> AbstractContextManager[Any]:
 
 
 class _Probability(nn.Module):
-    """A mapper that answers for unobserved pixels, too: their neighbours may need it."""
+    """A mapper that also predicts unobserved pixels, which their neighbours may need."""
 
     def __init__(self, mapper: SnowMapper) -> None:
         super().__init__()
@@ -105,8 +106,8 @@ class _Probability(nn.Module):
 
 
 @lru_cache(maxsize=16)
-def ready(mapper: SnowMapper, device: torch.device) -> nn.Module:
-    """Raw windows [B, C, h, w] -> probability [B, h, w], made quick; on a device, the mapper itself is left alone."""
+def optimised(mapper: SnowMapper, device: torch.device) -> nn.Module:
+    """An optimised copy of the mapper on a device: raw windows [B, C, h, w] -> probability [B, h, w]."""
     own = copy.deepcopy(mapper).eval().requires_grad_(False)
     fold_batch_norms(own)
     own = own.to(device)
@@ -116,18 +117,18 @@ def ready(mapper: SnowMapper, device: torch.device) -> nn.Module:
 
 
 def fold_batch_norms(mapper: SnowMapper) -> None:
-    """Let convolutions do the work of the batch norms that follow them, in place.
+    """Fold batch norms into the convolutions before them, in place.
 
-    Which follow which is seen by running the network once; if it then answers otherwise, because of something between
-    the two, it stays as it was.
+    Pairs are found by running the network once. If its output then differs, because of something between the two, the
+    network is left unchanged.
     """
     network, bands = mapper.network, mapper.channels
     example = torch.randn(1, bands, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         try:
             before = network(example)
-            pairs = _followed(network, example)
-        except Exception:  # of a network that takes no such tile: it is run as it is
+            pairs = _convolution_norm_pairs(network, example)
+        except Exception:  # the network does not take such a tile: it is left unchanged
             return
         original = copy.deepcopy(network)
         for convolution, norm in pairs:
@@ -137,19 +138,19 @@ def fold_batch_norms(mapper: SnowMapper) -> None:
             mapper.network = original
 
 
-def _followed(network: nn.Module, example: Tensor) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
-    """Convolutions that are used once, with the batch norm that takes their very answer."""
+def _convolution_norm_pairs(network: nn.Module, example: Tensor) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
+    """Convolutions that are used once, with the batch norm that takes exactly their output."""
     made: dict[int, tuple[nn.Conv2d, Tensor]] = {}
     pairs: list[tuple[nn.Conv2d, nn.BatchNorm2d]] = []
 
-    def see(module: nn.Module, inputs: tuple[Tensor, ...], answer: Tensor) -> None:
+    def record(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         if type(module) is nn.Conv2d:
-            made[id(answer)] = module, answer  # kept, so that no other tensor gets its id
+            made[id(output)] = module, output  # kept, so that no other tensor gets its id
         elif type(module) is nn.BatchNorm2d and module.track_running_stats and id(inputs[0]) in made:
             pairs.append((made[id(inputs[0])][0], module))
 
     kinds = (nn.Conv2d, nn.BatchNorm2d)
-    hooks = [module.register_forward_hook(see) for module in network.modules() if isinstance(module, kinds)]
+    hooks = [module.register_forward_hook(record) for module in network.modules() if isinstance(module, kinds)]
     network(example)
     for hook in hooks:
         hook.remove()

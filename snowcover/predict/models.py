@@ -1,4 +1,4 @@
-"""The networks of a command, loaded and held against each other."""
+"""Loads the networks of a command and checks that they fit together."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,11 +15,11 @@ from snowcover.training import run_record
 Value = TypeVar("Value")
 
 LATEST = "latest"
-RUNS = "outputs"  # where runs lie by default
+RUNS = "outputs"  # default folder of runs
 
 
 class NoModel(UserError):
-    """There is no run to map with, or those that there are do not go together."""
+    """There is no run to map with, or the models do not fit together."""
 
 
 def load(config: Config) -> tuple[TrainedModel, ...]:
@@ -41,7 +41,7 @@ def _refuse_unknown_layers(config: Config, loaded: Sequence[TrainedModel]) -> No
     known = {name for model in loaded for name in model.layers}
     if unknown := [name for name in config.layers if name not in known]:
         has = f"the layers {', '.join(sorted(known))}" if known else "no layers"
-        raise NoModel(f"layers names {unknown[0]}, and what maps takes {has}: leave it out.")
+        raise NoModel(f"layers names {unknown[0]}, but the model takes {has}: leave it out.")
 
 
 def _load(address: str, config: Config) -> TrainedModel:
@@ -55,12 +55,12 @@ def _load(address: str, config: Config) -> TrainedModel:
     except UnknownModelFact:
         if overrides.bands is not None or config.bands is None:
             raise
-        names = tuple(canonical(name) or name.lower() for name in config.bands)  # as the scenes', so the network's
+        names = tuple(canonical(name) or name.lower() for name in config.bands)  # the scenes' bands are the network's
         return load_trained_model(address, replace(overrides, bands=names), config.tracking.uri, config.mapped_with)
 
 
 def latest() -> str:
-    """The folder of the run that was begun last and has a checkpoint.
+    """The folder of the run that was started last and has a checkpoint.
 
     Raises: NoModel
     """
@@ -73,15 +73,15 @@ def latest() -> str:
     )
 
 
-def threshold(models: Sequence[TrainedModel]) -> float:
-    """From which probability on it is snow, for all networks together.
+def common_threshold(models: Sequence[TrainedModel]) -> float:
+    """The least probability that counts as snow, common to all networks.
 
     Raises: NoModel
     """
     found = sorted({model.threshold for model in models})
     if len(found) > 1:
-        told = " and ".join(f"{value:g}" for value in found)
-        raise NoModel(f"The networks have the thresholds {told}: give the one that is meant, threshold=...")
+        thresholds = " and ".join(f"{value:g}" for value in found)
+        raise NoModel(f"The networks have the thresholds {thresholds}: give one, threshold=...")
     return found[0]
 
 

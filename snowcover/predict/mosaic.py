@@ -1,6 +1,6 @@
-"""Several scenes of one date in one map: where they overlap it is the mean of their probabilities.
+"""One map of several scenes of a date: the mean of their probabilities where they overlap.
 
-The mean, and not the first one observed: it does not depend on an order, and leaves no seam where a scene ends.
+Unlike the first observed scene, the mean does not depend on an order and leaves no seams at scene edges.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +25,7 @@ Mapping = Callable[[SceneSource, OutputGrid], Iterator[Rows]]
 
 @dataclass(frozen=True)
 class _Part:
-    """One scene's map, in the part of the whole grid that it touches."""
+    """One scene's map in the part of the grid that it touches."""
 
     path: Path
     column: int
@@ -33,10 +33,10 @@ class _Part:
     grid: OutputGrid
 
 
-def joined(sources: Sequence[SceneSource], whole: OutputGrid, map_one: Mapping, scratch: Path) -> Iterator[Rows]:
+def mosaic_rows(sources: Sequence[SceneSource], whole: OutputGrid, map_one: Mapping, scratch: Path) -> Iterator[Rows]:
     """The rows of one map of several scenes.
 
-    Each is mapped on its own into a file in `scratch`, so that the memory is that of one scene.
+    Each scene is first mapped to a file in `scratch`, so that memory is that of one scene.
 
     Raises:
         DiskFull
@@ -64,7 +64,7 @@ def _mapped(number: int, source: SceneSource, whole: OutputGrid, map_one: Mappin
 
 
 def _write(path: Path, grid: OutputGrid, rows: Iterator[Rows]) -> None:
-    """Probability and, where there is one, spread, as float32."""
+    """Write probability and, if there is one, spread as float32."""
     first = next(rows)
     profile = {
         "driver": "GTiff", "count": 1 if first.spread is None else 2, "dtype": "float32", "width": grid.width,
@@ -95,10 +95,10 @@ def _mean(files: Sequence[tuple[_Part, DatasetReader]], row: int, height: int, w
         if first >= end:
             continue
         values = file.read(window=Window(0, first - part.row, part.grid.width, end - first))
-        there = np.s_[first - row : end - row, part.column : part.column + part.grid.width]
+        overlap = np.s_[first - row : end - row, part.column : part.column + part.grid.width]
         observed = ~np.isnan(values[0])
-        counts[there] += observed
-        sums[:, there[0], there[1]] += np.where(observed, values, 0)
+        counts[overlap] += observed
+        sums[:, overlap[0], overlap[1]] += np.where(observed, values, 0)
     with np.errstate(invalid="ignore", divide="ignore"):
         means = np.where(counts, sums / counts, np.float32(np.nan)).astype(np.float32)
     return Rows(row, means[0], means[1] if bands == 2 else None)

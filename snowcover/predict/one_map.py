@@ -1,4 +1,4 @@
-"""One map from its scenes to its last file: rasters and preview first, the STAC item that completes it last."""
+"""Makes one map: rasters and preview first, and last the STAC item, which marks it complete."""
 
 import contextlib
 import hashlib
@@ -29,12 +29,12 @@ FLIPS = {"none": 1, "d4": 8}
 
 
 class CannotWriteMap(UserError):
-    """`out` cannot be written, which concerns all maps."""
+    """`out` cannot be written to, which affects all maps."""
 
 
 @dataclass(frozen=True)
 class Mapper:
-    """What all maps of one command have in common."""
+    """Everything that the maps of one command share."""
 
     config: Config
     models: tuple[TrainedModel, ...]
@@ -52,18 +52,18 @@ class Mapper:
         return self.config.out.rstrip("/")
 
     def open(self, product: Product, scratch: Path) -> "OpenedProduct":
-        """Look at the scenes of a map.
+        """Read the metadata of a map's scenes.
 
         Raises: UserError, naming the scene.
         """
         opened: list[Scene] = []
         for number, scene in enumerate(product.scenes):
-            folder = scratch / str(number)  # apart, for a scene's UDM may be called as another's
+            folder = scratch / str(number)  # separate, because UDMs of two scenes may have the same name
             folder.mkdir()
             opened.append(open_scene(self.config, scene, str(folder)))
-        for one in opened:
+        for source in opened:
             for model in self.models:
-                one.conversion(model)  # which refuses a scene without the network's bands
+                source.conversion(model)  # refuses a scene without the network's bands
         return OpenedProduct(product, tuple(opened), self._grid(opened))
 
     def _grid(self, opened: Sequence[SceneSource]) -> OutputGrid:
@@ -83,22 +83,24 @@ class Mapper:
         )
         if len(product.opened) == 1:
             return map_one(product.opened[0], product.grid)
-        return mosaic.joined(product.opened, product.grid, map_one, scratch)
+        return mosaic.mosaic_rows(product.opened, product.grid, map_one, scratch)
 
     def count(self, product: "OpenedProduct") -> WindowCount:
-        """What mapping a product will take."""
-        parts = [(one, product.grid) for one in product.opened]
+        """The amount of work to map a product."""
+        parts = [(source, product.grid) for source in product.opened]
         if len(parts) > 1:
-            parts = [(one, grids.part_of(product.grid, one)[2]) for one in product.opened]
+            parts = [(source, grids.part_of(product.grid, source)[2]) for source in product.opened]
         counts = [
-            count_windows(one, grid, self.models, self.config.tta) for one, grid in parts if grid.width and grid.height
+            count_windows(source, grid, self.models, self.config.tta)
+            for source, grid in parts
+            if grid.width and grid.height
         ]
         return WindowCount(sum(count.windows for count in counts), max((count.members for count in counts), default=1))
 
 
 @dataclass(frozen=True)
 class OpenedProduct:
-    """A map whose scenes were looked at."""
+    """A map with the metadata of its scenes."""
 
     product: Product
     opened: tuple[Scene, ...]
@@ -106,12 +108,16 @@ class OpenedProduct:
 
 
 def make(
-    mapper: Mapper, product: OpenedProduct, before: ExistingMap | None, scratch: Path, on_window: Callable[[int], None]
+    mapper: Mapper,
+    product: OpenedProduct,
+    replaced: ExistingMap | None,
+    scratch: Path,
+    on_window: Callable[[int], None],
 ) -> tuple[CompleteMap, Path]:
-    """Make a map; also returns its preview's file in `scratch`, named for the map.
+    """Make a map; also returns the path of its preview in `scratch`, named after the map.
 
     Args:
-        before: the map that this one replaces.
+        replaced: the map that this one replaces.
 
     Raises:
         CannotWriteMap, DiskFull
@@ -137,8 +143,8 @@ def make(
     files = {kind: cloud_optimised(scratch, kind) for kind in writer.files}
     picture = _draw(mapper, product, files["snow"], found, scratch)
     folder = f"{mapper.out}/{name}"
-    with _named(mapper.out):
-        _put(folder, name, found, files, picture, before)
+    with _errors_for(mapper.out):
+        _store(folder, name, found, files, picture, replaced)
     return CompleteMap(name, folder, found.totals, time.monotonic() - started), picture
 
 
@@ -150,8 +156,8 @@ def _source_facts(listed: ListedScene, opened: Scene) -> SourceFacts:
 def _draw(mapper: Mapper, product: OpenedProduct, snow: Path, found: MapFacts, scratch: Path) -> Path:
     grid = preview.picture_grid(product.grid)
     colours = None
-    for one in product.opened:
-        own = one.thumbnail(mapper.models[0].bands).on(product.grid.crs, grid.transform, grid.width, grid.height)
+    for source in product.opened:
+        own = source.thumbnail(mapper.models[0].bands).on(product.grid.crs, grid.transform, grid.width, grid.height)
         colours = own if colours is None else preview.fill_gaps(colours, own)
     assert colours is not None
     path = scratch / f"{found.name}.png"
@@ -159,18 +165,18 @@ def _draw(mapper: Mapper, product: OpenedProduct, snow: Path, found: MapFacts, s
     return path
 
 
-def _put(
-    folder: str, name: str, found: MapFacts, files: dict[Kind, Path], picture: Path, before: ExistingMap | None
+def _store(
+    folder: str, name: str, found: MapFacts, files: dict[Kind, Path], picture: Path, replaced: ExistingMap | None
 ) -> None:
-    """The files to where they stay. The item goes first where there was one, and comes last."""
+    """Write the files to `out`: an old item is deleted first, and the new one is written last."""
     item_uri = f"{folder}/{name}.json"
-    if before is not None:
+    if replaced is not None:
         storage.delete(item_uri)
     names = {kind: f"{name}_{kind}.tif" for kind in files}
     for kind, path in files.items():
         storage.upload(str(path), f"{folder}/{names[kind]}")
     storage.upload(str(picture), f"{folder}/{PREVIEW}")
-    for uri in [] if before is None else stale(before, [*names.values(), PREVIEW]):
+    for uri in [] if replaced is None else stale(replaced, [*names.values(), PREVIEW]):
         storage.delete(uri)
     rasters = {kind: _asset(path, names[kind]) for kind, path in files.items()}
     hrefs = [_href(model.checkpoint_uri, folder) for model in found.models]
@@ -183,14 +189,14 @@ def _asset(path: Path, name: str) -> AssetFile:
 
 
 def _href(uri: str, folder: str) -> str:
-    """A checkpoint as it is found from the map's folder."""
+    """The link from the map's folder to a checkpoint."""
     if ":/" in uri:
         return uri
     return os.path.abspath(uri) if storage.is_remote(folder) else os.path.relpath(uri, folder)
 
 
 @contextlib.contextmanager
-def _named(out: str) -> Iterator[None]:
+def _errors_for(out: str) -> Iterator[None]:
     try:
         yield
     except StorageError as error:

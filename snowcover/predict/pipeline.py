@@ -1,4 +1,4 @@
-"""The story of one command: find scenes and networks, map what is missing, tell what was made."""
+"""One command from start to end: find scenes and networks, make the missing maps, report what was made."""
 
 import contextlib
 import logging
@@ -32,17 +32,17 @@ NAMED = 10  # scenes without a map
 
 
 class NoMap(UserError):
-    """Of some scenes no map could be made; those of the others were."""
+    """No map could be made of some scenes; the maps of the others were made."""
 
 
 def make_maps(config: Config) -> None:
-    """Make the maps that the config asks for, or with dry_run say what that would be.
+    """Make the maps that the config asks for; with dry_run only estimate them.
 
     Raises:
         UserError
-        Stopped: Ctrl-C or SIGTERM; what is complete stays.
+        Stopped: Ctrl-C or SIGTERM; complete maps are kept.
     """
-    cv2.setNumThreads(1)  # the threads are ours
+    cv2.setNumThreads(1)  # we use threads ourselves
     machine.configure_process()
     with stopping_on_signals(), raster.settings(), gdal_warnings.taken():  # else GDAL itself writes to the terminal
         _make_maps(config)
@@ -59,13 +59,13 @@ def _make_maps(config: Config) -> None:
     if config.dry_run:
         _for_each(wanted, lambda product, scratch: log_forecast(mapper, mapper.open(product, scratch)))
         return
-    there = maps_in(mapper.out)
+    existing = maps_in(mapper.out)
     if not config.overwrite:
-        refuse_mixture(there, mapper.out, mapper.settings)
-    complete = [product.name for product in wanted if _is_up_to_date(mapper, product, there.get(product.name))]
+        refuse_mixture(existing, mapper.out, mapper.settings)
+    complete = [product.name for product in wanted if _is_up_to_date(mapper, product, existing.get(product.name))]
     todo = [product for product in wanted if product.name not in complete]
     with recording(config, mapper.models) if todo else contextlib.nullcontext(MapRecord()) as record:
-        _map_all(mapper, todo, there, [_made(mapper, there[name]) for name in complete], record)
+        _map_all(mapper, todo, existing, [_existing(mapper, existing[name]) for name in complete], record)
 
 
 def _mapper(config: Config) -> Mapper:
@@ -75,32 +75,32 @@ def _mapper(config: Config) -> Mapper:
             path = raster.local_file(config.like, scratch)
             like, like_crc32 = grid_like(config.like, path), raster.checksum(path)
     loaded = models.load(config)
-    threshold = models.threshold(loaded)
-    told = facts.settings(config, loaded, threshold, like_crc32)
-    return Mapper(config, loaded, threshold, told, like, facts.software(commit()))
+    threshold = models.common_threshold(loaded)
+    settings = facts.settings(config, loaded, threshold, like_crc32)
+    return Mapper(config, loaded, threshold, settings, like, facts.software(commit()))
 
 
 def _is_up_to_date(mapper: Mapper, product: Product, found: ExistingMap | None) -> bool:
-    """Whether a map is complete, and what would be made now."""
+    """Whether a map is complete and equal to the one that would be made now."""
     if found is None or facts.differences(found.settings, mapper.settings):
         return False
     if not found.is_whole:
-        log.info("%s is not whole, and is made again.", found.uri)
+        log.info("%s is incomplete and is made again.", found.uri)
         return False
     if not found.was_made_from(product.scenes):
-        log.info("%s was made of another file of that name, and is made again.", found.uri)
+        log.info("%s was made from another file of that name and is made again.", found.uri)
         return False
     return True
 
 
-def _made(mapper: Mapper, found: ExistingMap) -> CompleteMap:
+def _existing(mapper: Mapper, found: ExistingMap) -> CompleteMap:
     return CompleteMap(found.name, f"{mapper.out}/{found.name}", found.totals, None)
 
 
 def _map_all(
     mapper: Mapper,
     todo: Sequence[Product],
-    there: Mapping[str, ExistingMap],
+    existing: Mapping[str, ExistingMap],
     complete: Sequence[CompleteMap],
     record: MapRecord,
 ) -> None:
@@ -109,26 +109,26 @@ def _map_all(
     def map_one(product: Product, scratch: Path) -> None:
         opened = mapper.open(product, scratch)
         with progress(product.name, mapper.count(opened).windows, opened.grid) as advance:
-            found, picture = one_map.make(mapper, opened, there.get(product.name), scratch, advance)
-        record.map_made(len(made), found, picture)
+            found, picture = one_map.make(mapper, opened, existing.get(product.name), scratch, advance)
+        record.log_map(len(made), found, picture)
         made.append(found)
         if not found.totals.observed_px:
-            log.warning("%s: no pixel was observed: look at its nodata value and its masks.", product.name)
+            log.warning("%s: no pixel was observed: check its nodata value and its masks.", product.name)
 
     try:
         _for_each(todo, map_one)
     finally:
-        if listed := sorted([*complete, *made], key=lambda one: one.name):
+        if listed := sorted([*complete, *made], key=lambda complete_map: complete_map.name):
             log.info("%s", table.text(listed))
         if len(listed) == 1:
             log.info("%s", f"{listed[0].folder}/{one_map.PREVIEW}")
         if made:
             with work_folders.scratch_folder() as scratch:
-                record.all_made(listed, Path(scratch))
+                record.log_all_maps(listed, Path(scratch))
 
 
 def _for_each(wanted: Sequence[Product], act: Callable[[Product, Path], None]) -> None:
-    """Do the same for all maps; what is wrong with the scenes of one is told, and the others are gone on with.
+    """Call `act` for all maps; errors of one map's scenes are logged, and the others are still made.
 
     Raises: NoMap, CannotWriteMap, DiskFull
     """
@@ -138,7 +138,7 @@ def _for_each(wanted: Sequence[Product], act: Callable[[Product, Path], None]) -
             try:
                 act(product, Path(scratch))
             except (CannotWriteMap, DiskFull):
-                raise  # the next would end so, too
+                raise  # the next map would fail in the same way
             except UserError as error:
                 if len(wanted) == 1:
                     raise
@@ -146,4 +146,4 @@ def _for_each(wanted: Sequence[Product], act: Callable[[Product, Path], None]) -
                 log.error("%s", error)
     if wrong:
         shown = ", ".join(wrong[:NAMED]) + (", ..." if len(wrong) > NAMED else "")
-        raise NoMap(f"No map was made of {len(wrong)} of {len(wanted)} scenes, as told above: {shown}.")
+        raise NoMap(f"No map was made of {len(wrong)} of {len(wanted)} scenes, see the errors above: {shown}.")

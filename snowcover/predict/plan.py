@@ -1,4 +1,4 @@
-"""Where windows lie on a network's grid: that of its training tiles, counted in pixels from the map's corner."""
+"""The windows on a network's grid, which is that of its training tiles, in pixels from the map's corner."""
 
 import math
 from collections.abc import Iterator
@@ -10,16 +10,16 @@ from snowcover.prepare.extent import boxes
 from snowcover.prepare.reprojection import Grid
 
 LEAST_CONTEXT_PX = 32
-LEAST_CORE_PX = 512  # smaller tiles are mapped several together: the fewer edges of windows, the less they tell
+LEAST_CORE_PX = 512  # smaller tiles are mapped several at once: fewer window edges, fewer edge effects
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How large windows are, and how they overlap.
+    """The size and overlap of windows.
 
-    A window's core is of `stride_px`; the network sees `context_px` more above and left of it, and fills up to
-    `window_px` below and right. Of what it answers, what is farther than `ramp_px` from the core is dropped; from
-    there to `ramp_px` inside the core its weight rises from 0 to 1, as its neighbour's falls.
+    A window has a core of `stride_px`, a context of `context_px` above and left of it, and context below and right that
+    fills up `window_px`. Predictions farther than `ramp_px` from the core are dropped; from there to `ramp_px` inside
+    the core their weight rises from 0 to 1, while the neighbour's falls.
     """
 
     stride_px: int
@@ -27,7 +27,7 @@ class Layout:
     context_px: int
     ramp_px: int
     shift_px: tuple[int, int] = (0, 0)
-    """across and down, of cores from the tiles' grid"""
+    """offset of cores from the tiles' grid, across and down"""
 
     @property
     def support_px(self) -> int:
@@ -36,20 +36,23 @@ class Layout:
 
 
 def layout_with_margin(core_px: int, context_px: int | None = None, shift_px: tuple[int, int] = (0, 0)) -> Layout:
-    """Cores are training tiles, and the network sees a margin of their neighbours: each pixel is computed 2.25 times
-    where windows of a tile's size, every half of it, would do so four times, and a tile's middle is as by itself."""
+    """Cores are training tiles, and the network also sees a margin of their neighbours.
+
+    Each pixel is computed 2.25 times; windows of a tile's size with a stride of half a tile would need four times. A
+    tile's middle gets the same prediction as the tile alone.
+    """
     least = max(LEAST_CONTEXT_PX, core_px // 4) if context_px is None else context_px
     window = -(-(core_px + 2 * least) // SIDE_DIVISOR) * SIDE_DIVISOR
     return Layout(core_px, window, (window - core_px) // 2, least // 2, shift_px)
 
 
 def core_px(tile_size: int) -> int:
-    """Side of a window's core: a tile, or as many small ones as make a window of the usual size."""
+    """Side of a window's core: one tile, or several small ones up to the usual size."""
     return tile_size * max(1, LEAST_CORE_PX // tile_size)
 
 
 def layout_of_tile_size(tile_size: int, shift_px: tuple[int, int] = (0, 0)) -> Layout:
-    """Windows of the tiles' size on their grid and between, for networks that take no other."""
+    """Windows of the tiles' size with a stride of half a tile, for networks that take no other size."""
     quarter = tile_size // 4
     across, down = shift_px
     return Layout(tile_size - 2 * quarter, tile_size, quarter, quarter // 2, (across + quarter, down + quarter))
@@ -57,7 +60,7 @@ def layout_of_tile_size(tile_size: int, shift_px: tuple[int, int] = (0, 0)) -> L
 
 @dataclass(frozen=True)
 class Box:
-    """Pixels from (left, top) to before (right, bottom); beyond the map's width it goes on as after its left edge."""
+    """Pixels from (left, top) to before (right, bottom); columns beyond the map's width wrap around."""
 
     left: int
     top: int
@@ -73,7 +76,7 @@ class Plan:
     tile_size: int
     layout: Layout
     scene: Box
-    """what the scene touches"""
+    """the pixels that the scene touches"""
 
     @property
     def world_px(self) -> int:
@@ -88,7 +91,7 @@ class Plan:
         return self._windows(self.scene.left, self.scene.right, self.layout.shift_px[0])
 
     def _windows(self, low: int, high: int, shift: int) -> range:
-        """Those whose support touches the scene."""
+        """The windows whose support touches the scene."""
         stride, ramp = self.layout.stride_px, self.layout.ramp_px
         return range((low - shift - ramp) // stride, -(-(high - shift + ramp) // stride))
 
@@ -105,12 +108,12 @@ class Plan:
                 yield row, column
 
     def tile(self, row: int, column: int) -> Tile:
-        """The tile of a place in the grid; columns beyond the 180th meridian begin anew."""
+        """The tile at a row and column of the grid; columns wrap around at the 180th meridian."""
         return Tile(self.zoom, column % (1 << self.zoom), row)
 
 
 def plan(grid: Grid, zoom: int, tile_size: int, layout: Layout) -> Plan | None:
-    """The windows over a scene; None where Web Mercator does not reach it."""
+    """The windows over a scene; None if it lies beyond Web Mercator."""
     parts = boxes(grid)
     if not parts:
         return None

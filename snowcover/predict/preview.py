@@ -1,4 +1,4 @@
-"""One picture of a map: the scene in true colour beside the snow found on it, with a scale bar."""
+"""Preview of a map: the scene in true colour next to the mapped snow, with a scale bar."""
 
 import io
 import logging
@@ -22,15 +22,15 @@ from snowcover.predict.scale_bar import scale_bar_label, scale_bar_m
 from snowcover.predict.thumbnail import size_px
 from snowcover.prepare.reprojection import Array
 
-logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it tells of its caches, which is nothing to a user
+logging.getLogger("matplotlib").setLevel(logging.ERROR)  # users need not know of its font caches
 
 DPI = 100
 PANEL_IN = 6.0  # the longer side of a panel
 SHORTEST_IN = 1.5  # of a panel, however narrow the scene
 MARGIN_IN, GAP_IN, HEAD_IN, FOOT_IN = 0.25, 0.2, 0.95, 0.62
 STRETCH_PERCENT = (1, 99)
-GAMMA = 0.8  # snow is so bright that ground beside it would be black
-GREY = np.array([0.84, 0.84, 0.85])  # of what was not observed
+GAMMA = 0.8  # snow is so bright that ground next to it would be black
+GREY = np.array([0.84, 0.84, 0.85])  # for unobserved pixels
 SNOW_COLOUR = np.array(COLOURS[SNOW][:3]) / 255
 BAR_SHARE = 0.3  # of a panel's width that the scale bar takes at most
 
@@ -47,7 +47,7 @@ class PictureGrid:
 
 
 def picture_grid(grid: OutputGrid) -> PictureGrid:
-    """The map's grid with as few pixels as its preview has."""
+    """The map's grid at the preview's resolution."""
     width, height = size_px(grid.width, grid.height)
     across, down = grid.width / width, grid.height / height
     pixel_width_m, pixel_height_m = pixel_size_m(grid)
@@ -57,7 +57,7 @@ def picture_grid(grid: OutputGrid) -> PictureGrid:
 
 
 def read_classes(path: Path, grid: PictureGrid) -> Array:
-    """A map's classes, [h, w] uint8, each pixel the most frequent one below it."""
+    """A map's classes at the preview's resolution, [h, w] uint8, by the most frequent class."""
     with rasterio.open(path) as file:
         return file.read(1, out_shape=(grid.height, grid.width), resampling=Resampling.mode)
 
@@ -83,14 +83,14 @@ def png(name: str, colours: Array, classes: Array, grid: PictureGrid, totals: To
         if number == 0:
             _add_scale_bar(axes, grid)
     figure.text(left_in / total_in[0], 1 - 0.32 / total_in[1], name, fontsize=13, weight="bold")
-    figure.text(left_in / total_in[0], 1 - 0.58 / total_in[1], told(totals), fontsize=10.5, color="#333333")
+    figure.text(left_in / total_in[0], 1 - 0.58 / total_in[1], summary(totals), fontsize=10.5, color="#333333")
     figure.legend(handles=_legend(), loc="lower center", ncols=3, fontsize=9, frameon=False, borderaxespad=0.6)
     content = io.BytesIO()
     FigureCanvasAgg(figure).print_png(content, metadata={"Software": None})  # type: ignore[no-untyped-call]
     return content.getvalue()
 
 
-def told(totals: Totals) -> str:
+def summary(totals: Totals) -> str:
     """`41 % of 61.3 km² is snow`."""
     if totals.snow_share is None:
         return "nothing was observed"
@@ -98,12 +98,12 @@ def told(totals: Totals) -> str:
 
 
 def stretched(colours: Array, observed: Array) -> Array:
-    """[h, w, 3] from 0 to 1, by the range of what was observed; grey elsewhere."""
+    """[h, w, 3] from 0 to 1, stretched to the range of observed values; grey elsewhere."""
     whole = np.repeat(colours, 3, axis=2) if colours.shape[2] == 1 else colours
     known = observed & np.isfinite(whole).all(axis=2)
     picture = np.tile(GREY, (*whole.shape[:2], 1))
     if known.any():
-        # One range for all bands: each band's own would take the blue out of ice and the colour out of rock.
+        # One range for all bands: a range per band would remove the blue of ice and the colour of rock.
         low, high = np.percentile(whole[known], STRETCH_PERCENT)
         shown = np.clip((whole[known] - low) / (high - low if high > low else 1), 0, 1)
         picture[known] = shown**GAMMA
@@ -111,7 +111,7 @@ def stretched(colours: Array, observed: Array) -> Array:
 
 
 def snow_over(scene: Array, classes: Array) -> Array:
-    """Snow in its colour, shaded by the scene's relief, over a pale scene."""
+    """Snow and bare ground in their colours, shaded by the scene, over a pale scene."""
     grey = scene.mean(axis=2, keepdims=True)
     picture = 0.45 + 0.5 * grey * np.ones(3)
     snow = classes == SNOW
@@ -125,7 +125,7 @@ def snow_over(scene: Array, classes: Array) -> Array:
 def _panel_size(grid: PictureGrid) -> tuple[float, float]:
     """Width and height in inches, in the ground's own proportions."""
     width_m, height_m = grid.width * grid.pixel_m[0], grid.height * grid.pixel_m[1]
-    if not (width_m > 0 and height_m > 0):  # a grid whose middle is nowhere on Earth
+    if not (width_m > 0 and height_m > 0):  # a grid whose middle is not on Earth
         width_m, height_m = grid.width, grid.height
     unit = PANEL_IN / max(width_m, height_m)
     return max(width_m * unit, SHORTEST_IN), max(height_m * unit, SHORTEST_IN)
@@ -152,10 +152,10 @@ def _legend() -> list[Patch]:
     return [Patch(facecolor=tuple(colour), edgecolor="#555555", label=label) for label, colour in shown.items()]
 
 
-def fill_gaps(above: Array, below: Array) -> Array:
-    """One scene's picture with another's where it has none, [h, w, 3]."""
-    pictures = [np.repeat(one, 3, axis=2) if one.shape[2] == 1 else one for one in (above, below)]
-    return np.where(_is_empty(pictures[0])[..., None], pictures[1], pictures[0])
+def fill_gaps(picture: Array, other: Array) -> Array:
+    """A picture [h, w, 3], with gaps filled from another scene's picture."""
+    first, second = (np.repeat(grey, 3, axis=2) if grey.shape[2] == 1 else grey for grey in (picture, other))
+    return np.where(_is_empty(first)[..., None], second, first)
 
 
 def _is_empty(picture: Array) -> Array:

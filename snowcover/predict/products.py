@@ -1,4 +1,4 @@
-"""Which maps a command makes: one of each scene, or one of each date."""
+"""The maps that a command makes: one per scene, or one per date."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -17,12 +17,12 @@ Scene = GeoTiffScene | TileScene
 
 
 class NoDate(UserError):
-    """mosaic=date is asked for of a scene whose name has no date."""
+    """mosaic=date needs a date in the names of scenes."""
 
 
 @dataclass(frozen=True)
 class Product:
-    """A map to be made."""
+    """A map to make."""
 
     name: str
     scenes: tuple[ListedScene, ...]
@@ -47,7 +47,7 @@ def _date(scene: ListedScene) -> str:
 
 
 def open_scene(config: Config, scene: ListedScene, scratch: str) -> Scene:
-    """Look at a scene; one in S3 is copied into `scratch` first, tiles are read where they are.
+    """Read the metadata of a scene; a GeoTIFF in S3 is first copied to `scratch`, tiles are read where they are.
 
     Raises: UserError, naming the scene.
     """

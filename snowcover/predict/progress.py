@@ -1,4 +1,4 @@
-"""A bar over the windows of one map, with the ground that is mapped in a second."""
+"""Progress bar over the windows of one map, with the area mapped per second."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -14,11 +14,11 @@ UNKNOWN = "?"
 
 @contextmanager
 def progress(name: str, windows: int, grid: OutputGrid) -> Iterator[Callable[[int], None]]:
-    """What is to be told how many more windows are done."""
+    """A function to call with the number of windows just finished."""
     width_m, height_m = pixel_size_m(grid)
     window_km2 = width_m * height_m * grid.width * grid.height / 1e6 / max(windows, 1)
     started = time.monotonic()
-    # disable=None: quiet where the output is not a terminal
+    # disable=None: no bar if the output is not a terminal
     with tqdm(desc=name, total=windows, unit="window", disable=None, leave=False, dynamic_ncols=True) as bar:
 
         def advance(more: int) -> None:

@@ -1,4 +1,4 @@
-"""A map's rasters, written row by row as they are mapped: classes, probability, and the spread of several members."""
+"""A map's rasters, written row by row as they are mapped: classes, probability, and the spread of the members."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -17,13 +17,13 @@ from snowcover.predict.area import GroundArea
 from snowcover.prepare import raster
 from snowcover.prepare.reprojection import Array
 
-if TYPE_CHECKING:  # it comes with torch, which whoever reads maps does without
+if TYPE_CHECKING:  # imports torch, which readers of maps do not need
     from snowcover.predict.mapping import OutputGrid, Rows
 
 Kind = Literal["snow", "probability", "spread"]
 
 COLOURS = {BARE: (198, 178, 139, 255), SNOW: (41, 120, 204, 255), UNOBSERVED: (0, 0, 0, 0)}
-STEPS = 200  # half per cents: more would be no more exact, and a byte holds them
+STEPS = 200  # half per cents: enough precision, and they fit in a byte
 SCALES: Mapping[Kind, float] = {"probability": 1 / STEPS, "spread": 0.5 / STEPS}  # a spread is at most 0.5
 DESCRIPTIONS: Mapping[Kind, str] = {
     "snow": "snow",
@@ -31,12 +31,12 @@ DESCRIPTIONS: Mapping[Kind, str] = {
     "spread": "standard deviation of the probability over the members",
 }
 RESAMPLING: Mapping[Kind, str] = {"snow": "MODE", "probability": "AVERAGE", "spread": "AVERAGE"}
-STRIP_ROWS = 64  # written at once, so that no block is compressed twice
+STRIP_ROWS = 64  # written together, so that no block is compressed twice
 
 
 @dataclass
 class Totals:
-    """What a map holds."""
+    """Observed and snow-covered area of a map."""
 
     observed_px: int = 0
     snow_px: int = 0
@@ -45,18 +45,18 @@ class Totals:
 
     @property
     def snow_share(self) -> float | None:
-        """Of the observed ground; None where none was observed."""
+        """Share of the observed area that is snow; None if nothing was observed."""
         return self.snow_km2 / self.observed_km2 if self.observed_km2 else None
 
 
 @dataclass
 class RasterWriter:
-    """Takes the rows of one map, top to bottom; its files lie in `folder` until they are complete."""
+    """Writes the rows of one map, top to bottom, to files in `folder`."""
 
     folder: Path
     grid: "OutputGrid"
     threshold: float
-    """snow from this probability on"""
+    """least probability that counts as snow"""
     files: Mapping[Kind, DatasetWriter]
     totals: Totals = field(default_factory=Totals)
     _waiting: list[dict[Kind, Array]] = field(default_factory=list)
@@ -66,8 +66,8 @@ class RasterWriter:
         self._area = GroundArea(self.grid)
 
     def add(self, rows: "Rows") -> None:
-        """Count and encode rows of the map, which come from top to bottom; whole strips are written."""
-        for start in range(0, len(rows.probability), STRIP_ROWS):  # what is computed on the way is as small
+        """Count and encode rows of the map, which come top to bottom; whole strips are written."""
+        for start in range(0, len(rows.probability), STRIP_ROWS):  # keeps intermediate arrays small
             part = np.s_[start : start + STRIP_ROWS]
             spread = None if rows.spread is None else rows.spread[part]
             self._add_strip(replace(rows, row=rows.row + start, probability=rows.probability[part], spread=spread))
@@ -79,7 +79,7 @@ class RasterWriter:
             self._write(whole_strips=True)
 
     def finish(self, tags: Mapping[str, str]) -> None:
-        """Write what waits, and what the files say of themselves."""
+        """Write the remaining rows and the files' tags."""
         self._write(whole_strips=False)
         assert self._written == self.grid.height, f"{self._written} of {self.grid.height} rows"
         for kind, file in self.files.items():
@@ -109,19 +109,19 @@ class RasterWriter:
 
 
 def encoded(rows: "Rows", threshold: float) -> dict[Kind, Array]:
-    """What is stored of some rows, each [H, W] uint8."""
+    """Some rows as they are stored, each [H, W] uint8."""
     observed, snow = ~np.isnan(rows.probability), rows.probability >= threshold
     found: dict[Kind, Array] = {
         "snow": np.where(observed, snow.astype(np.uint8), np.uint8(UNOBSERVED)),
-        "probability": _on_its_side(_in_steps(rows.probability, SCALES["probability"]), snow, threshold),
+        "probability": _consistent_with_classes(_in_steps(rows.probability, SCALES["probability"]), snow, threshold),
     }
     if rows.spread is not None:
         found["spread"] = _in_steps(rows.spread, SCALES["spread"])
     return found
 
 
-def _on_its_side(steps: Array, snow: Array, threshold: float) -> Array:
-    """Probabilities whose rounding crosses no threshold: the classes of a map can be made again from them."""
+def _consistent_with_classes(steps: Array, snow: Array, threshold: float) -> Array:
+    """Probabilities whose rounding never crosses the threshold, so that they reproduce the map's classes."""
     least = np.uint8(np.ceil(np.round(threshold * STEPS, 6)))
     return np.where(snow, np.maximum(steps, least), np.where(steps == UNOBSERVED, steps, np.minimum(steps, least - 1)))
 
@@ -133,7 +133,7 @@ def _in_steps(values: Array, step: float) -> Array:
 
 @contextmanager
 def raster_writer(folder: Path, grid: "OutputGrid", threshold: float, has_spread: bool) -> Iterator[RasterWriter]:
-    """Takes rows in the block; after it the files are whole, and `cloud_optimised` may be called.
+    """A writer for the rows of a map; after the block the files are complete, and `cloud_optimised` may be called.
 
     Raises: DiskFull
     """
@@ -158,7 +158,7 @@ def _plain(path: Path, grid: "OutputGrid", kind: Kind) -> DatasetWriter:
 
 
 def cloud_optimised(folder: Path, kind: Kind) -> Path:
-    """A cloud-optimised copy with overviews of what a writer has left; that is removed.
+    """Replace a writer's plain file by a cloud-optimised copy with overviews.
 
     Raises: DiskFull
     """

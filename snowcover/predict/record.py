@@ -1,4 +1,4 @@
-"""The MLflow run of a command that maps: kind "prediction". Whatever MLflow cannot do costs no map."""
+"""The MLflow run of a prediction command: kind "prediction". Failures of MLflow never cost a map."""
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,39 +17,39 @@ from snowcover.trained_model import TrainedModel
 
 log = logging.getLogger(__name__)
 
-EXPERIMENT = "snowcover"  # of networks that say none
+EXPERIMENT = "snowcover"  # for networks that store none
 TABLE = "maps.csv"
 
 
 class MapRecord:
-    """What MLflow is told of the maps; nothing once it has failed."""
+    """Logs maps to MLflow; does nothing after a failure."""
 
     def __init__(self) -> None:
         self.recorder: Recorder | None = None
 
-    def params(self, values: Mapping[str, Any]) -> None:
-        """Tell the command's parameters."""
-        self._tell(lambda recorder: recorder.params(values))
+    def log_params(self, values: Mapping[str, Any]) -> None:
+        """Log the command's parameters."""
+        self._try(lambda recorder: recorder.params(values))
 
-    def map_made(self, number: int, made: CompleteMap, preview: Path) -> None:
-        """Args: preview: a file named for the map."""
+    def log_map(self, number: int, made: CompleteMap, preview: Path) -> None:
+        """Args: preview: a file named after the map."""
         totals = made.totals
         shares = {} if totals.snow_share is None else {"snow_share": totals.snow_share}
         areas = {"observed_km2": totals.observed_km2, "snow_km2": totals.snow_km2, "seconds": made.seconds or 0.0}
-        self._tell(lambda recorder: recorder.metrics([(number, {**areas, **shares})]))
-        self._tell(lambda recorder: recorder.artifact(preview, "previews"))
+        self._try(lambda recorder: recorder.metrics([(number, {**areas, **shares})]))
+        self._try(lambda recorder: recorder.artifact(preview, "previews"))
 
-    def all_made(self, made: Sequence[CompleteMap], scratch: Path) -> None:
-        """Tell of all maps together: their table, as an artifact. It is written to `scratch` first."""
+    def log_all_maps(self, made: Sequence[CompleteMap], scratch: Path) -> None:
+        """Log the table of all maps as an artifact; it is written to `scratch` first."""
         path = scratch / TABLE
         storage.write(str(path), table.as_csv(made).encode())
-        self._tell(lambda recorder: recorder.artifact(path))
+        self._try(lambda recorder: recorder.artifact(path))
 
-    def _tell(self, tell: Callable[[Recorder], None]) -> None:
+    def _try(self, action: Callable[[Recorder], None]) -> None:
         if self.recorder is None:
             return
         try:
-            tell(self.recorder)
+            action(self.recorder)
         except CannotRecord as error:
             self.recorder = None
             _warn(error)
@@ -57,7 +57,7 @@ class MapRecord:
 
 @contextmanager
 def recording(config: Config, models: Sequence[TrainedModel]) -> Iterator[MapRecord]:
-    """Within the block a run of the training's experiment is open; it ends FINISHED, FAILED or KILLED as the block."""
+    """Opens a run in the training's experiment; it ends FINISHED, FAILED or KILLED, as the block does."""
     record = MapRecord()
     run = recorded(
         config.tracking.uri, _experiment(config, models), f"maps in {config.out}", config.tracking.system_metrics,
@@ -69,7 +69,7 @@ def recording(config: Config, models: Sequence[TrainedModel]) -> Iterator[MapRec
         _warn(error)
         yield record
         return
-    record.params(_params(config))
+    record.log_params(_params(config))
     try:
         yield record
     except BaseException as error:
@@ -105,4 +105,6 @@ def _params(config: Config) -> dict[str, Any]:
 
 
 def _warn(error: CannotRecord) -> None:
-    log.warning("MLflow has no whole record of these maps, which are made all the same: %s", first_line(error))
+    log.warning(
+        "MLflow's record of these maps is incomplete; the maps themselves are not affected: %s", first_line(error)
+    )

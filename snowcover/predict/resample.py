@@ -1,4 +1,4 @@
-"""A mosaic in a network's own grid, averaged into the grid of a map."""
+"""Averages a mosaic in a network's grid to the grid of a map."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -14,12 +14,12 @@ from snowcover.predict.plan import Box, Plan
 from snowcover.prepare.extent import mercator
 from snowcover.prepare.reprojection import Array, Floats, Grid, apply
 
-KNOTS_PX = 64  # between exactly projected points, at first
-TOLERANCE_PX = 0.01  # of the mosaic, by which a straight line between them may be off
-SNAP_PX = 1e-3  # a position that close to a pixel's centre is that centre
+KNOTS_PX = 64  # initial spacing of exactly projected points
+TOLERANCE_PX = 0.01  # of the mosaic, allowed error of linear interpolation between them
+SNAP_PX = 1e-3  # positions this close to a pixel's centre are moved to it
 LEAST_WEIGHT = 1e-4
-BAND_PX = 1_300_000  # of a band of rows, several of which are held
-PART_PX = 1_000_000  # of the mosaic behind one part of a band
+BAND_PX = 1_300_000  # of a band of rows, several of which are in memory
+PART_PX = 1_000_000  # of the mosaic for one part of a band
 MOST_ROWS = 128
 PART_COLUMNS = 512
 
@@ -33,21 +33,26 @@ class Mosaic:
     channels: int
 
     def read(self, box: Box) -> Array:
-        """[K, H, W] of a box on the plan's grid, NaN where there is nothing."""
-        how = self.plan.layout
+        """[K, H, W] of a box on the plan's grid, NaN where empty."""
+        layout = self.plan.layout
         found: Array = np.full((self.channels, box.bottom - box.top, box.right - box.left), np.nan, np.float32)
-        across, down = (shift - how.ramp_px for shift in how.shift_px)
-        for row in range((box.top - down) // how.stride_px, -(-(box.bottom - down) // how.stride_px)):
-            for column in range((box.left - across) // how.stride_px, -(-(box.right - across) // how.stride_px)):
+        across, down = (shift - layout.ramp_px for shift in layout.shift_px)
+        for row in range((box.top - down) // layout.stride_px, -(-(box.bottom - down) // layout.stride_px)):
+            for column in range((box.left - across) // layout.stride_px, -(-(box.right - across) // layout.stride_px)):
                 block = self.blocks.get(row, column)
                 if block is not None:
-                    _paste(block, row * how.stride_px + down - box.top, column * how.stride_px + across - box.left, found)
+                    _paste(
+                        block,
+                        row * layout.stride_px + down - box.top,
+                        column * layout.stride_px + across - box.left,
+                        found,
+                    )
         return found
 
     def row_of(self, y: float) -> int:
-        """Of the blocks that hold a pixel row."""
-        how = self.plan.layout
-        return math.floor((y - how.shift_px[1] + how.ramp_px) / how.stride_px)
+        """Row of the blocks that contain a pixel row."""
+        layout = self.plan.layout
+        return math.floor((y - layout.shift_px[1] + layout.ramp_px) / layout.stride_px)
 
 
 def _paste(block: Array, top: int, left: int, onto: Array) -> None:
@@ -58,9 +63,9 @@ def _paste(block: Array, top: int, left: int, onto: Array) -> None:
 
 @dataclass(frozen=True)
 class Lattice:
-    """Columns and rows in the plan, [2, h, w]: exact ones, between which straight lines serve where there are weights.
+    """Columns and rows in the plan: exact [2, h, w] or, if there are weights, interpolated from exact knots.
 
-    Not finite where a point has no place on the map.
+    Not finite where a point has no position on the map.
     """
 
     exact: Floats
@@ -69,24 +74,24 @@ class Lattice:
     down: Array | None = None
 
     def box(self, margin: int) -> Box | None:
-        """What the positions touch."""
+        """The box that the positions touch, with a margin."""
         finite = self.exact[:, np.isfinite(self.exact).all(axis=0)]
         if not finite.size:
             return None
         low, high = np.floor(finite.min(axis=1)) - margin, np.ceil(finite.max(axis=1)) + margin
         return Box(int(low[0]), int(low[1]), int(high[0]), int(high[1]))
 
-    def counted_from(self, left: int, top: int) -> Array:
-        """[2, H, W] float32; counted from near, they are exact enough in it."""
+    def relative_to(self, left: int, top: int) -> Array:
+        """Positions relative to a nearby pixel, [2, H, W] float32, which is precise enough there."""
         near = (self.exact - np.array([left, top])[:, None, None]).astype(np.float32)
         if self.across is None or self.down is None:
             return near
-        laid: Array = self.down.T @ near @ self.across
-        return laid
+        interpolated: Array = self.down.T @ near @ self.across
+        return interpolated
 
 
 class PlanPositions:
-    """Where points of a map's grid lie in a plan's."""
+    """Positions of a map's pixels in a plan's grid."""
 
     def __init__(self, grid: Grid, plan: Plan) -> None:
         self._grid, self._plan = grid, plan
@@ -95,23 +100,23 @@ class PlanPositions:
         columns, rows = self._exact(np.array([0.0, 1, 0]) + grid.width / 2, np.array([0.0, 0, 1]) + grid.height / 2)
         steps = np.hypot(columns[1:] - columns[0], rows[1:] - rows[0])
         self.span = tuple(float(step) if math.isfinite(step) and step > 0 else 1.0 for step in steps)
-        """pixels of the plan that one of the map spans across and down, in its middle"""
+        """how many pixels of the plan one pixel in the map's middle spans, across and down"""
 
     def at(self, columns: Floats, rows: Floats) -> "Lattice":
-        """Where a lattice of evenly spaced positions of the map lies."""
+        """Positions of a lattice of evenly spaced points of the map."""
         step = KNOTS_PX
         while step > 1:
             knots = [_knots(places, step) for places in (columns, rows)]
             exact, middles = self._lattices(knots, [(places[1:] + places[:-1]) / 2 for places in knots])
             error = np.abs(_middles(exact) - middles).max(initial=0)
             if error <= TOLERANCE_PX:  # False for nan
-                return Lattice(exact, _hats(knots[0], columns), _hats(knots[1], rows))
+                return Lattice(exact, _hat_weights(knots[0], columns), _hat_weights(knots[1], rows))
             step //= 2
         return Lattice(self._lattices([columns, rows])[0])
 
-    def _lattices(self, *of: Sequence[Floats]) -> list[Floats]:
-        """[2, rows, columns] of each pair of columns and rows, projected at once, for to set that up takes longest."""
-        points = [np.meshgrid(*lattice) for lattice in of]
+    def _lattices(self, *axes_of: Sequence[Floats]) -> list[Floats]:
+        """[2, rows, columns] of each pair of columns and rows, projected in one call, because its setup dominates."""
+        points = [np.meshgrid(*lattice) for lattice in axes_of]
         every = self._exact(*(np.concatenate([axes[i].ravel() for axes in points]) for i in (0, 1)))
         ends = np.cumsum([axes[0].size for axes in points])[:-1]
         parts = np.split(np.stack(every), ends, axis=1)
@@ -126,7 +131,7 @@ class PlanPositions:
 
 
 def _knots(places: Floats, step: int) -> Floats:
-    """Evenly spaced, from the first position to the last."""
+    """Evenly spaced knots from the first position to the last."""
     count = max(2, -(-len(places) // step) + 1) if len(places) > 1 else 1
     return np.linspace(places[0], places[-1], count)
 
@@ -136,7 +141,7 @@ def _middles(lattice: Floats) -> Floats:
     return (along[:, 1:] + along[:, :-1]) / 2
 
 
-def _hats(knots: Floats, at: Floats) -> Array:
+def _hat_weights(knots: Floats, at: Floats) -> Array:
     """Weights [len(knots), len(at)] of linear interpolation between evenly spaced knots."""
     if len(knots) == 1:
         return np.ones((1, len(at)), np.float32)
@@ -145,54 +150,54 @@ def _hats(knots: Floats, at: Floats) -> Array:
 
 @dataclass(frozen=True)
 class Part:
-    """A part of the map that is averaged at once."""
+    """A part of the map that is averaged in one step."""
 
     columns: range
     rows: range
 
 
 def band_rows(grid: Grid, span: tuple[float, ...]) -> int:
-    """How many rows of the map are made at once."""
+    """How many rows of the map are made in one step."""
     of_mosaic = PART_PX / (min(grid.width, PART_COLUMNS) * max(span[0], 1) * max(span[1], 1))
     return int(min(max(1, min(of_mosaic, BAND_PX / grid.width)), MOST_ROWS, grid.height))
 
 
 def parts(grid: Grid, rows: range) -> Iterator[Part]:
-    """Rows of the map in parts of at most PART_COLUMNS columns, from left to right."""
+    """Splits rows of the map into parts of at most PART_COLUMNS columns, from left to right."""
     for start in range(0, grid.width, PART_COLUMNS):
         yield Part(range(start, min(start + PART_COLUMNS, grid.width)), rows)
 
 
-def reach(places: PlanPositions, grid: Grid, rows: range) -> tuple[float, float]:
+def needed_rows(positions: PlanPositions, grid: Grid, rows: range) -> tuple[float, float]:
     """The first and last row of the mosaic that a band of rows needs; inf and -inf where it touches nothing."""
     columns = np.linspace(0, grid.width, max(2, grid.width // KNOTS_PX + 2))
-    _, down = places.at(columns, np.array([rows.start, (rows.start + rows.stop) / 2, rows.stop])).exact
+    _, down = positions.at(columns, np.array([rows.start, (rows.start + rows.stop) / 2, rows.stop])).exact
     down = down[np.isfinite(down)]
-    slack = 2 + 2 * max(places.span)
+    slack = 2 + 2 * max(positions.span)
     return (down.min() - slack, down.max() + slack) if down.size else (math.inf, -math.inf)
 
 
 @dataclass(frozen=True)
 class Sampled:
-    """A part of the map: values [K, H, W], NaN where nothing of the mosaic is near, and how much of it is observed."""
+    """A part of the map: values [K, H, W], NaN where the mosaic has none, and the observed share of each pixel."""
 
     values: Array
     share: Array
     """[H, W], 0 to 1"""
     nearest: Array
-    """[K, H, W]: of the nearest observed pixel of the mosaic, NaN where there is none near; made where it is needed"""
+    """[K, H, W], values of the nearest observed pixel of the mosaic, NaN without one; only filled where needed"""
 
 
-def sample(mosaic: Mosaic, places: PlanPositions, part: Part, needed: Array | None) -> Sampled:
-    """Means over the pixels of the map: of n x n bilinear samples each, over what is observed.
+def sample(mosaic: Mosaic, positions: PlanPositions, part: Part, needed: Array | None) -> Sampled:
+    """Means over the map's pixels, each of n x n bilinear samples of observed values.
 
     Args:
-        needed: [H, W], where a value must be found, if need be from farther away.
+        needed: [H, W], where a value is required, if necessary from farther away.
     """
-    shrink = max(1, math.floor(min(places.span) / 2))  # averaged first, so that few samples do for a coarse map
-    counts = [max(1, math.ceil(span / shrink - 0.05)) for span in places.span]
+    shrink = max(1, math.floor(min(positions.span) / 2))  # averaged first, so that few samples suffice for a coarse map
+    counts = [max(1, math.ceil(span / shrink - 0.05)) for span in positions.span]
     columns, rows = (_centres(along, count) for along, count in zip((part.columns, part.rows), counts, strict=True))
-    lattice = places.at(columns, rows)
+    lattice = positions.at(columns, rows)
     shape = len(part.rows), counts[1], len(part.columns), counts[0]
     box = _within(mosaic.plan, lattice.box(margin=2 * shrink + 1), 2 * shrink + 1)
     if box is None:
@@ -201,8 +206,8 @@ def sample(mosaic: Mosaic, places: PlanPositions, part: Part, needed: Array | No
     observed = np.isfinite(found[0])
     if not observed.any():
         return _nothing(mosaic.channels, shape)
-    at = lattice.counted_from(box.left, box.top)
-    maps = _as_counted_by_opencv(at, shrink, snap=counts == [1, 1])
+    at = lattice.relative_to(box.left, box.top)
+    maps = _opencv_coordinates(at, shrink, snap=counts == [1, 1])
     known, weight = np.where(observed, found, np.float32(0)), observed.astype(np.float32)
     share = _mean(_remap(_averaged(weight, shrink), maps), shape)
     with np.errstate(invalid="ignore"):
@@ -229,7 +234,7 @@ def _mean(samples: Array, shape: tuple[int, int, int, int]) -> Array:
 
 
 def _within(plan: Plan, box: Box | None, margin: int) -> Box | None:
-    """What of a box is of the scene; None where nothing is."""
+    """The part of a box within the scene; None if there is none."""
     if box is None:
         return None
     scene = plan.scene
@@ -240,10 +245,10 @@ def _within(plan: Plan, box: Box | None, margin: int) -> Box | None:
     return within if within.left < within.right and within.top < within.bottom else None
 
 
-def _as_counted_by_opencv(at: Array, shrink: int, snap: bool) -> Array:
-    """[2, H, W] from the first pixel's centre; far outside where there is no place."""
+def _opencv_coordinates(at: Array, shrink: int, snap: bool) -> Array:
+    """[2, H, W], relative to the first pixel's centre; far outside where not finite."""
     counted = at / np.float32(shrink) - np.float32(0.5)
-    if snap:  # a map in the mosaic's own grid gets its very pixels
+    if snap:  # a map in the mosaic's own grid gets exactly its pixels
         whole = np.rint(counted)
         with np.errstate(invalid="ignore"):
             counted = np.where(np.abs(counted - whole) < SNAP_PX, whole, counted)
@@ -251,7 +256,7 @@ def _as_counted_by_opencv(at: Array, shrink: int, snap: bool) -> Array:
 
 
 def _averaged(values: Array, shrink: int) -> Array:
-    """Means over blocks; beyond the edge counts as 0."""
+    """Means over blocks; pixels beyond the edge count as 0."""
     if shrink == 1:
         return values
     height, width = values.shape

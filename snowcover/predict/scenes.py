@@ -1,4 +1,4 @@
-"""Which scenes a command maps: GeoTIFFs and folders of z/x/y tiles, each with a name of its own."""
+"""The scenes that a command maps: GeoTIFFs and folders of z/x/y tiles, each with a unique name."""
 
 import json
 import re
@@ -19,7 +19,7 @@ _TIFF = re.compile(r"\.(tiff?|vrt|jp2)$", re.IGNORECASE)
 
 
 class NotForTiles(UserError):
-    """A key is given that says how GeoTIFFs are read, and the scene is a folder of tiles."""
+    """A key is given that applies to GeoTIFFs only, but the scene is a folder of tiles."""
 
 
 @dataclass(frozen=True)
@@ -29,15 +29,15 @@ class ListedScene:
     uri: str
     name: str
     size_bytes: int
-    """of its file, or of all its tiles"""
+    """of its file, or the sum over its tiles"""
     folder: Folder | None = None
-    """None of a GeoTIFF"""
+    """None for a GeoTIFF"""
 
     def checksum(self) -> int | None:
-        """zlib.crc32 of the file, or of the names and sizes of its tiles; None of a file in S3, which is not here."""
+        """zlib.crc32 of the file, or of the names and sizes of its tiles; None for a file in S3, which is not local."""
         if self.folder is not None:
-            told = [(file.uri.removeprefix(self.uri), file.size_bytes) for file in self.folder.tiles.values()]
-            return crc32(json.dumps(sorted(told)).encode())
+            tiles = [(file.uri.removeprefix(self.uri), file.size_bytes) for file in self.folder.tiles.values()]
+            return crc32(json.dumps(sorted(tiles)).encode())
         return None if storage.is_remote(self.uri) else raster.checksum(self.uri)
 
 
@@ -49,20 +49,20 @@ def list_scenes(config: Config) -> list[ListedScene]:
         MixedQuantities, NotForTiles, FolderDiffers, BadIndex, StorageError
     """
     listing = Listing()
-    found = {one.uri: one for pattern in config.patterns for one in _matching(pattern, listing)}
+    found = {scene.uri: scene for pattern in config.patterns for scene in _matching(pattern, listing)}
     scenes = [found[uri] for uri in sorted(found)]
     sources.check_compatible(config, [scene.uri for scene in scenes])
     folders = [scene for scene in scenes if scene.folder is not None]
-    if folders and (keys := list(_keys_of_files(config))):
+    if folders and (keys := list(_geotiff_keys(config))):
         raise NotForTiles(
-            f"{folders[0].uri} is a folder of tiles, and {keys[0]} says how GeoTIFFs are read: leave {keys[0]} out, or "
+            f"{folders[0].uri} is a folder of tiles, and {keys[0]} applies to GeoTIFFs only: leave {keys[0]} out, or "
             "map the two kinds in two commands."
         )
     return scenes
 
 
 def _matching(pattern: str, listing: Listing) -> Iterator[ListedScene]:
-    """The folders of tiles that a pattern matches; where it matches none, the files."""
+    """The folders of tiles that a pattern matches or, if there are none, the files."""
     folders = [] if _TIFF.search(pattern) else listing.scenes(pattern)
     for folder in folders:
         yield ListedScene(folder.uri, folder.name, _size_bytes(list(folder.tiles.values())), folder)
@@ -83,7 +83,7 @@ def _size_bytes(files: Sequence[storage.File]) -> int:
     return sum(file.size_bytes for file in files)
 
 
-def _keys_of_files(config: Config) -> Iterator[str]:
+def _geotiff_keys(config: Config) -> Iterator[str]:
     if config.udm.file is not None:
         yield "udm.file"
     for key in ("bands", "crs"):

@@ -1,6 +1,6 @@
-"""The STAC item of a map: where and when it is, what its files hold, and what made it.
+"""The STAC item of a map: place and time, its files, and its provenance.
 
-Written last, so that a map with its item is complete. The same map gives the same bytes: no time of making is in it.
+Written last, so that a map with an item is complete. The same map gives the same bytes: it holds no creation time.
 """
 
 import json
@@ -38,9 +38,9 @@ from snowcover.prepare.extent import ring
 from snowcover.prepare.reprojection import Grid
 from snowcover.trained_model import TrainedModel
 
-OURS = "snowcover:"  # prefix of properties that no extension has a word for
+OURS = "snowcover:"  # prefix of properties that no STAC extension defines
 SETTINGS = f"{OURS}settings"
-FIRST_LANDSAT = datetime(1972, 7, 23, tzinfo=UTC)  # no scene is older; STAC wants a time, and a name may hold none
+FIRST_LANDSAT = datetime(1972, 7, 23, tzinfo=UTC)  # no scene is older; STAC requires a time, a name may lack one
 END_OF_TIME = datetime(9999, 12, 31, tzinfo=UTC)
 CLASS_NAMES = {BARE: "no_snow", SNOW: "snow", UNOBSERVED: "unobserved"}
 _SHA256 = "1220"  # multihash: SHA-256, of 32 bytes
@@ -51,13 +51,13 @@ class AssetFile:
     """One of a map's files."""
 
     href: str
-    """beside the item"""
+    """relative to the item"""
     size_bytes: int
     sha256: str
 
 
 def item(found: MapFacts, rasters: Mapping[Kind, AssetFile], preview: AssetFile, hrefs: list[str]) -> bytes:
-    """The item's file.
+    """The content of the item's file.
 
     Args:
         hrefs: of the networks' checkpoints.
@@ -78,21 +78,21 @@ def item(found: MapFacts, rasters: Mapping[Kind, AssetFile], preview: AssetFile,
 
 
 def _ground(grid: OutputGrid) -> tuple[dict[str, Any], list[float]]:
-    """The outline on the globe, cut at the 180th meridian, and its box."""
+    """The outline in longitude and latitude, cut at the 180th meridian, and its bounding box."""
     xs, ys = ring(Grid(grid.crs, grid.transform, grid.width, grid.height), 9)
-    points = [point for point, _ in groupby(zip(xs.tolist(), ys.tolist(), strict=True))]  # corners are there twice
+    points = [point for point, _ in groupby(zip(xs.tolist(), ys.tolist(), strict=True))]  # corners come twice
     outline = {"type": "Polygon", "coordinates": [points]}
     geometry = transform_geom(grid.crs, "EPSG:4326", outline, antimeridian_cutting=True, precision=7)
     parts = [geometry["coordinates"]] if geometry["type"] == "Polygon" else geometry["coordinates"]
     boxes = [(*np.min(part[0], axis=0)[:2], *np.max(part[0], axis=0)[:2]) for part in parts]
     west, south, east, north = (float(pick(box[i] for box in boxes)) for i, pick in enumerate((min, min, max, max)))
-    if len(boxes) > 1 and east - west > 180:  # over the 180th meridian its western end has the greater longitude
+    if len(boxes) > 1 and east - west > 180:  # across the 180th meridian the western end has the greater longitude
         west, east = max(box[0] for box in boxes), min(box[2] for box in boxes)
     return geometry, [float(west), south, float(east), north]
 
 
 def _time(name: str) -> tuple[datetime | None, datetime | None, datetime | None]:
-    """The instant in a scene's name, or the interval in which it must lie."""
+    """The instant in a scene's name, or the interval that contains it."""
     if (instant := instant_in(name)) is not None:
         return instant, None, None
     try:
@@ -137,27 +137,27 @@ def _add_file(
 
 
 def _add_models(made: pystac.Item, models: tuple[TrainedModel, ...], hrefs: list[str]) -> None:
-    """What made the map, in the words of the Machine Learning Model extension; of several networks the first."""
+    """The model that made the map (of several networks the first), by the Machine Learning Model extension."""
     first, tasks = models[0], [TaskType.SEMANTIC_SEGMENTATION]
-    taken = InputStructure.create(
+    input_structure = InputStructure.create(
         [-1, len(first.channels), -1, -1], ["batch", "bands", "height", "width"], DataType.FLOAT32
     )
-    given = ResultStructure.create([-1, -1, -1], ["batch", "height", "width"], DataType.FLOAT32)
+    result_structure = ResultStructure.create([-1, -1, -1], ["batch", "height", "width"], DataType.FLOAT32)
     MLMExtension.ext(made, add_if_missing=True).apply(
-        name=f"snowcover {first.run_id or first.checkpoint_sha256[:12]}",  # which is to begin with a letter
+        name=f"snowcover {first.run_id or first.checkpoint_sha256[:12]}",  # must begin with a letter
         architecture=type(first.mapper.network).__name__,
         tasks=tasks,
-        input=[ModelInput.create("stored numbers of a scene", list(first.channels), taken)],
-        output=[ModelOutput.create("probability of snow", tasks, given)],
+        input=[ModelInput.create("stored numbers of a scene", list(first.channels), input_structure)],
+        output=[ModelOutput.create("probability of snow", tasks, result_structure)],
         framework="PyTorch",
         framework_version=torch.__version__,
         total_parameters=sum(parameter.numel() for parameter in first.mapper.network.parameters()),
     )
-    del made.properties["mlm:pretrained_source"]  # none given would say that it was trained from random weights
+    del made.properties["mlm:pretrained_source"]  # None would mean that it was trained from random weights
     for number, (model, href) in enumerate(zip(models, hrefs, strict=True), start=1):
         key = "model" if len(models) == 1 else f"model_{number}"
         asset = pystac.Asset(href, title="Checkpoint", media_type="application/octet-stream", roles=["mlm:model"])
         made.add_asset(key, asset)
         AssetGeneralMLMExtension.ext(asset).apply(artifact_type="torch.save")
-        asset.extra_fields["raster:bands"] = [{"name": band} for band in model.channels]  # those that its input names
+        asset.extra_fields["raster:bands"] = [{"name": band} for band in model.channels]  # those of its input
         FileExtension.ext(asset).apply(checksum=_SHA256 + model.checkpoint_sha256)

@@ -1,4 +1,4 @@
-"""A scene made small, for its preview."""
+"""Thumbnails of scenes, for previews."""
 
 from dataclasses import dataclass
 
@@ -15,21 +15,21 @@ LONGEST_PX = 900
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """A small picture and where it lies."""
+    """A small picture with its georeference."""
 
     values: Array
-    """[h, w, 1 or 3], as stored"""
+    """[h, w, 1 or 3], stored numbers"""
     crs: CRS
     transform: Affine
 
     @classmethod
     def of(cls, values: Array, grid: Grid) -> "Thumbnail":
-        """The picture of a whole grid."""
+        """A picture that covers a whole grid."""
         height, width = values.shape[:2]
         return cls(values, grid.crs, grid.transform * Affine.scale(grid.width / width, grid.height / height))
 
     def on(self, crs: CRS, transform: Affine, width: int, height: int) -> Array:
-        """The picture in another grid, [height, width, C] float32, NaN beyond its own."""
+        """The picture in another grid, [height, width, C] float32, NaN outside its own."""
         if (crs, (height, width)) == (self.crs, self.values.shape[:2]) and transform.almost_equals(self.transform):
             return self.values.astype(np.float32)
         target = np.full((self.values.shape[2], height, width), np.nan, np.float32)

@@ -1,4 +1,4 @@
-"""A scene in a folder of z/x/y tiles, as training reads them, put together into one raster."""
+"""A scene in a folder of z/x/y tiles, read as in training and presented as one raster."""
 
 import threading
 from collections import OrderedDict
@@ -25,7 +25,7 @@ from snowcover.prepare.zoom import first_column
 from snowcover.storage import File, read
 from snowcover.trained_model import TrainedModel
 
-KEPT_BYTES = 64 << 20  # of tiles in memory, shared by all threads: a window and the next one share some
+CACHE_BYTES = 64 << 20  # of tiles in memory, shared by all threads: neighbouring windows share tiles
 
 
 class MixedZooms(UserError):
@@ -33,7 +33,7 @@ class MixedZooms(UserError):
 
 
 class TileScene:
-    """See mapping.SceneSource. Where there is no tile, nothing was observed."""
+    """See mapping.SceneSource. Missing tiles are unobserved."""
 
     def __init__(self, folder: Folder, nodata: float | None) -> None:
         """Raises: MixedZooms, BrokenTile, StorageError"""
@@ -48,7 +48,7 @@ class TileScene:
             )
         self._zoom = zooms[0]
         self._left, self._top = first_column(list(folder.tiles)), min(tile.y for tile in folder.tiles)
-        self._kept: OrderedDict[tuple[Tile, tuple[str, ...]], tuple[Array, Array]] = OrderedDict()
+        self._cache: OrderedDict[tuple[Tile, tuple[str, ...]], tuple[Array, Array]] = OrderedDict()
         self._lock = threading.Lock()
         self._first = min(folder.tiles)
         uri = self._tiles[self._first].uri
@@ -72,54 +72,54 @@ class TileScene:
 
     def conversion(self, model: TrainedModel) -> tuple[Floats, Floats] | None:
         """Raises: WrongBands, BrokenTile"""
-        said = self._scaling(tuple(model.bands))
-        if said is None:
+        scaling = self._scaling(tuple(model.bands))
+        if scaling is None:
             return None
-        factor, summand = said.scale / model.scale, (said.offset - model.offset) / model.scale
+        factor, summand = scaling.scale / model.scale, (scaling.offset - model.offset) / model.scale
         if abs(factor - 1) < 1e-5 and abs(summand) * model.scale < 1e-6:
             return None
         return np.full(len(model.bands), factor), np.full(len(model.bands), summand)
 
     def at(self, column: int, row: int) -> Tile | None:
-        """The tile in a cell of the mosaic, None where there is none."""
+        """The tile in a cell of the mosaic, None if missing."""
         tile = Tile(self._zoom, (self._left + column) % (1 << self._zoom), self._top + row)
         return tile if tile in self._tiles else None
 
     def tile(self, tile: Tile, bands: tuple[str, ...]) -> tuple[Array, Array]:
-        """Values [H, W, C], 0 where unobserved, and observed [H, W] uint8; to be read only.
+        """Values [H, W, C], 0 where unobserved, and observed [H, W] uint8; do not modify.
 
         Raises: BrokenTile, WrongPlace, WrongBands, WrongSize, WrongScaling, StorageError
         """
         with self._lock:
-            if (tile, bands) in self._kept:
-                self._kept.move_to_end((tile, bands))
-                return self._kept[tile, bands]
+            if (tile, bands) in self._cache:
+                self._cache.move_to_end((tile, bands))
+                return self._cache[tile, bands]
         values, valid, scaling = self._read(tile, bands)
         refuse_other(self._tiles[tile].uri, scaling, self._tiles[self._first].uri, self._scaling(bands))
         if values.shape[:2] != (self.size_px, self.size_px):
             raise WrongSize(
                 f"{self._tiles[tile].uri} has {values.shape[1]} x {values.shape[0]} pixels, the first tile of its "
-                f"folder {self.size_px} x {self.size_px}: tile all of it with one tile size."
+                f"folder {self.size_px} x {self.size_px}: make all tiles of a scene with one tile size."
             )
         with self._lock:
-            self._kept[tile, bands] = values, valid
-            while len(self._kept) > max(4, KEPT_BYTES // (values.nbytes + valid.nbytes)):
-                self._kept.popitem(last=False)
+            self._cache[tile, bands] = values, valid
+            while len(self._cache) > max(4, CACHE_BYTES // (values.nbytes + valid.nbytes)):
+                self._cache.popitem(last=False)
         return values, valid
 
     def thumbnail(self, bands: Sequence[str]) -> Thumbnail:
         """Raises: what `tile` raises."""
         across, down = self.grid.width // self.size_px, self.grid.height // self.size_px
         side_px = max(1, min(self.size_px, LONGEST_PX // max(across, down)))
-        step = -(-max(across, down) * side_px // LONGEST_PX)  # of so many tiles that each is less than a pixel
+        step = -(-max(across, down) * side_px // LONGEST_PX)  # skips tiles if there are more than pixels
         shown = true_colour(bands)
         values = np.zeros((-(-down // step) * side_px, -(-across // step) * side_px, len(shown)), np.float32)
         for tile in self._tiles:
             column, row = self._column(tile), tile.y - self._top
             if column % step or row % step:
                 continue
-            whole = self.tile(tile, tuple(bands))[0][..., shown].astype(np.float32)
-            small = cv2.resize(whole, (side_px, side_px), interpolation=cv2.INTER_AREA).reshape(side_px, side_px, -1)
+            full = self.tile(tile, tuple(bands))[0][..., shown].astype(np.float32)
+            small = cv2.resize(full, (side_px, side_px), interpolation=cv2.INTER_AREA).reshape(side_px, side_px, -1)
             top, left = row // step * side_px, column // step * side_px
             values[top : top + side_px, left : left + side_px] = small
         return Thumbnail.of(values, self.grid)
@@ -142,7 +142,7 @@ class TileScene:
 class TileMosaic:
     """A folder's tiles as one raster; see warp.Source."""
 
-    smooth = True
+    continuous = True
     nodata = 0.0
 
     def __init__(self, scene: TileScene, bands: tuple[str, ...]) -> None:
@@ -161,7 +161,7 @@ class TileMosaic:
         return self._scene.dtype
 
     def read(self, window: Window) -> tuple[Array, Array]:
-        """Stored numbers [H, W, C] and what is observed [H, W] uint8; where no tile lies both are 0."""
+        """Stored numbers [H, W, C] and observed [H, W] uint8; both are 0 where a tile is missing."""
         values = np.zeros((window.height, window.width, self.bands), self.dtype)
         valid = np.zeros((window.height, window.width), np.uint8)
         side_px = self._scene.size_px
@@ -169,13 +169,14 @@ class TileMosaic:
             for column in range(window.col_off // side_px, -(-(window.col_off + window.width) // side_px)):
                 if (tile := self._scene.at(column, row)) is not None:
                     found, seen = self._scene.tile(tile, self._bands)
-                    here, there = _overlap(row, window.row_off, window.height, side_px)
-                    across, along = _overlap(column, window.col_off, window.width, side_px)
-                    values[here, across], valid[here, across] = found[there, along], seen[there, along]
+                    rows, tile_rows = _overlap(row, window.row_off, window.height, side_px)
+                    columns, tile_columns = _overlap(column, window.col_off, window.width, side_px)
+                    values[rows, columns] = found[tile_rows, tile_columns]
+                    valid[rows, columns] = seen[tile_rows, tile_columns]
         return values, valid
 
 
 def _overlap(cell: int, start: int, length: int, side_px: int) -> tuple[slice, slice]:
-    """What a window and a tile share along one side, counted from the window's start and from the tile's."""
+    """The overlap of a window and a tile along one side, relative to the window's start and to the tile's."""
     first, end = max(cell * side_px, start), min((cell + 1) * side_px, start + length)
     return slice(first - start, end - start), slice(first - cell * side_px, end - cell * side_px)

@@ -1,4 +1,4 @@
-"""The windows of a scene as a network takes them: cut from the tiles that it would have been trained on."""
+"""The input windows of a scene, cut from tiles resampled exactly as in training."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
@@ -16,27 +16,27 @@ from snowcover.prepare import raster
 from snowcover.prepare.reprojection import Array
 from snowcover.prepare.warp import Source, warp
 
-Read = tuple[int, int, Array | None]  # row and column of a tile; raw [C, H, W], None where nothing is observed
+Read = tuple[int, int, Array | None]  # row and column of a tile; raw [C, H, W], None if nothing is observed
 Opener = Callable[[], AbstractContextManager[Source]]
-CACHED_TILES = 12  # three rows of three, and what comes next: the oldest go first, used again or not
+CACHED_TILES = 12  # three rows of three, and the next ones; the oldest are dropped first
 
 
 @dataclass(frozen=True)
 class Window:
-    """One window, in its place among the others."""
+    """One window, at its row and column among all windows."""
 
     row: int
     column: int
     raw: Array | None
-    """[C, window_px, window_px] stored numbers, 0 in all bands where unobserved; None where nothing of it counts"""
+    """[C, window_px, window_px] stored numbers, 0 in all bands where unobserved; None if it has no observed pixel"""
     observed: Array | None
-    """[stride_px, stride_px] bool, of what this window completes: the core's size, moved up and left by the ramp"""
+    """[stride_px, stride_px] bool, of the block that this window completes: its core, moved up and left by the ramp"""
     layers: Array | None = None
-    """[L, window_px, window_px] float32, NaN where there are no data; None of networks without layers"""
+    """[L, window_px, window_px] float32, NaN without data; None for networks without layers"""
 
 
 def windows(opener: Opener, bands: int, dtype: str, plan: Plan, readers: int) -> Iterator[Window]:
-    """All windows of the plan, row by row. The tiles are resampled once, by threads, and wait on the disk."""
+    """All windows of the plan, row by row. Tiles are resampled once, by threads, and cached on disk."""
     openers = [lambda: _reading(opener, plan)] * readers
     read = in_order(openers, plan.tiles(), 4 * readers)
     try:
@@ -44,7 +44,7 @@ def windows(opener: Opener, bands: int, dtype: str, plan: Plan, readers: int) ->
             arriving = _Tiles(read, store)
             for row in plan.rows:
                 for column in plan.columns:
-                    yield _cut(plan, row, column, arriving)
+                    yield _window(plan, row, column, arriving)
                 _, next_top = plan.core(row + 1, 0)
                 arriving.discard_before((next_top - plan.layout.context_px) // plan.tile_size)
     finally:
@@ -67,7 +67,7 @@ def _reading(opener: Opener, plan: Plan) -> Iterator[Callable[[tuple[int, int]],
 
 
 class _Tiles:
-    """Tiles by row and column, each read once and kept until its row is forgotten."""
+    """Tiles by row and column, each read once and kept until its row is discarded."""
 
     def __init__(self, read: Iterator[Read], store: Cells) -> None:
         self._read, self._store = read, store
@@ -89,31 +89,31 @@ class _Tiles:
         self._store.discard_before(row)
 
 
-def _cut(plan: Plan, row: int, column: int, tiles: _Tiles) -> Window:
-    how, size = plan.layout, plan.tile_size
-    left, top = (edge - how.context_px for edge in plan.core(row, column))
+def _window(plan: Plan, row: int, column: int, tiles: _Tiles) -> Window:
+    layout, size = plan.layout, plan.tile_size
+    left, top = (edge - layout.context_px for edge in plan.core(row, column))
     raw: Array | None = None
-    for tile_row in range(top // size, -(-(top + how.window_px) // size)):
-        for tile_column in range(left // size, -(-(left + how.window_px) // size)):
+    for tile_row in range(top // size, -(-(top + layout.window_px) // size)):
+        for tile_column in range(left // size, -(-(left + layout.window_px) // size)):
             tile = tiles.get(tile_row, tile_column)
             if tile is None:
                 continue
             if raw is None:
-                raw = np.zeros((len(tile), how.window_px, how.window_px), tile.dtype)
+                raw = np.zeros((len(tile), layout.window_px, layout.window_px), tile.dtype)
             _copy(tile, (tile_row * size - top, tile_column * size - left), raw)
     if raw is None:
         return Window(row, column, None, None)
-    start = how.context_px - how.ramp_px
-    seen: Array = (raw[:, start : start + how.support_px, start : start + how.support_px] != 0).any(axis=0)
+    start = layout.context_px - layout.ramp_px
+    seen: Array = (raw[:, start : start + layout.support_px, start : start + layout.support_px] != 0).any(axis=0)
     if not seen.any():
         return Window(row, column, None, None)
-    return Window(row, column, raw, seen[: how.stride_px, : how.stride_px])
+    return Window(row, column, raw, seen[: layout.stride_px, : layout.stride_px])
 
 
 def _copy(tile: Array, at: tuple[int, int], window: Array) -> None:
-    """Lay a tile [C, h, w] into a window at a row and column, which may lie outside of it."""
+    """Copy a tile [C, h, w] into a window at a row and column, which may lie outside the window."""
     (to_rows, from_rows), (to_columns, from_columns) = (
-        _overlap(*one) for one in zip(at, tile.shape[1:], window.shape[1:], strict=True)
+        _overlap(*side) for side in zip(at, tile.shape[1:], window.shape[1:], strict=True)
     )
     window[:, to_rows, to_columns] = tile[:, from_rows, from_columns]
 
@@ -124,7 +124,7 @@ def _overlap(start: int, length: int, whole: int) -> tuple[slice, slice]:
 
 
 def batches(items: Iterator[Window], size: int) -> Iterator[Sequence[Window]]:
-    """The windows in lists that hold at most `size` to be mapped."""
+    """The windows in batches with at most `size` that have observed pixels."""
     batch: list[Window] = []
     count = 0
     for window in items:
@@ -133,7 +133,7 @@ def batches(items: Iterator[Window], size: int) -> Iterator[Sequence[Window]]:
             batch, count = [], 0
         batch.append(window)
         count += window.raw is not None
-        if len(batch) >= 64 and count == 0:  # of nothing: what is finished is not to wait for them
+        if len(batch) >= 64 and count == 0:  # all empty: finished rows must not wait for them
             yield batch
             batch = []
     if batch:

@@ -97,7 +97,7 @@ class CollectSource:
     bands: int = field(default=1, init=False)
     dtype: str = field(default="uint8", init=False)
     nodata: float = field(default=UNOBSERVED, init=False)
-    smooth: bool = field(default=False, init=False)
+    continuous: bool = field(default=False, init=False)
 
     def read(self, window: Window) -> tuple[Array, Array]:
         """The mask [H, W, 1] and where it is observed, [H, W] uint8."""

@@ -65,6 +65,6 @@ def _render(job: Job, tiles: Sequence[Tile]) -> Iterator[RenderedTile]:
 
 
 def spread(tiles: Sequence[Tile], most: int) -> list[Tile]:
-    """At most `most` of the tiles, evenly from first to last, all of them where there are no more."""
+    """At most `most` of the tiles, evenly spread from first to last; all tiles if there are no more."""
     count = min(most, len(tiles))
     return [tiles[(2 * i + 1) * len(tiles) // (2 * count)] for i in range(count)]

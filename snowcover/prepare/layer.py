@@ -44,7 +44,7 @@ class LayerSource:
     bands: int = field(default=1, init=False)
     dtype: str = field(default="float32", init=False)
     nodata: float = field(default=math.nan, init=False)
-    smooth: bool = field(default=True, init=False)
+    continuous: bool = field(default=True, init=False)
 
     def read(self, window: Window) -> tuple[Array, Array]:
         """Values [H, W, 1] float32, 0 where unobserved, and where they are observed, [H, W] uint8.

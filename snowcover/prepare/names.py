@@ -36,7 +36,7 @@ def _said(raster: Raster) -> tuple[str, ...]:
     pixels = raster.pixels
     if quantity(raster.name) == "unknown":
         return pixels.names
-    return tuple(name if told else "" for name, told in zip(pixels.names, pixels.described, strict=True))
+    return tuple(name if named else "" for name, named in zip(pixels.names, pixels.described, strict=True))
 
 
 def _given(raster: Raster, said: Sequence[str], given: Sequence[str]) -> tuple[str, ...]:

@@ -46,7 +46,7 @@ def nodata_share(index: Index) -> str:
 
 
 def share(part: float, whole: float) -> str:
-    """A share in per cent; a dash where there is no whole."""
+    """A share in per cent; a dash if the whole is 0."""
     return f"{part / whole:.1%}" if whole else "-"
 
 

@@ -47,7 +47,7 @@ class SceneSource:
     """what pixels of the file are equal to where nothing was observed"""
     udm: Udm | None = None
     udm_file: DatasetReader | None = None
-    smooth: bool = True
+    continuous: bool = True
 
     @property
     def bands(self) -> int:

@@ -35,12 +35,12 @@ class Source(Protocol):
     @property
     def nodata(self) -> float: ...
     @property
-    def smooth(self) -> bool:
+    def continuous(self) -> bool:
         """Whether pixels are measurements, sampled bilinearly, or labels, sampled by nearest neighbour."""
         ...
 
     def read(self, window: Window) -> tuple[Array, Array]:
-        """Values [H, W, C], 0 where not valid if smooth, and valid [H, W] uint8 0 or 1."""
+        """Values [H, W, C], 0 where not valid if continuous, and valid [H, W] uint8 0 or 1."""
         ...
 
 
@@ -74,7 +74,7 @@ def _span(positions: Floats) -> float:
 
 
 def _sample(source: Source, columns: Floats, rows: Floats, block_px: tuple[int, int]) -> tuple[Array, Array]:
-    window = _window(source.grid, columns, rows, block_px if source.smooth else (1, 1))
+    window = _window(source.grid, columns, rows, block_px if source.continuous else (1, 1))
     if window.width * window.height > MAX_SOURCE_PX and columns.size > 1:
         axis = int(columns.shape[1] > columns.shape[0])
         halves = zip(np.array_split(columns, 2, axis), np.array_split(rows, 2, axis), strict=True)
@@ -88,12 +88,12 @@ def _sample(source: Source, columns: Floats, rows: Floats, block_px: tuple[int, 
     columns, rows = _relative_to(columns, window.col_off), _relative_to(rows, window.row_off)
     sampled: Array
     observed: Array
-    if source.smooth and block_px == (1, 1) and source.dtype in EXACT and _has_all_neighbours(valid, columns, rows):
+    if source.continuous and block_px == (1, 1) and source.dtype in EXACT and _has_all_neighbours(valid, columns, rows):
         sampled, observed = _remap(values, *_from_pixel_centre(columns, rows)), np.ones(columns.shape, np.uint8)
     else:
         nearest = np.floor(columns + TIE_PX).astype(np.float32), np.floor(rows + TIE_PX).astype(np.float32)
         observed = _nearest(valid, *nearest)
-        sampled = _bilinear(values, valid, columns, rows, block_px) if source.smooth else _nearest(values, *nearest)
+        sampled = _bilinear(values, valid, columns, rows, block_px) if source.continuous else _nearest(values, *nearest)
         sampled = sampled.reshape(*columns.shape, -1)
     _hide(sampled, observed, source.nodata)
     return sampled, observed

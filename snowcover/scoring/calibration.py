@@ -55,7 +55,7 @@ def logit_counts(logits: "Tensor", mask: "Tensor") -> "Tensor":
 
 
 def fitted_temperature(counts: Pixels) -> float | None:
-    """The temperature at which pixels [2, LEVELS] are likeliest; None where there is nothing to tell snow from."""
+    """The temperature at which pixels [2, LEVELS] are likeliest; None where only one class is observed."""
     if not counts.any(axis=1).all():
         return None
     from scipy.optimize import minimize_scalar

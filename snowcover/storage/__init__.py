@@ -1,7 +1,7 @@
 """The only reader and writer of folders and S3.
 
 A file is named by a uri: `s3://bucket/folder/file`, or a path of this machine. Every failure is a
-StorageError whose text is one sentence. S3 is found and entered through the ordinary AWS settings (see
+StorageError whose text is one message. S3 uses AWS's standard credential chain and settings (see
 s3_connection); what can pass is tried again for about a minute. Any number of threads may call; processes
 must not be forked from one that has used S3.
 """

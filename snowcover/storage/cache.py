@@ -15,8 +15,8 @@ class Cache:
     """A folder of files once read, for any number of threads and processes at a time.
 
     A file is kept under a digest of its uri, with a checksum behind it, and served only where its size is the listed
-    one and the checksum fits: so an object replaced by one of another size is read anew, and a file that was cut
-    short or damaged is never served. The size is all that a manifest holds of a file beside its uri, on every kind of
+    one and the checksum fits: so an object replaced by one of another size is read again, and a file that was cut
+    short or damaged is never served. The size is all that a manifest holds of a file next to its uri, on every kind of
     storage; an object replaced by one of exactly the same size needs an empty cache folder.
 
     Args:

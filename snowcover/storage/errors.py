@@ -49,7 +49,7 @@ def other_size(uri: str, size_bytes: int, listed_bytes: int) -> FileChanged:
     """The error for a file of another size than the listed one."""
     return FileChanged(
         f"{uri} has {size_bytes} bytes where {listed_bytes} were listed: it was changed or cut short since, so copy "
-        "or make it again, or list it anew by starting again"
+        "or make it again, or list it again by starting again"
     )
 
 

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from snowcover.storage import errors
 
-COPY_BYTES = 1 << 22  # 4 MiB at a time: large enough to be quick, small beside a batch of tiles
+COPY_BYTES = 1 << 22  # 4 MiB at a time: large enough to be quick, small compared with a batch of tiles
 LEFT_OVER_AFTER_S = 3600  # without a byte: nobody writes so slowly
 _TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.tmp")
 
@@ -56,12 +56,12 @@ def remove_leftovers(folder: str) -> None:
 
 def hold(file: BinaryIO) -> None:
     """Marks an open file as in use until it is closed, which the end of its process does too."""
-    with suppress(OSError):  # a file system without locks: its age alone tells then
+    with suppress(OSError):  # a file system without locks: its age alone decides then
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def is_held(path: str) -> bool:
-    """Whether a process marks a file as in use; on another machine too, where the file system tells (NFS does)."""
+    """Whether a process marks a file as in use; on another machine too, where the file system shares locks."""
     with open(path, "rb+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

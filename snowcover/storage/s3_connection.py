@@ -70,7 +70,7 @@ def forget() -> None:
 def _session() -> Any:
     from botocore.session import Session
 
-    logging.getLogger("botocore").setLevel(logging.WARNING)  # tells where it found credentials, as news
+    logging.getLogger("botocore").setLevel(logging.WARNING)  # logs where it found credentials
     return Session()
 
 

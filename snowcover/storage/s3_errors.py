@@ -1,4 +1,4 @@
-"""From what botocore and obstore raise to one named error with one sentence."""
+"""From what botocore and obstore raise to one named error with one message."""
 
 import re
 

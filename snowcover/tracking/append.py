@@ -10,22 +10,22 @@ from mlflow.tracking import MlflowClient
 
 from snowcover.tracking import store
 from snowcover.tracking.recording import Recorder
-from snowcover.tracking.retry import Patience
+from snowcover.tracking.retry import Retry
 from snowcover.tracking_uri import absolute, real
 
 
 @contextlib.contextmanager
-def added_to(uri: str, run_id: str) -> Iterator[Recorder | None]:
-    """Metrics, tags and files told in the block are added to the run, whose status and times stay; None where the store
+def append_to_run(uri: str, run_id: str) -> Iterator[Recorder | None]:
+    """Metrics, tags and files logged in the block join the run, whose status and times stay; None where the store
     has no such run, or it was deleted there.
 
     Raises:
         CannotRecord
     """
     uri = absolute(real(uri), Path.cwd())
-    with store.reached(uri) as client:
+    with store.connect(uri) as client:
         run = _active_run(client, run_id)
-        yield None if run is None else Recorder(client, run, Patience(uri))
+        yield None if run is None else Recorder(client, run, Retry(uri))
 
 
 def _active_run(client: MlflowClient, run_id: str) -> Run | None:

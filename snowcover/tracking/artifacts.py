@@ -15,13 +15,13 @@ from snowcover.tracking_uri import sqlite_path
 
 log = logging.getLogger(__name__)
 
-ARTIFACTS = "mlruns"  # beside the database
+ARTIFACTS = "mlruns"  # next to the database
 # What people open and change in a run's folder is copied, or their change would be in MLflow, too; so is MLmodel.
 EDITED = {"", ".csv", ".json", ".log", ".txt", ".yaml"}
 
 
-def place_beside(uri: str, experiment: str) -> str | None:
-    """Where a new experiment of an SQLite store keeps its artifacts: beside the database, whatever folder the first
+def place_next_to(uri: str, experiment: str) -> str | None:
+    """Where a new experiment of an SQLite store keeps its artifacts: next to the database, whatever folder the first
     run was started in. None where the store decides."""
     path = sqlite_path(uri)
     return str(path.absolute().parent / ARTIFACTS / experiment) if path is not None else None
@@ -36,7 +36,7 @@ def local_folder(address: str) -> Path | None:
 
 
 def check_place(uri: str, experiment: str, address: str) -> None:
-    """See that artifacts can be kept, and say so where they go elsewhere than beside the database.
+    """See that artifacts can be kept, and say so where they go elsewhere than next to the database.
 
     Args:
         address: the experiment's artifact place.
@@ -48,16 +48,16 @@ def check_place(uri: str, experiment: str, address: str) -> None:
     if folder is None:
         return
     if not (folder.is_dir() or folder.parent.is_dir()):
-        beside = place_beside(uri, experiment)
-        if beside is None or folder != Path(beside):
+        expected = place_next_to(uri, experiment)
+        if expected is None or folder != Path(expected):
             raise _gone(uri, experiment, folder)
     _refuse_read_only(uri, folder)
-    home = sqlite_path(uri)
-    if home is not None and home.absolute().parent not in folder.parents:
+    database = sqlite_path(uri)
+    if database is not None and database.absolute().parent not in folder.parents:
         log.warning(
-            "The artifacts of the experiment %s go to %s, where it was begun, and not beside %s: "
+            "The artifacts of the experiment %s go to %s, where it was created, and not next to %s: "
             "experiment_name=... begins one that keeps them there.",
-            experiment, folder, home,
+            experiment, folder, database,
         )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ def refuse_other_run(run_id: str | None) -> None:
     """Refuse what would make MLflow write this run into another one.
 
     Args:
-        run_id: of the run that is gone on with.
+        run_id: of the run that is resumed.
 
     Raises:
         CannotRecord
@@ -20,7 +20,7 @@ def refuse_other_run(run_id: str | None) -> None:
     if named and named != run_id:
         raise CannotRecord(
             f"MLFLOW_RUN_ID={named} in the environment names another run, and each training is a run of its own: "
-            "`unset MLFLOW_RUN_ID`; checkpoint.resume=... goes on with a run."
+            "`unset MLFLOW_RUN_ID`; checkpoint.resume=... resumes a run."
         )
     if (active := mlflow.active_run()) is not None:
         raise CannotRecord(

@@ -1,4 +1,4 @@
-"""Why a store could not be written, told from the errors of MLflow, SQLAlchemy, requests and boto; and what helps."""
+"""Why a store could not be written, by the errors of MLflow, SQLAlchemy, requests and boto; and what helps."""
 
 import errno
 import re
@@ -14,17 +14,17 @@ from snowcover.secrets import masked, masked_uri, secrets_in
 
 SETTING = "tracking.uri=..."
 ANOTHER = f"give a store that can be reached and written with {SETTING}"
-GO_ON = "then go on with checkpoint.resume=auto"
+RESUME = "then resume with checkpoint.resume=auto"
 # What is found anywhere in an error or those that led to it -> what to do; the first that fits counts.
 ADVICE = {
     r"database (table )?is locked|database is busy": (
         "end what keeps the database locked (a database browser, a backup, another program), "
-        f"{GO_ON}, or record elsewhere with tracking.uri=..."
+        f"{RESUME}, or record elsewhere with tracking.uri=..."
     ),
     r"readonly database|read-only file system": (
         "make the database and its folder writable, or record elsewhere with tracking.uri=..."
     ),
-    r"disk is full|No space left on device|Disk quota exceeded": f"free some space, {GO_ON}",
+    r"disk is full|No space left on device|Disk quota exceeded": f"free some space, {RESUME}",
     r"file is not a database|disk image is malformed|disk I/O error": (
         "put a backup of the database in its place, or move it away, and a new one is made"
     ),
@@ -45,7 +45,7 @@ ADVICE = {
     r"NoSuchBucket": "the place of the experiment's artifacts is gone: make it again, or give another experiment_name",
     r"\b413\b|Request Entity Too Large": "the server, or a proxy before it, takes no file as large: raise its limit",
     r"\b429\b|RESOURCE_EXHAUSTED|RESOURCE_LIMIT_EXCEEDED|QUOTA": (
-        f"delete runs that are not needed, or ask for more room, {GO_ON}"
+        f"delete runs that are not needed, or ask for more room, {RESUME}"
     ),
 }
 # Where MLflow says a page about it
@@ -79,7 +79,7 @@ class Cause:
 
 
 def cannot_record(error: BaseException, uri: str) -> CannotRecord:
-    """The one sentence of whatever went wrong with a store."""
+    """The one message for whatever went wrong with a store."""
     cause = _cause(error, uri)
     # SQLAlchemy and requests repeat the address, whole or in parts.
     reason = masked(cause.reason, secrets_in(uri))
@@ -92,7 +92,7 @@ def is_locked(error: BaseException) -> bool:
 
 
 def passes(error: BaseException) -> bool:
-    """Whether the same call may succeed in a while: the database is locked, or the server is away."""
+    """Whether the same call may succeed in a while: the database is locked, or the server is unreachable."""
     return is_locked(error) or bool(PASSING.search(_text(error)))
 
 
@@ -125,7 +125,7 @@ def _cause(error: BaseException, uri: str) -> Cause:
         shown = shlex.quote(masked_uri(uri))
         return Cause(
             f"the run {found[1]} was deleted",
-            f"`MLFLOW_TRACKING_URI={shown} mlflow runs restore --run-id {found[1]}` brings it back, {GO_ON}",
+            f"`MLFLOW_TRACKING_URI={shown} mlflow runs restore --run-id {found[1]}` brings it back, {RESUME}",
         )
     if found := NO_RUN.search(text):
         return Cause(

@@ -22,7 +22,7 @@ from snowcover.errors import UserError
 from snowcover.models.weights import pickled_weights
 from snowcover.run_metadata import RunMetadata
 from snowcover.secrets import masked_uri
-from snowcover.tracking.store import reached
+from snowcover.tracking.store import connect
 from snowcover.tracking_uri import sqlite_path
 
 DEFAULT_URI = "sqlite:///mlflow.db"
@@ -55,7 +55,7 @@ def fetch(address: str, tracking_uri: str | None) -> Fetched:
     """
     store = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
     _refuse_missing(address, store)
-    with reached(store) as client, tempfile.TemporaryDirectory() as scratch:
+    with connect(store) as client, tempfile.TemporaryDirectory() as scratch:
         if address.startswith("models:/"):
             files = _model_files(address, scratch, store)
             run = _run(client, str(Model.load(str(files / "MLmodel")).run_id), store)
@@ -73,7 +73,7 @@ def fetch_tiles(run_id: str, tracking_uri: str | None) -> tuple[str, dict[str, A
     """
     store = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
     _refuse_missing(run_id, store)
-    with reached(store) as client, tempfile.TemporaryDirectory() as scratch:
+    with connect(store) as client, tempfile.TemporaryDirectory() as scratch:
         run = _run(client, run_id, store)
         return _text(client, run, MANIFEST, scratch), yaml.safe_load(_text(client, run, CONFIG, scratch))
 

@@ -19,7 +19,7 @@ from snowcover.errors import UserError, first_line
 from snowcover.tracking.store import keep_quiet
 
 DATABASE, ARTIFACTS = "mlflow.db", "mlruns"
-COMPANIONS = ("", "-wal", "-journal")  # what SQLite has beside a database that was not closed
+COMPANIONS = ("", "-wal", "-journal")  # what SQLite has next to a database that was not closed
 ENDED = ("FINISHED", "FAILED", "KILLED")
 PAGE = 5000  # values of a metric at a time
 
@@ -35,7 +35,7 @@ class JobStore:
         self._store = store
         self._folder = folder
         with _readable(folder):
-            self.run = self._last_begun()
+            self.run = self._last_started()
 
     def metrics(self) -> Iterator[list[Metric]]:
         """Every value of every metric, some thousands at a time."""
@@ -50,7 +50,7 @@ class JobStore:
                     break
 
     def end(self) -> tuple[str, int]:
-        """How the run ended, and when in milliseconds; one whose process was killed when it told its last metric."""
+        """How the run ended, and when in milliseconds; one whose process was killed when it logged its last metric."""
         info = self.run.info
         if info.status in ENDED:
             return info.status, info.end_time or info.start_time
@@ -88,13 +88,13 @@ class JobStore:
         _refuse_links(path)
         return path
 
-    def _last_begun(self) -> Run:
+    def _last_started(self) -> Run:
         experiments = [found.experiment_id for found in self._store.search_experiments(ViewType.ALL)]
         runs = self._store.search_runs(
             experiments, "", ViewType.ACTIVE_ONLY, max_results=1, order_by=["attributes.start_time DESC"]
         )
         if not runs:
-            raise RunImportError(f"{self._folder / DATABASE} holds no run: the job ended before it began one.")
+            raise RunImportError(f"{self._folder / DATABASE} holds no run: the job ended before it started one.")
         return self._store.get_run(runs[0].info.run_id)  # with its inputs and outputs
 
 

@@ -1,4 +1,4 @@
-"""The network as an MLflow model of its run: one, however often the end of a run is begun anew."""
+"""The network as an MLflow model of its run: one, however often the end of a run is repeated."""
 
 import hashlib
 import logging
@@ -39,7 +39,7 @@ def exported(mapper: Any, example: np.ndarray[Any, Any], run: Run) -> Iterator[P
     """
     artifacts = local_folder(run.info.artifact_uri)
     scratch = Path(tempfile.mkdtemp()) if artifacts is None else artifacts.parent / "model.part"
-    shutil.rmtree(scratch, ignore_errors=True)  # of an earlier end that was broken off
+    shutil.rmtree(scratch, ignore_errors=True)  # of an earlier end that was interrupted
     scratch.parent.mkdir(parents=True, exist_ok=True)
     try:
         _export(mapper, example, scratch)
@@ -102,7 +102,7 @@ def find_complete(client: MlflowClient, run: Run, weights: str) -> LoggedModel |
 
 
 def keep_model(client: MlflowClient, run: Run, files: Path, weights: str) -> LoggedModel:
-    """Make the files the run's one model. One that was broken off, or is of other weights, is filled anew: MLflow
+    """Make the files the run's one model. One that was interrupted, or is of other weights, is filled again: MLflow
     forgets no model that a run once named."""
     found = _of(client, run)
     model = found[0] if found else _begin(client, run)

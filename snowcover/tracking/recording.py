@@ -22,24 +22,24 @@ from snowcover.secrets import masked
 from snowcover.tracking import artifacts, models, store
 from snowcover.tracking.environment import refuse_other_experiment, refuse_other_run
 from snowcover.tracking.errors import is_locked
-from snowcover.tracking.retry import Patience
+from snowcover.tracking.retry import Retry
 from snowcover.tracking.store import BATCH, PARAMS, VALUE_LENGTH, run_tags, shown_values
 from snowcover.tracking_uri import absolute, real
 
 log = logging.getLogger(__name__)
 
 ERROR = "error"  # tag of a run that failed
-STOP_PATIENCE_S = 20.0  # whoever stops a run waits no longer than that
+STOP_RETRY_S = 20.0  # whoever stops a run waits no longer than that
 
 
 class Recorder:
-    """One MLflow run, written to. A store that is locked or away is waited for, up to two minutes an outage; whatever
-    cannot be recorded then, or is refused, is a CannotRecord with the way out."""
+    """One MLflow run, written to. A store that is locked or unreachable is waited for, up to two minutes an outage;
+    whatever cannot be recorded then, or is refused, is a CannotRecord with the way out."""
 
-    def __init__(self, client: MlflowClient, run: Run, patience: Patience) -> None:
+    def __init__(self, client: MlflowClient, run: Run, retry: Retry) -> None:
         self._client = client
         self._run = run
-        self._patiently = patience
+        self._retry = retry
 
     @property
     def run_id(self) -> str:
@@ -52,7 +52,7 @@ class Recorder:
     def expect_store(self) -> None:
         """Wait for the store again at its next failure, after an outage in which calls no longer waited: to be called
         before what must be recorded, such as the end of a run."""
-        self._patiently.renew()
+        self._retry.renew()
 
     def local_artifacts(self) -> Path | None:
         """The folder of this machine that takes the run's artifacts; None where they go elsewhere."""
@@ -139,7 +139,7 @@ class Recorder:
 
     def _ask(self, act: Any) -> Any:
         with store.few_retries():
-            return self._patiently(act)
+            return self._retry(act)
 
 
 @contextlib.contextmanager
@@ -158,8 +158,8 @@ def recorded(
     and its artifact place can be written.
 
     Args:
-        run_id: go on with this run instead of beginning one.
-        own_store: the store is this job's own; a run that was recorded elsewhere goes on in a new one.
+        run_id: resume this run instead of starting one.
+        own_store: the store is this job's own; a run that was recorded elsewhere is continued in a new one.
         tags: on the run from its first moment; those that MLflow sets itself, such as its user, give way to them.
 
     Raises:
@@ -183,7 +183,7 @@ def _begin(
 ) -> Recorder:
     refuse_other_run(run_id)
     store.refuse_wrong_tags(tags)
-    patience = Patience(uri)
+    retry = Retry(uri)
 
     def begin() -> tuple[MlflowClient, Run]:
         with store.short_timeouts():
@@ -191,24 +191,24 @@ def _begin(
             place = store.experiment(client, uri, experiment)
             refuse_other_experiment(experiment, place.experiment_id)
             if run_id is not None and not (own_store and not store.has_run(client, run_id)):
-                return client, _going_on(client, uri, experiment, run_id, tags)
+                return client, _resumed(client, uri, experiment, run_id, tags)
             artifacts.check_place(uri, experiment, place.artifact_location)
             given = {tag.key: tag.value for tag in run_tags(tags)}
             return client, client.create_run(place.experiment_id, tags=resolve_tags(given), run_name=masked(name))
 
     with store.mlflow_errors(uri):
-        client, run = patience(begin, is_locked)  # a server that is away now may be a wrong address
-        mlflow.start_run(run.info.run_id, log_system_metrics=False)  # what a user's own code tells MLflow goes there
-    return Recorder(client, run, patience)
+        client, run = retry(begin, is_locked)  # a server that is unreachable now may be a wrong address
+        mlflow.start_run(run.info.run_id, log_system_metrics=False)  # what a user's own code logs goes there
+    return Recorder(client, run, retry)
 
 
-def _going_on(client: MlflowClient, uri: str, experiment: str, run_id: str, tags: Mapping[str, str]) -> Run:
+def _resumed(client: MlflowClient, uri: str, experiment: str, run_id: str, tags: Mapping[str, str]) -> Run:
     run = client.get_run(run_id)
     place = artifacts.local_folder(run.info.artifact_uri)
     if place is not None:
         artifacts.check_place(uri, experiment, str(place.parent.parent))
     client.log_batch(run_id, tags=run_tags(tags), synchronous=True)
-    if ERROR in run.data.tags:  # of when it failed; it goes on now
+    if ERROR in run.data.tags:  # of when it failed; it is resumed now
         client.delete_tag(run_id, ERROR)
     return run
 
@@ -220,18 +220,18 @@ def _monitor(uri: str, recorder: Recorder, resumed: bool) -> SystemMetricsMonito
 
 
 def _finish(recorder: Recorder, monitor: SystemMetricsMonitor | None, status: store.Status) -> None:
-    """End the run, whose system metrics are told before."""
+    """End the run, whose system metrics are logged before."""
     try:
         recorder._ask(lambda: recorder._client.set_terminated(recorder.run_id, status))
     finally:
-        with contextlib.suppress(Exception):  # told above
+        with contextlib.suppress(Exception):  # logged above
             mlflow.end_run(status)
         if monitor is not None:
             monitor.finish()  # type: ignore[no-untyped-call]
 
 
 def _end(recorder: Recorder, monitor: SystemMetricsMonitor | None, status: store.Status, error: BaseException) -> None:
-    recorder._patiently.renew(STOP_PATIENCE_S)
+    recorder._retry.renew(STOP_RETRY_S)
     try:
         if status == "FAILED":
             recorder.tags({ERROR: f"{type(error).__name__}: {error}"})
@@ -239,5 +239,5 @@ def _end(recorder: Recorder, monitor: SystemMetricsMonitor | None, status: store
         log.debug("The error is not in MLflow: %s", second)
     try:
         _finish(recorder, monitor, status)
-    except Exception as second:  # the first error is the one to tell
-        log.warning("MLflow could not be told that the run ended %s: %s", status, first_line(second))
+    except Exception as second:  # the first error is the one to report
+        log.warning("MLflow could not record that the run ended %s: %s", status, first_line(second))

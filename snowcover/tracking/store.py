@@ -1,4 +1,4 @@
-"""How a store is reached: with little patience at first, one process at a time, and one sentence where it fails."""
+"""How a store is reached: with short timeouts at first, one process at a time, and one message where it fails."""
 
 import contextlib
 import importlib.util
@@ -19,7 +19,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
 from snowcover.errors import UserError
 from snowcover.secrets import masked_values
-from snowcover.tracking.artifacts import place_beside
+from snowcover.tracking.artifacts import place_next_to
 from snowcover.tracking.database import check_database, check_tables
 from snowcover.tracking.errors import CannotRecord, cannot_record
 from snowcover.tracking_uri import real, sqlite_path
@@ -31,7 +31,7 @@ NOTE_LENGTH = 5000  # of the one tag that is a text, a run's description
 BATCH = 900  # metrics a request; MLflow takes 1,000
 PARAMS = 100  # parameters, or tags, a request: MLflow's limit
 LOCK_SECONDS = 120
-# Start-up must not take minutes to say that a server is away.
+# Start-up must not take minutes to say that a server is unreachable.
 SHORT_TIMEOUTS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 FEW_RETRIES = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
 QUIET = {"MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
@@ -43,7 +43,7 @@ ARN = re.compile(r"arn:aws[a-z-]*:sagemaker:[a-z0-9-]+:\d{12}:mlflow-(tracking-s
 
 
 @contextlib.contextmanager
-def reached(uri: str) -> Iterator[MlflowClient]:
+def connect(uri: str) -> Iterator[MlflowClient]:
     """A client of a store that answers.
 
     Raises:
@@ -129,7 +129,7 @@ def experiment(client: MlflowClient, uri: str, name: str) -> Experiment:
     found = client.get_experiment_by_name(name)
     if found is None:
         try:
-            return client.get_experiment(client.create_experiment(name, place_beside(uri, name), KIND))
+            return client.get_experiment(client.create_experiment(name, place_next_to(uri, name), KIND))
         except MlflowException:
             found = client.get_experiment_by_name(name)  # another process was faster
             if found is None:
@@ -157,7 +157,7 @@ def has_run(client: MlflowClient, run_id: str) -> bool:
 
 
 def refuse_wrong_tags(tags: Iterable[str]) -> None:
-    """MLflow takes a tag of any name when a run is created, but not when the run is gone on with.
+    """MLflow takes a tag of any name when a run is created, but not when the run is resumed.
 
     Raises:
         CannotRecord
@@ -218,9 +218,9 @@ def keep_quiet() -> None:
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
     # sagemaker-mlflow, where it is installed, takes each server's address for an ARN, and MLflow warns of every time;
-    # urllib3 warns of each try, and the last one's error is told anyway
+    # urllib3 warns of each try, and the last one's error is reported anyway
     for name in ("mlflow.tracking.request_header.registry", "urllib3.connectionpool"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    # the first tells an error that is told anyway, in a hundred lines; the other of each load that it cannot record
+    # the first logs an error that is reported anyway, in a hundred lines; the other of each load that it cannot record
     for name in ("mlflow.store.db.utils", "mlflow.system_metrics"):
         logging.getLogger(name).setLevel(logging.CRITICAL)

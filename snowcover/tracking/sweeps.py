@@ -11,8 +11,8 @@ from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
 from snowcover.errors import first_line
 from snowcover.secrets import masked
-from snowcover.tracking.import_run import BRINGING
-from snowcover.tracking.store import Status, experiment_id, reached, run_tags
+from snowcover.tracking.run_import import IMPORTING
+from snowcover.tracking.store import Status, connect, experiment_id, run_tags
 
 log = logging.getLogger(__name__)
 
@@ -30,33 +30,33 @@ def open_sweep(uri: str, experiment: str, name: str, tags: Mapping[str, str]) ->
         CannotRecord
     """
     given = {tag.key: tag.value for tag in run_tags(tags)}
-    with reached(uri) as client:
+    with connect(uri) as client:
         run = client.create_run(experiment_id(client, uri, experiment), tags=resolve_tags(given), run_name=masked(name))
     return run.info.run_id
 
 
 def close_sweep(uri: str, run_id: str, status: Status, metrics: Mapping[str, float] | None = None) -> None:
-    """End the parent run of a sweep. A store that is away is no reason for the sweep to fail: it is a warning."""
+    """End the parent run of a sweep. An unreachable store is no reason for the sweep to fail: it is a warning."""
     try:
         note(uri, run_id, {}, metrics or {})
-        with reached(uri) as client:
+        with connect(uri) as client:
             client.set_terminated(run_id, status)
     except Exception as error:
         log.warning("The sweep's run %s stays open: %s", run_id, first_line(error))
 
 
 def run_of_job(uri: str, job: str) -> str | None:
-    """The run that a job recorded, whole, by its tag `job`; the last one begun where it began anew.
+    """The run that a job recorded, whole, by its tag `job`; the last one started where it was started again.
 
     Raises:
         CannotRecord
     """
-    with reached(uri) as client:
+    with connect(uri) as client:
         experiments = [experiment.experiment_id for experiment in client.search_experiments()]
         runs = client.search_runs(
             experiments, f"tags.job = '{job}'", max_results=10, order_by=["attributes.start_time DESC"]
         )
-    return next((run.info.run_id for run in runs if BRINGING not in run.data.tags), None)
+    return next((run.info.run_id for run in runs if IMPORTING not in run.data.tags), None)
 
 
 def note(
@@ -72,7 +72,7 @@ def note(
     """
     now = int(time.time() * 1000)
     tags = tags if description is None else {**tags, MLFLOW_RUN_NOTE: description}
-    with reached(uri) as client:
+    with connect(uri) as client:
         known = client.get_run(run_id).data.metrics
         new = [Metric(key, float(value), now, 0) for key, value in metrics.items() if known.get(key) != value]
         client.log_batch(run_id, metrics=new, tags=run_tags(tags), synchronous=True)
@@ -80,12 +80,12 @@ def note(
 
 def note_job(uri: str, run_id: str, job: str, tags: Mapping[str, str], metrics: Mapping[str, float]) -> None:
     """Put on a run what is known of a job that it was trained in. What jobs cost adds up over all that the run went
-    through, each of which is told in the tag job.costs.
+    through, each of which is in the tag job.costs.
 
     Raises:
         CannotRecord
     """
-    with reached(uri) as client:
+    with connect(uri) as client:
         known = client.get_run(run_id).data.tags.get(COSTS)
     costs: dict[str, dict[str, float]] = json.loads(known) if known else {}
     costs.setdefault(job, {}).update({name: value for name, value in metrics.items() if name in ADD_UP})

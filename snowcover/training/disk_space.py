@@ -33,7 +33,7 @@ def check_room(net: nn.Module, optimizer: Mapping[str, Any], checkpoint_dir: Pat
     weights = sum(value.numel() * value.element_size() for value in net.state_dict().values())
     last = round(weights * (1 + optimizer_copies(optimizer)))
     there = sum(path.stat().st_size for path in checkpoint_dir.glob("*.ckpt"))
-    # A checkpoint is written beside the one that it replaces, and the model where it stays or is sent from.
+    # A checkpoint is written next to the one that it replaces, and the model where it stays or is sent from.
     _refuse_full({checkpoint_dir: weights + 2 * last - there})
     _refuse_full({checkpoint_dir: 2 * weights + last - there, artifacts or Path(tempfile.gettempdir()): weights})
 

@@ -117,7 +117,7 @@ class Epochs(lightning.Callback):
         except Exception as error:
             if not self._unreachable:
                 why = str(error) if isinstance(error, UserError) else first_line(error)
-                log.warning("MLflow is unreachable, and gets these epochs once it answers: %s", why)
+                log.warning("The epochs from here on are recorded once MLflow takes them: %s", why)
             self._unreachable = True
         else:
             self._unreachable = False

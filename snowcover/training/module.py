@@ -147,7 +147,7 @@ class SnowModule(lightning.LightningModule):
         return bool(self._sum(torch.tensor([float(found)], device=self.device)).item())
 
     def on_train_epoch_start(self) -> None:
-        # Everything random in an epoch follows from the seed and its number, so that an epoch begun again after a
+        # Everything random in an epoch follows from the seed and its number, so that an epoch started again after a
         # stop is the same epoch.
         torch.manual_seed((self._seed * 1_000_003 + self.current_epoch * 1009 + self.global_rank) % 2**63)
         self._steps, self._checked = [], 0

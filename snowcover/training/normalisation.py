@@ -15,7 +15,7 @@ def band_moments(
     """Mean and standard deviation [C] of each band's reflectance.
 
     Args:
-        weights: of the run whose weights are begun with, which keep what they were trained with.
+        weights: of the run whose weights it starts from, which keep what they were trained with.
 
     Raises:
         NotFinite

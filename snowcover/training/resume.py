@@ -65,7 +65,7 @@ def resume_point(config: Config, folder: Path) -> ResumePoint:
     if wanted is None:
         _refuse_other_run(new)
         if resume == "auto":
-            log.info("checkpoint.resume=auto: there is no run of exactly this config yet, so it begins now.")
+            log.info("checkpoint.resume=auto: there is no run of exactly this config yet, so a new one starts.")
         return new
     found, checkpoint = _loaded(wanted)
     metadata = RunMetadata.of(checkpoint, found)
@@ -90,10 +90,10 @@ def training_left(trainer: TrainerConfig, history: Sequence[Mapping[str, float]]
 
 
 def fetch_best(start: ResumePoint) -> None:
-    """Bring the best checkpoint so far to where a run that goes on will look for it.
+    """Copy the best checkpoint so far to where a resumed run will look for it.
 
     Raises:
-        CannotResume: it is not beside the last one.
+        CannotResume: it is not next to the last one.
     """
     if start.resumed_from is None or start.metadata is None or not start.metadata.history:
         return
@@ -103,13 +103,13 @@ def fetch_best(start: ResumePoint) -> None:
     if ends_with_best(start.metadata.history):  # a stop may have come between saving the two
         checkpoints.save(checkpoints.weights_of(checkpoints.load(found)), start.best)
         return
-    beside = _beside(found)
-    if not storage.is_remote(beside) and Path(beside).resolve() == start.best.resolve() and start.best.is_file():
+    best = _best_next_to(found)
+    if not storage.is_remote(best) and Path(best).resolve() == start.best.resolve() and start.best.is_file():
         return
     try:
-        storage.download(beside, str(start.best))
+        storage.download(best, str(start.best))
     except storage.MissingFile as error:
-        raise CannotResume(f"{found} has no {checkpoints.BEST} beside it, which going on needs: copy both.") from error
+        raise CannotResume(f"{found} has no {checkpoints.BEST} next to it, which resuming needs: copy both.") from error
 
 
 def copy_last(start: ResumePoint, run_id: str | None) -> None:
@@ -125,7 +125,7 @@ def copy_last(start: ResumePoint, run_id: str | None) -> None:
 
 
 def write_record(start: ResumePoint, config: Config, run_id: str) -> None:
-    """Write run.json as a run begins or goes on, so that it is found again."""
+    """Write run.json as a run starts or is resumed, so that it is found again."""
     now, uri = datetime.now(UTC).isoformat(), str(config.tracking.uri)
     run_record.write(start.folder, Record(run_digest(config.model_dump()), run_id, uri, now))
 
@@ -156,24 +156,24 @@ def _last_or_best(folder: Path) -> str | None:
 
 
 def _loaded(uri: str) -> tuple[str, dict[str, Any]]:
-    """The checkpoint, or the best one beside it: a run that is complete keeps no last.ckpt."""
+    """The checkpoint, or the best one next to it: a run that is complete keeps no last.ckpt."""
     missing = (checkpoints.NoCheckpoint, storage.MissingFile)
     try:
         return uri, checkpoints.load(uri)
     except missing as error:
         try:
-            return _beside(uri), checkpoints.load(_beside(uri))
+            return _best_next_to(uri), checkpoints.load(_best_next_to(uri))
         except missing:
             raise error from None
 
 
-def _beside(uri: str) -> str:
+def _best_next_to(uri: str) -> str:
     folder, slash, _ = uri.rpartition("/")
     return f"{folder}{slash}{checkpoints.BEST}"
 
 
 def _place(new: ResumePoint, config: Config, found: str, run_id: str | None) -> ResumePoint:
-    """The folders of the run that is gone on with, where it has any on this machine."""
+    """The folders of the resumed run, where it has any on this machine."""
     if storage.is_remote(found):
         return new
     own = Path(found).parent.parent
@@ -188,10 +188,10 @@ def _place(new: ResumePoint, config: Config, found: str, run_id: str | None) -> 
 def _refuse_other_run(start: ResumePoint) -> None:
     """Nothing that another run saved is written over."""
     if machine.rank() > 0:
-        return  # the first process writes there, and may have begun to
+        return  # the first process writes there, and may have started to
     if (taken := _last_or_best(start.checkpoint_dir)) is not None and not _is_copy_of_best(start, taken):
         raise CannotResume(
-            f"{start.checkpoint_dir} holds another run's {Path(taken).name}: go on with checkpoint.resume=auto, "
+            f"{start.checkpoint_dir} holds another run's {Path(taken).name}: resume it with checkpoint.resume=auto, "
             "or give another checkpoint.dir."
         )
 

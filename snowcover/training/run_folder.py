@@ -58,9 +58,9 @@ def _lock(handle: int, folder: Path) -> None:
 
 
 def move_log(before: Path, folder: Path) -> None:
-    """Let what is logged into one folder, and was, go on in another's file of that name; the first is removed if empty.
+    """Move a folder's log, and what is logged from now on, to another's file of that name; remove the first if empty.
 
-    For a run that goes on: Hydra makes a folder for each command, and opens its log there.
+    For a resumed run: Hydra makes a folder for each command, and opens its log there.
     """
     for handler in logging.getLogger().handlers:
         if isinstance(handler, logging.FileHandler) and Path(handler.baseFilename).parent.resolve() == before.resolve():

@@ -18,7 +18,7 @@ class Record:
     run_id: str
     tracking_uri: str
     started: str
-    """when it was begun or gone on with last, in UTC"""
+    """when it was started or resumed last, in UTC"""
     recorded: bool = False
     """it is complete, and MLflow has all of it"""
 
@@ -48,7 +48,7 @@ def mark_recorded(folder: Path) -> None:
 
 
 def below(root: Path) -> Iterator[tuple[Path, Record]]:
-    """The runs under a folder, the one begun or gone on with last first."""
+    """The runs under a folder, the one started or resumed last first."""
     found = ((path.parent, read(path.parent)) for path in root.rglob(RECORD))
     runs = [(folder, record) for folder, record in found if record is not None]
     yield from sorted(runs, key=lambda run: run[1].started, reverse=True)

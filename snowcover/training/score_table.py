@@ -1,4 +1,4 @@
-"""What came of a run, its network beside its baselines: a table, a verdict, and MLflow's description. Pure."""
+"""The outcome of a run, its network next to its baselines: a table, a verdict, and MLflow's description. Pure."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -33,7 +33,7 @@ def score_lines(result: Mapping[str, Any]) -> list[str]:
 
 
 def verdict(result: Mapping[str, Any]) -> str | None:
-    """A sentence where a baseline does better on the test tiles than the network, None where none does."""
+    """A message where a baseline does better on the test tiles than the network, None where none does."""
     test = result["test"]
     own = test.get("iou")
     better = {name: iou for name in WORDS if (iou := test.get(f"{COLUMNS[name]}iou")) is not None}

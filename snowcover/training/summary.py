@@ -36,9 +36,9 @@ def run_name(config: Config, overrides: Sequence[str]) -> str:
     if config.run_name:
         return config.run_name
     network = config.model["_target_"].rsplit(".", 1)[-1].lower()
-    told = [override for override in overrides if not override.lstrip("+~").startswith(NOT_IN_A_NAME)]
+    changed = [override for override in overrides if not override.lstrip("+~").startswith(NOT_IN_A_NAME)]
     encoder = config.model.get("encoder_name")
-    return " ".join([f"{network}-{encoder}" if encoder else network, *told])[:200]
+    return " ".join([f"{network}-{encoder}" if encoder else network, *changed])[:200]
 
 
 def tags(overrides: Sequence[str], device: Device) -> dict[str, Any]:
@@ -116,7 +116,7 @@ def _unmatched(manifest: Manifest) -> list[tuple[str, str]]:
         (some(manifest.images_without_mask), "without a mask", manifest.images_without_mask),
         (some(manifest.masks_without_image, "mask"), "without an image", manifest.masks_without_image),
     ]
-    return [("left out", f"{told} {why}") for told, why, names in left if names]
+    return [("left out", f"{count} {why}") for count, why, names in left if names]
 
 
 def _component(node: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""An AWS account: who may do what in it, its limits, its jobs; buckets are the real S3 server's."""
+"""An AWS account: permissions, quotas, jobs; its buckets are those of the real S3 server."""
 
 import hashlib
 import json
@@ -30,25 +30,25 @@ class Account:
         self.secrets |= dict.fromkeys((s3.launcher_key, s3.job_key), s3.limited_secret)
         self.readers = {s3.reader_key}
         self.policies: dict[str, Sequence[Document]] = {}
-        """What keys may do; a key that is not here may do everything."""
+        """The policies of access keys; a key that is not here may do everything."""
         self.job_keys = (s3.key, s3.secret)
-        """What the role of jobs is entered with."""
+        """The credentials of the jobs' role."""
         self.role_client = s3.client
-        """S3 as SageMaker enters it, with that role."""
+        """S3 client of SageMaker with that role."""
         self.roles: set[str] = set()
         self.quotas: dict[tuple[str, bool], int] = {}
-        """Machines by type and whether they are spot; what is not here is not limited."""
+        """Machines by type and whether they are spot; types that are not here are unlimited."""
         self.warm_quotas: dict[str, int] = {}
         """Machines by type that jobs may keep in warm pools (AWS's own default is none)."""
         self.bucket_regions: dict[str, str] = {}
         """Regions of buckets that are not in REGION."""
         self.layers: dict[str, bytes] = {}
-        """What ECR has of images, by digest: their configs."""
+        """Configs of images in ECR, by digest."""
         self.jobs = Jobs()
         self.algorithms = Algorithms()
 
     def region_of(self, bucket: str) -> str:
-        """Where a bucket is."""
+        """The region of a bucket."""
         return self.bucket_regions.get(bucket, REGION)
 
     def keys(self, bucket: str, prefix: str, at_most: int | None = None) -> list[str]:

@@ -1,32 +1,32 @@
-"""Algorithm resources as SageMaker keeps them: made in the background, Completed only after a while."""
+"""Algorithm resources as in SageMaker: created in the background, Completed only after a while."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from tests.aws.answers import invalid
 from tests.aws.job import now
+from tests.aws.responses import invalid
 
 STEPS = ("Pending", "InProgress")
 
 
 @dataclass
 class Algorithm:
-    """One algorithm. It goes a step on whenever someone has looked at it, and ends as `ends`."""
+    """One algorithm. It advances a step whenever it is described, and ends as `ends`."""
 
     request: dict[str, Any]
     arn: str
     ends: str = "Completed"
-    looks: int = 0
+    describe_calls: int = 0
     created: datetime = field(default_factory=now)
 
     @property
     def status(self) -> str:
         """AlgorithmStatus."""
-        return STEPS[self.looks] if self.looks < len(STEPS) else self.ends
+        return STEPS[self.describe_calls] if self.describe_calls < len(STEPS) else self.ends
 
     def describe(self) -> dict[str, Any]:
-        """DescribeAlgorithm's answer."""
+        """The response to DescribeAlgorithm."""
         details: dict[str, Any] = {"ValidationStatuses": [], "ImageScanStatuses": []}
         if self.status == "Failed":
             reason = "The image could not be scanned."
@@ -35,7 +35,7 @@ class Algorithm:
         return {"CertifyForMarketplace": False} | given | self.summary() | {"AlgorithmStatusDetails": details}
 
     def summary(self) -> dict[str, Any]:
-        """Its line in ListAlgorithms' answer."""
+        """Its entry in the response to ListAlgorithms."""
         names = {"AlgorithmName": self.name, "AlgorithmArn": self.arn, "CreationTime": self.created}
         described = self.request.get("AlgorithmDescription")
         optional = {"AlgorithmDescription": described} if described is not None else {}
@@ -57,11 +57,11 @@ class Algorithms:
 
     @property
     def requests(self) -> list[dict[str, Any]]:
-        """What each was made of, in order."""
+        """The request of each, in order."""
         return [algorithm.request for algorithm in self._algorithms.values()]
 
     def create(self, request: dict[str, Any], region: str, account: str) -> dict[str, Any]:
-        """CreateAlgorithm, of a request that every rule has passed."""
+        """CreateAlgorithm, for a request that passed every rule."""
         arn = _arn(request["AlgorithmName"], region, account)
         if arn in self._algorithms:
             raise invalid(f"Algorithm {arn} already exists.")
@@ -79,7 +79,7 @@ class Algorithms:
         """DescribeAlgorithm."""
         algorithm = self.get(request["AlgorithmName"], region, account)
         answer = algorithm.describe()
-        algorithm.looks += 1
+        algorithm.describe_calls += 1
         return answer
 
     def delete(self, request: dict[str, Any], region: str, account: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from tests.aws.answers import Refusal
+from tests.aws.responses import Refusal
 
 
 @dataclass
@@ -18,7 +18,7 @@ class _Failure:
     seen: int = 0
 
     def hits(self, action: str) -> bool:
-        """Counts a call, and says whether it is one that fails."""
+        """Counts a call, and returns whether it fails."""
         if self.action not in (None, action) or self.times == 0:
             return False
         self.seen += 1
@@ -39,10 +39,10 @@ class _Moment:
 
 @dataclass
 class Faults:
-    """Counts calls and says which of them fail. `action` None means every action; `times` None means always."""
+    """Counts calls and decides which of them fail. `action` None means every action; `times` None means always."""
 
     calls: Counter[str] = field(default_factory=Counter)
-    """Calls that reached AWS, by action, refused ones too."""
+    """Calls that reached AWS, by action, including refused ones."""
     done: Counter[str] = field(default_factory=Counter)
     """Calls that were carried out, by action."""
     network_is_lost: bool = False
@@ -69,7 +69,7 @@ class Faults:
         self._failures.append(_Failure(action, every, times, Refusal(code, message, status)))
 
     def lose_answers(self, action: str, times: int = 1) -> None:
-        """The next calls are carried out, but the connection breaks before their answer."""
+        """The next calls are carried out, but the connection breaks before the response."""
         self._lost_answers[action] += times
 
     def expire(self, calls: int | None) -> None:
@@ -77,11 +77,11 @@ class Faults:
         self._expired_calls = calls
 
     def no_capacity(self, instance_type: str, times: int | None = None) -> None:
-        """AWS has no machine of this type for the next jobs, or for all from now on (0: it has again)."""
+        """AWS has no capacity of this type for the next jobs, or for all from now on (0: it has again)."""
         self._without_capacity[instance_type] = times
 
     def lacks_capacity(self, instance_type: str) -> bool:
-        """Whether there is none for the job in hand; counts it."""
+        """Whether there is no capacity for the current job; counts it."""
         with self._lock:
             left = self._without_capacity.get(instance_type, 0)
             if left:
@@ -89,18 +89,18 @@ class Faults:
             return left != 0
 
     def conflict(self, times: int) -> None:
-        """The next conditional writes to S3 meet another write of the same object."""
+        """The next conditional writes to S3 conflict with another write."""
         self._conflicts = times
 
     def conflicts(self) -> bool:
-        """Whether the conditional write in hand meets another; counts it."""
+        """Whether the current conditional write conflicts; counts it."""
         with self._lock:
             meets = self._conflicts > 0
             self._conflicts -= meets
             return meets
 
     def is_expired(self) -> bool:
-        """Whether the call in hand finds the credentials expired; counts it."""
+        """Whether the credentials are expired for the current call; counts it."""
         with self._lock:
             is_expired = self._expired_calls != 0
             if self._expired_calls:
@@ -112,7 +112,7 @@ class Faults:
         return datetime.now(UTC) - self.user_clock_ahead
 
     def when(self, action: str, number: int, act: Callable[[], None], after: bool = False) -> None:
-        """Calls `act` as the n-th call of an action comes in, or just after the n-th was carried out."""
+        """Calls `act` when the n-th call of an action arrives, or just after it was carried out."""
         self._moments.append(_Moment(action, number, after, act))
 
     def recover(self) -> None:
@@ -121,7 +121,7 @@ class Faults:
         self._lost_answers.clear()
 
     def arrive(self, action: str) -> Refusal | None:
-        """Counts a call; what it is to be refused with, if it is."""
+        """Counts a call; returns the refusal, if it is to be refused."""
         with self._lock:
             self.calls[action] += 1
             number = self.calls[action]
@@ -130,7 +130,7 @@ class Faults:
         return hits[0].refusal if hits else None
 
     def carried_out(self, action: str) -> bool:
-        """Counts a call that was carried out; whether its answer gets through."""
+        """Counts a call that was carried out; returns whether its response is delivered."""
         with self._lock:
             self.done[action] += 1
             number = self.done[action]

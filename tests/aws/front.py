@@ -1,4 +1,4 @@
-"""AWS's front door: every request counted, its signature and shape checked, then answered by us or by moto."""
+"""AWS's endpoint: counts every request, checks its signature and shape, then answers it here or with moto."""
 
 import io
 import json
@@ -19,9 +19,9 @@ from werkzeug.serving import BaseWSGIServer, make_server
 
 from tests.aws import rules
 from tests.aws.account import Account
-from tests.aws.answers import Environ, Refusal, Start, break_off, invalid, refuse, respond
 from tests.aws.faults import Faults
-from tests.aws.rights import refuse_without_right, service_asked
+from tests.aws.responses import Environ, Refusal, Start, invalid, refuse, reset_connection, respond
+from tests.aws.rights import refuse_without_right, service_permissions
 from tests.aws.shapes import check_request
 from tests.aws.signatures import Signed, check_signature
 
@@ -37,7 +37,7 @@ class Front:
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._model = service_model()
         self.broken: list[str] = []
-        """Errors of the fake itself, and calls that moto does not know."""
+        """Errors of the fake itself, and calls that moto does not support."""
         self._lock = threading.RLock()  # for opening and closing
         self._turn = threading.RLock()  # one change at a time
         self._server: BaseWSGIServer | None = None
@@ -52,7 +52,7 @@ class Front:
         return f"http://127.0.0.1:{self._port}"
 
     def open(self) -> None:
-        """Begins to listen, if it does not."""
+        """Starts to listen, if it does not yet."""
         with self._lock:
             if self._server is not None:
                 return
@@ -63,14 +63,14 @@ class Front:
             self._thread.start()
 
     def close(self) -> None:
-        """Stops listening: connections are refused from here on."""
+        """Stops listening: connections are refused from now on."""
         with self._lock:
             if self._server is None:
                 return
             self._server.shutdown()
             self._thread.join()
             self._server = None
-            self._reserved = socket.socket()  # bound, not listening: nobody else gets the port meanwhile
+            self._reserved = socket.socket()  # bound, not listening: reserves the port meanwhile
             self._reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             self._reserved.bind(("127.0.0.1", self._port))
 
@@ -83,13 +83,13 @@ class Front:
         """Answers one request (WSGI)."""
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         environ["wsgi.input"] = io.BytesIO(body)
-        if environ["PATH_INFO"].startswith(LAYERS):  # signed by its address alone
+        if environ["PATH_INFO"].startswith(LAYERS):  # presigned URL
             return self._layer(environ, start_response)
         action = _action(environ, body)
         try:
             refusal = self.faults.arrive(action)
             if self.faults.network_is_lost:
-                return break_off(environ)
+                return reset_connection(environ)
             signed = check_signature(environ, body, self.account.secrets, self.faults.is_expired(), self.faults.now())
             if refusal is not None:
                 raise refusal
@@ -103,12 +103,12 @@ class Front:
             self.broken.append(f"{action}: {traceback.format_exc()}")
             return refuse(environ, start_response, Refusal("InternalFailure", "the fake itself is broken", 500))
         if not self.faults.carried_out(action) or self.faults.network_is_lost:
-            return break_off(environ)
+            return reset_connection(environ)
         return answer
 
     def _check_permission(self, signed: Signed, action: str, body: bytes) -> None:
         account = self.account
-        asked = service_asked(signed.service, action, body, signed.region, account.id)
+        asked = service_permissions(signed.service, action, body, signed.region, account.id)
         refuse_without_right(account.policies, signed.key, asked, account.id)
         if signed.key in self.account.readers and CHANGING.match(action):
             wanted = f"{signed.service}:{action}"
@@ -144,7 +144,7 @@ class Front:
         return [blob or b""]
 
     def _carry_out(self, action: str, request: dict[str, Any], region: str) -> dict[str, Any] | None:
-        """The answer to one of the actions that moto lacks or takes lightly; None for all others."""
+        """The response to actions that moto lacks or does not check; None for all others."""
         account, jobs, algorithms = self.account, self.account.jobs, self.account.algorithms
         match action:
             case "CreateTrainingJob":
@@ -198,10 +198,10 @@ def service_model() -> ServiceModel:
 
 class _Handler(MotoRequestHandler):
     def log(self, type: str, message: str, *args: Any) -> None:
-        """Says nothing."""
+        """Logs nothing."""
 
     def date_time_string(self, timestamp: float | None = None) -> str:
-        """What the answer is dated with: AWS's own time."""
+        """The date of the response: AWS's own time."""
         front: Front = self.server.app  # type: ignore[assignment]
         return format_datetime(front.faults.now(), usegmt=True)
 

@@ -1,4 +1,4 @@
-"""One training job as SageMaker keeps it: its status steps and what Describe tells of it."""
+"""One training job as in SageMaker: its status transitions and what Describe returns."""
 
 import threading
 from collections.abc import Callable
@@ -23,8 +23,8 @@ MESSAGES = {
 NO_CAPACITY = (
     "CapacityError: Unable to provision requested ML compute capacity. Please retry using a different ML instance type."
 )
-SPOT_SHARE = 0.3  # of its training time a spot job is billed this much: AWS's "up to 90 %" is 60 to 70 in practice
-ECHOED = (  # what Describe repeats of the request as it was given
+SPOT_SHARE = 0.3  # billed share of a spot job's training time: AWS's "up to 90 %" saving is 60 to 70 in practice
+ECHOED = (  # members of the request that Describe repeats
     "HyperParameters",
     "AlgorithmSpecification",
     "RoleArn",
@@ -43,14 +43,14 @@ ECHOED = (  # what Describe repeats of the request as it was given
 
 
 def now() -> datetime:
-    """To the millisecond, as AWS tells times."""
+    """Rounded to milliseconds, like AWS's times."""
     moment = datetime.now(UTC)
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
 @dataclass
 class Job:
-    """One training job; `request` is what CreateTrainingJob was given, its tags as they are now."""
+    """One training job; `request` is that of CreateTrainingJob, with the current tags."""
 
     request: dict[str, Any]
     arn: str
@@ -65,16 +65,16 @@ class Job:
     training_s: float = 0.0
     """Time in Downloading, Training and Uploading, over all attempts."""
     billable_s: int | None = None
-    """Of one machine, as AWS tells it: whoever wants the bill multiplies"""
+    """of one machine, as in AWS: to be multiplied by the number of machines"""
     metrics: list[dict[str, Any]] = field(default_factory=list)
     attempts: int = 1
     reused_by: str | None = None
-    """The job that its warm pool went to."""
+    """The job that took over its warm pool."""
     artifacts: str = ""
-    """Where its model is; a job that failed has uploaded what there was, too."""
+    """Address of its model; also of a failed job, which uploads what it has."""
     stop: threading.Event = field(default_factory=threading.Event)
-    on_look: Callable[[], None] = lambda: None
-    """Called whenever someone has seen the job's status: without a machine, that is when time passes."""
+    on_described: Callable[[], None] = lambda: None
+    """Called whenever the job's status was described: without a machine, this advances time."""
     lock: Any = field(default_factory=threading.RLock)
 
     @property
@@ -97,26 +97,26 @@ class Job:
         """How many machines it takes."""
         return int(self.request["ResourceConfig"]["InstanceCount"])
 
-    def find_no_machine(self) -> None:
-        """Ends when it is looked at next: on demand as failed, on spot when its time to wait is over."""
+    def fail_without_capacity(self) -> None:
+        """Ends when it is described next: on demand as failed, on spot when its waiting time is over."""
         if self.is_spot:
             self.step("Starting", "Insufficient capacity error from EC2 while launching instances, retrying!")
-            self.on_look = lambda: self.end("Stopped", "MaxWaitTimeExceeded")
+            self.on_described = lambda: self.end("Stopped", "MaxWaitTimeExceeded")
         else:
-            self.on_look = lambda: self.end("Failed", failure_reason=NO_CAPACITY)
+            self.on_described = lambda: self.end("Failed", failure_reason=NO_CAPACITY)
 
     @property
-    def may_try_again(self) -> bool:
-        """Whether RetryStrategy has an attempt left, for a failure that is AWS's own."""
+    def may_retry(self) -> bool:
+        """Whether RetryStrategy has an attempt left for a failure of AWS itself."""
         return self.attempts <= self.request.get("RetryStrategy", {}).get("MaximumRetryAttempts", 0)
 
-    def try_again(self) -> None:
-        """Starts anew after AWS's own failure."""
+    def retry(self) -> None:
+        """Restarts after a failure of AWS itself."""
         self.attempts += 1
         self.step("Starting")
 
     def warm_pool(self) -> dict[str, Any] | None:
-        """WarmPoolStatus; None for a job that keeps no machines."""
+        """WarmPoolStatus; None for a job without a warm pool."""
         keep_s = self.request["ResourceConfig"].get("KeepAlivePeriodInSeconds", 0)
         if not keep_s or (self.status in ENDED and self.started is None):
             return None
@@ -129,7 +129,7 @@ class Job:
         return {"Status": "Terminated" if idle_s >= keep_s else "Available", **answer}
 
     def step(self, secondary: str, message: str | None = None) -> None:
-        """Enters a secondary status, or only says more about it; nothing once the job has ended."""
+        """Enters a secondary status, or updates its message; no effect once the job has ended."""
         with self.lock:
             if self.status in ENDED:
                 return
@@ -156,10 +156,10 @@ class Job:
                 self.training_s = self.training_s or (self.ended - self.started).total_seconds()
                 share = SPOT_SHARE if self.is_spot else 1
                 self.billable_s = self.billable_s or max(1, round(self.training_s * share))
-            self.status = status  # last: whoever sees it may read the rest
+            self.status = status  # last: readers of the status may then read the rest
 
     def describe(self) -> dict[str, Any]:
-        """DescribeTrainingJob's answer."""
+        """The response to DescribeTrainingJob."""
         answer = {name: self.request[name] for name in ECHOED if name in self.request}
         answer |= {
             "TrainingJobName": self.name,
@@ -183,7 +183,7 @@ class Job:
         return answer
 
     def summary(self) -> dict[str, Any]:
-        """Its line in ListTrainingJobs' answer."""
+        """Its entry in the response to ListTrainingJobs."""
         answer = self.describe()
         names = ("TrainingJobName", "TrainingJobArn", "CreationTime", "TrainingEndTime", "LastModifiedTime")
         return {name: answer[name] for name in (*names, "TrainingJobStatus", "SecondaryStatus") if name in answer}

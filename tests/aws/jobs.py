@@ -4,8 +4,8 @@ import copy
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from tests.aws.answers import Refusal, invalid
 from tests.aws.job import ENDED, Job
+from tests.aws.responses import Refusal, invalid
 
 HELD = ("InUse", "Available")  # states of a warm pool in which it counts
 
@@ -57,7 +57,7 @@ class Jobs:
         """DescribeTrainingJob."""
         job = self.get(request["TrainingJobName"], region)
         answer = job.describe()
-        job.on_look()
+        job.on_described()
         return answer
 
     def stop(self, request: dict[str, Any], region: str) -> dict[str, Any]:
@@ -79,7 +79,7 @@ class Jobs:
         page = jobs[start : start + count]
         answer: dict[str, Any] = {"TrainingJobSummaries": [job.summary() for job in page]}
         for job in page:
-            job.on_look()
+            job.on_described()
         return answer | ({"NextToken": str(start + count)} if start + count < len(jobs) else {})
 
     def in_warm_pools(self, instance_type: str, region: str) -> int:

@@ -1,4 +1,4 @@
-"""CloudWatch logs of training jobs, kept in moto."""
+"""CloudWatch logs of training jobs, stored in moto."""
 
 import threading
 import time
@@ -11,7 +11,7 @@ _lock = threading.Lock()  # moto's backend has none
 
 
 def begin(account: str, region: str, job: str, started: datetime) -> str:
-    """Makes the stream of a job's first machine, as SageMaker names it; gives its name."""
+    """Creates the stream of a job's first machine with SageMaker's name; returns the name."""
     logs = logs_backends[account][region]
     stream = f"{job}/algo-1-{int(started.timestamp())}"
     with _lock:
@@ -22,7 +22,7 @@ def begin(account: str, region: str, job: str, started: datetime) -> str:
 
 
 def write(account: str, region: str, stream: str, line: str) -> None:
-    """Puts one line into a stream. CloudWatch takes no empty ones."""
+    """Writes a line to a stream. CloudWatch does not accept empty lines."""
     event = {"timestamp": int(time.time() * 1000), "message": line}
     if line:
         with _lock:

@@ -1,4 +1,4 @@
-"""A stand-in for SageMaker's machines: each job trains for real, from its stored request alone."""
+"""Fake SageMaker machines: each job really trains, from its stored request alone."""
 
 import shutil
 import threading
@@ -12,7 +12,7 @@ from tests.aws.training import Training
 
 
 class Machine:
-    """Runs jobs in threads of its own, at most `slots` at once; a stopped one has `grace_s` between TERM and KILL."""
+    """Runs jobs in threads, at most `slots` at once; a stopped one has `grace_s` between TERM and KILL."""
 
     def __init__(
         self,
@@ -26,13 +26,13 @@ class Machine:
         self.account, self.folder, self.endpoints, self.container = account, folder, endpoints, container
         self.grace_s = grace_s
         self.broken: list[str] = []
-        """Errors of the stand-in itself."""
+        """Errors of the fake itself."""
         self.closing = threading.Event()
         self.slots = threading.Semaphore(slots)
         self._trainings: dict[str, Training] = {}
 
     def start(self, job: Job) -> None:
-        """Begins a created job."""
+        """Starts a created job."""
         if job.instances != 1:
             self.broken.append(f"{job.name} wants {job.instances} machines: the stand-in is one")
             return
@@ -40,7 +40,7 @@ class Machine:
         self._trainings[job.name].thread.start()
 
     def interrupt(self, name: str, notice: bool) -> None:
-        """Takes a spot machine away: after a SIGTERM and the grace, or at once."""
+        """Interrupts a spot machine: after a SIGTERM and the grace period, or at once."""
         training = self._trainings[name]
         assert training.job.is_spot, f"{name} does not run on spot instances"
         assert training.job.secondary == "Training", f"{name} is not training yet: {training.job.secondary}"
@@ -48,7 +48,7 @@ class Machine:
         training.interrupted.set()
 
     def close(self) -> None:
-        """Kills whatever runs and waits until nothing is left."""
+        """Kills all jobs and waits until they have ended."""
         self.closing.set()
         for training in self._trainings.values():
             training.thread.join()

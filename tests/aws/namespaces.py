@@ -1,4 +1,4 @@
-"""Starts the container's program on this machine as SageMaker starts a container: nothing inherited, nothing left."""
+"""Starts the container's program on this machine as SageMaker would: nothing is inherited, nothing remains."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ PLACE = Path("/opt/ml")
 
 
 class Namespaces:
-    """Own mounts, so that each job has its own /opt/ml, and own processes: the program is process 1 of them.
+    """Separate mounts, so that each job has its own /opt/ml, and separate processes: the program is process 1.
 
     As in a container, process 1 gets only the signals it asked for, and when it ends, all of its processes end.
     What runs a job otherwise (an image, say) has the same four methods.
@@ -33,13 +33,13 @@ class Namespaces:
         return f"no namespaces here: {tried.stderr.strip()}" if tried.returncode else None
 
     def command(self, tree: Path, environment: Mapping[str, str]) -> list[str]:
-        """The command that starts a job whose /opt/ml is `tree`, for a process that has `environment` and no more."""
+        """The command that starts a job whose /opt/ml is `tree`, for a process with only `environment`."""
         script = 'mount --bind "$1" /opt/ml && exec "$2" "$3" train'
         return [*_unshare(), "sh", "-c", script, "sh", str(tree), sys.executable, str(self.program)]
 
     def start(self, tree: Path, environment: Mapping[str, str], folder: Path) -> subprocess.Popen[bytes]:
-        """Starts the job; what it says comes through the process's stdout. In `folder` lies what is the container's."""
-        PLACE.mkdir(parents=True, exist_ok=True)  # stays: other tests may run on it now
+        """Starts the job; its output is the process's stdout. `folder` holds the container's own files."""
+        PLACE.mkdir(parents=True, exist_ok=True)  # remains: other tests may be using it
         whole = _own(folder) | dict(environment)
         return subprocess.Popen(
             self.command(tree, whole),
@@ -48,7 +48,7 @@ class Namespaces:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C in a terminal is not for it
+            start_new_session=True,  # it must not get Ctrl-C of the terminal
         )
 
     def terminate(self, process: subprocess.Popen[bytes]) -> None:
@@ -61,7 +61,7 @@ class Namespaces:
 
 
 def _own(folder: Path) -> dict[str, str]:
-    """Variables that an image has of itself."""
+    """Variables that an image sets."""
     homes = {"HOME": folder / "home", "TMPDIR": folder / "tmp"}
     for place in homes.values():
         place.mkdir()
@@ -83,5 +83,5 @@ def _send(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
                 os.kill(int(found[0]), number)
                 return
         except (FileNotFoundError, ProcessLookupError):
-            pass  # it has ended in between
+            pass  # it ended meanwhile
         time.sleep(0.01)

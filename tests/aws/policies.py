@@ -1,4 +1,4 @@
-"""A small judge of IAM policies, as strict as AWS's own: what it does not know, it refuses to judge."""
+"""Evaluates IAM policies as strictly as AWS; raises for anything it does not know."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -6,7 +6,7 @@ from typing import Any
 
 Statement = Mapping[str, Any]
 Context = Mapping[str, str | list[str]]
-"""What a request says of itself, by condition key: one value, or several where the key has several."""
+"""Values of a request by condition key: one, or several if the key has several."""
 Document = Mapping[str, Any]
 KNOWN = {"Sid", "Effect", "Principal", "Action", "Resource", "Condition"}
 
@@ -21,7 +21,7 @@ def allowed(documents: Sequence[Document], action: str, resource: str, context: 
     effects = {
         statement["Effect"]
         for statement in statements(documents)
-        if _meant(statement, action, resource, principal) and _holds(statement.get("Condition", {}), context)
+        if _applies(statement, action, resource, principal) and _holds(statement.get("Condition", {}), context)
     }
     return effects == {"Allow"}
 
@@ -35,11 +35,11 @@ def statements(documents: Sequence[Document]) -> Iterator[Statement]:
 
 
 def listed(value: Any) -> list[Any]:
-    """IAM lets one value stand for a list of one."""
+    """IAM accepts a single value instead of a list of one."""
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
-def _meant(statement: Statement, action: str, resource: str, principal: str) -> bool:
+def _applies(statement: Statement, action: str, resource: str, principal: str) -> bool:
     return (
         any(_like(pattern.lower(), action.lower()) for pattern in listed(statement["Action"]))
         and any(_like(pattern, resource) for pattern in listed(statement.get("Resource", resource)))
@@ -64,7 +64,7 @@ def _holds(condition: Mapping[str, Mapping[str, Any]], context: Context) -> bool
 
 
 def _key_holds(operator: str, wanted: list[str], given: str | list[str] | None) -> bool:
-    """One of the wanted values must fit; a key that the request lacks does not, but for the operators that say so."""
+    """One of the wanted values must match; a missing key does not, except for operators that allow it."""
     if operator == "Null":
         return {str(given is None).lower()} == {value.lower() for value in wanted}
     base = operator.removesuffix("IfExists")

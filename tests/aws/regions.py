@@ -1,4 +1,4 @@
-"""What S3 says of regions, of expired keys and wrong clocks, laid over a server that knows none of them."""
+"""S3's behaviour with regions, expired keys and wrong clocks, added to a server without them."""
 
 import re
 from datetime import timedelta
@@ -24,7 +24,7 @@ SIGNED_REGION = re.compile(r"Credential=[^/]+/\d+/([^/]+)/")
 
 
 def s3_fault(request: Request, account: Account, faults: Faults) -> Fault | None:
-    """How S3 in REGION answers a request otherwise than the server behind: for a Proxy's `fail`.
+    """How S3 in REGION answers a request differently from the server behind: for a Proxy's `fail`.
 
     The proxy sends no body in answer to a HEAD.
     """
@@ -42,17 +42,17 @@ def s3_fault(request: Request, account: Account, faults: Faults) -> Fault | None
     bucket = parts.path.split("/")[1]
     region = account.region_of(bucket)
     signed = SIGNED_REGION.search(request.authorization)
-    told = {"x-amz-bucket-region": region}
+    headers = {"x-amz-bucket-region": region}
     if signed is not None and signed[1] != region and bucket:
-        return _moved(bucket, region, told)
+        return _moved(bucket, region, headers)
     if request.method == "GET" and parts.query.startswith("location"):
         content = f'<LocationConstraint xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{region}</LocationConstraint>'
         return _answer(200, content)
     is_bucket = parts.path.strip("/") == bucket
-    return Fault(added=told) if request.method == "HEAD" and is_bucket else None
+    return Fault(added=headers) if request.method == "HEAD" and is_bucket else None
 
 
-def _moved(bucket: str, region: str, told: dict[str, str]) -> Fault:
+def _moved(bucket: str, region: str, headers: dict[str, str]) -> Fault:
     message = (
         "The bucket you are attempting to access must be addressed using the specified endpoint. Please send all future"
         " requests to this endpoint."
@@ -61,7 +61,7 @@ def _moved(bucket: str, region: str, told: dict[str, str]) -> Fault:
         f"<Error><Code>PermanentRedirect</Code><Message>{message}</Message>"
         f"<Endpoint>{bucket}.s3.{region}.amazonaws.com</Endpoint><Bucket>{bucket}</Bucket></Error>"
     )
-    return _answer(301, content, told)
+    return _answer(301, content, headers)
 
 
 def _answer(status: int, content: str, headers: dict[str, str] | None = None) -> Fault:

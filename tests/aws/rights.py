@@ -1,4 +1,4 @@
-"""Which IAM actions on which resources a request to AWS is, and whether its key's policies allow them."""
+"""The IAM actions and resources of a request to AWS, and whether its key's policies allow them."""
 
 import json
 import re
@@ -7,17 +7,17 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from tests.aws.answers import Refusal
 from tests.aws.policies import Context, Document, allowed
+from tests.aws.responses import Refusal
 from tests.servers import Fault, Request
 
 KEY = re.compile(r"Credential=([^/]+)/")
-FREE = ("sts:GetCallerIdentity",)  # which nobody needs a right for
+FREE = ("sts:GetCallerIdentity",)  # need no permission
 
 
 @dataclass(frozen=True)
-class Asked:
-    """One thing that a request needs a right for."""
+class Permission:
+    """A permission that a request needs."""
 
     action: str
     resource: str
@@ -25,28 +25,28 @@ class Asked:
 
 
 def refuse_without_right(
-    policies: Mapping[str, Sequence[Document]], key: str, asked: Iterator[Asked], account: str
+    policies: Mapping[str, Sequence[Document]], key: str, permission: Iterator[Permission], account: str
 ) -> None:
-    """Raises Refusal in AWS's words if a key that has policies asks for what they do not allow."""
-    for one in asked if key in policies else ():
+    """Raises Refusal with AWS's message if a key with policies requests something they do not allow."""
+    for one in permission if key in policies else ():
         if one.action not in FREE and not allowed(policies[key], one.action, one.resource, one.context):
-            raise Refusal("AccessDeniedException", _words(key, one, account))
+            raise Refusal("AccessDeniedException", _denial(key, one, account))
 
 
 def s3_refusal(policies: Mapping[str, Sequence[Document]], request: Request, account: str) -> Fault | None:
-    """What S3 answers a key that has policies, for what they do not allow."""
+    """S3's response to a key with policies, if they do not allow the request."""
     found = KEY.search(request.authorization)
     if found is None or found[1] not in policies:
         return None
-    asked = s3_asked(request)
-    if allowed(policies[found[1]], asked.action, asked.resource, asked.context):
+    permission = s3_permission(request)
+    if allowed(policies[found[1]], permission.action, permission.resource, permission.context):
         return None
-    content = f"<Error><Code>AccessDenied</Code><Message>{_words(found[1], asked, account)}</Message></Error>"
+    content = f"<Error><Code>AccessDenied</Code><Message>{_denial(found[1], permission, account)}</Message></Error>"
     return Fault(403, content, {"Content-Type": "application/xml"})
 
 
-def s3_asked(request: Request) -> Asked:
-    """The right that a request to S3 needs."""
+def s3_permission(request: Request) -> Permission:
+    """The permission that a request to S3 needs."""
     parts = urlsplit(request.path)
     query = parse_qs(parts.query, keep_blank_values=True)
     bucket, _, key = unquote(parts.path).lstrip("/").partition("/")
@@ -56,7 +56,7 @@ def s3_asked(request: Request) -> Asked:
         action = "s3:GetBucketLocation" if "location" in query else "s3:ListBucket"
         if request.method not in ("GET", "HEAD"):
             action = "s3:CreateBucket"
-        return Asked(action, f"arn:aws:s3:::{bucket}", context | listed)
+        return Permission(action, f"arn:aws:s3:::{bucket}", context | listed)
     if request.method in ("GET", "HEAD"):
         action = "s3:GetObject"
     elif request.method == "DELETE":
@@ -64,26 +64,26 @@ def s3_asked(request: Request) -> Asked:
     else:
         action = "s3:PutObject"
         context |= {"s3:if-none-match": "*"} if request.is_new else {}
-    return Asked(action, f"arn:aws:s3:::{bucket}/{key}", context)
+    return Permission(action, f"arn:aws:s3:::{bucket}/{key}", context)
 
 
-def service_asked(service: str, action: str, body: bytes, region: str, account: str) -> Iterator[Asked]:
-    """The rights that a request to another service needs."""
+def service_permissions(service: str, action: str, body: bytes, region: str, account: str) -> Iterator[Permission]:
+    """The permissions that a request to another service needs."""
     request: dict[str, Any] = json.loads(body) if body.startswith(b"{") else {}
     here = f"arn:aws:{service}:{region}:{account}"
     if service == "sagemaker":
-        yield from _sagemaker_asked(action, request, here)
+        yield from _sagemaker_permissions(action, request, here)
     elif service == "logs":
         group, stream = f"{here}:log-group:{request.get('logGroupName')}", request.get("logStreamName", "")
-        yield Asked(f"logs:{action}", f"{group}:log-stream:{stream}")
+        yield Permission(f"logs:{action}", f"{group}:log-stream:{stream}")
     elif service == "ecr":
         name = request.get("repositoryName") or (request.get("repositoryNames") or [None])[0]
-        yield Asked(f"ecr:{action}", f"{here}:repository/{name}" if name else "*")
+        yield Permission(f"ecr:{action}", f"{here}:repository/{name}" if name else "*")
     else:
-        yield Asked(f"{service}:{action}", "*")
+        yield Permission(f"{service}:{action}", "*")
 
 
-def _sagemaker_asked(action: str, request: dict[str, Any], here: str) -> Iterator[Asked]:
+def _sagemaker_permissions(action: str, request: dict[str, Any], here: str) -> Iterator[Permission]:
     resource = f"{here}:training-job/{request.get('TrainingJobName')}"
     if "ResourceArn" in request:
         resource = request["ResourceArn"]
@@ -95,14 +95,14 @@ def _sagemaker_asked(action: str, request: dict[str, Any], here: str) -> Iterato
     context |= {f"aws:RequestTag/{key}": value for key, value in tags.items()}
     if action == "CreateTrainingJob":
         context |= _start_context(request)
-        yield Asked("iam:PassRole", request["RoleArn"], {"iam:PassedToService": "sagemaker.amazonaws.com"})
-    yield Asked(f"sagemaker:{action}", resource, context)
+        yield Permission("iam:PassRole", request["RoleArn"], {"iam:PassedToService": "sagemaker.amazonaws.com"})
+    yield Permission(f"sagemaker:{action}", resource, context)
     if tags and action.startswith("Create"):
-        yield Asked("sagemaker:AddTags", resource, context)
+        yield Permission("sagemaker:AddTags", resource, context)
 
 
 def _start_context(request: dict[str, Any]) -> dict[str, str | list[str]]:
-    """What IAM can see of CreateTrainingJob: there is no key for the number of machines."""
+    """The condition keys of CreateTrainingJob: there is none for the number of machines."""
     resources = request["ResourceConfig"]
     context: dict[str, str | list[str]] = {"sagemaker:InstanceTypes": [resources["InstanceType"]]}
     if (seconds := request["StoppingCondition"].get("MaxRuntimeInSeconds")) is not None:
@@ -112,8 +112,8 @@ def _start_context(request: dict[str, Any]) -> dict[str, str | list[str]]:
     return context
 
 
-def _words(key: str, asked: Asked, account: str) -> str:
+def _denial(key: str, permission: Permission, account: str) -> str:
     return (
-        f"User: arn:aws:iam::{account}:user/{key} is not authorized to perform: {asked.action} on resource: "
-        f"{asked.resource} because no identity-based policy allows the {asked.action} action"
+        f"User: arn:aws:iam::{account}:user/{key} is not authorized to perform: {permission.action} on resource: "
+        f"{permission.resource} because no identity-based policy allows the {permission.action} action"
     )

@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tests.aws.account import Account
-from tests.aws.answers import Refusal, invalid, over_limit
+from tests.aws.responses import Refusal, invalid, over_limit
 
 LONGEST_WARM_S = 3600  # the service's model says six hours, its user guide one
 LONGEST_RUN_S = 5 * 24 * 3600  # the quota of a new account

@@ -14,7 +14,7 @@ from typing import Any
 
 from botocore.model import Shape
 
-from tests.aws.answers import invalid
+from tests.aws.responses import invalid
 
 TYPES: dict[str, tuple[type[Any], ...]] = {
     "string": (str,),
@@ -32,7 +32,7 @@ NAMED_SETS = {"Alnum": "a-zA-Z0-9", "Alpha": "a-zA-Z"}  # Java's, within ASCII
 
 
 def check_request(shape: Shape, request: dict[str, Any]) -> None:
-    """Raises ValidationException with one sentence for each thing in the request that the model forbids."""
+    """Raises ValidationException with a message for each violation of the model."""
     faults = list(_faults(shape, request, ""))
     if faults:
         found = "1 validation error" if len(faults) == 1 else f"{len(faults)} validation errors"
@@ -75,7 +75,7 @@ def _map_faults(shape: Shape, value: dict[str, Any], where: str) -> Iterator[str
 
 
 def _broken_rules(shape: Shape, value: Any) -> Iterator[str]:
-    """What AWS says about one value by itself, whatever is inside it."""
+    """AWS's messages about a value itself, without its members."""
     limits = shape.metadata
     if shape.type_name in ("string", "list", "map"):
         if len(value) < limits.get("min", 0):

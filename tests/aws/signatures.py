@@ -1,4 +1,4 @@
-"""Who signed a request, told as AWS tells it: by the signature, not by the name alone."""
+"""Identifies who signed a request as AWS does: by the signature, not only by the key's name."""
 
 import hmac
 import re
@@ -11,7 +11,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from tests.aws.answers import Refusal
+from tests.aws.responses import Refusal
 
 AUTHORIZATION = re.compile(
     r"AWS4-HMAC-SHA256 Credential=(.+?)/\d{8}/(.+?)/(.+?)/aws4_request, ?SignedHeaders=(.+?), ?Signature=(.+)"
@@ -36,7 +36,7 @@ class Signed:
 def check_signature(
     environ: Mapping[str, Any], body: bytes, secrets: Mapping[str, str], expired: bool, now: datetime
 ) -> Signed:
-    """Raises Refusal as AWS does: JSON services name these errors otherwise than the older XML ones.
+    """Raises Refusal as AWS does: JSON services name these errors differently from older XML services.
 
     Args:
         now: the time by AWS's clock.
@@ -62,7 +62,7 @@ def check_signature(
 
 
 def _skew(signed: str, now: datetime) -> str | None:
-    """What AWS says of a signature that is not of its own time."""
+    """AWS's message about a signature with a wrong time; None if the time is right."""
     ahead = datetime.strptime(signed, TIME).replace(tzinfo=UTC) - now
     if abs(ahead) <= ALLOWED_SKEW:
         return None

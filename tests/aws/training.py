@@ -1,4 +1,4 @@
-"""One job on its machine: prepared, started, watched, stopped, interrupted, its results taken away."""
+"""One job on its machine: prepared, started, watched, stopped, interrupted, its results uploaded."""
 
 import re
 import shutil
@@ -53,7 +53,7 @@ class Training:
             self.machine.slots.release()
 
     def _attempt(self, number: int) -> bool:
-        """Trains once, from the checkpoints in S3; whether the machine was taken away and another is needed."""
+        """Trains once, from the checkpoints in S3; returns whether another machine is needed."""
         self.job.step("Starting", "Preparing the instances for training")
         folder = self.machine.folder / f"{self.job.name}-{number}"
         tree = Tree(folder / "ml", self.job, self.machine.account)
@@ -72,7 +72,7 @@ class Training:
         return False
 
     def _is_worth_another(self, folder: Path, began: float) -> bool:
-        """The machine is gone with all that was on it; whether the job may wait for the next."""
+        """The machine and all its files are gone; returns whether the job may wait for the next one."""
         self.job.training_s += time.monotonic() - began
         self.job.step("Interrupted")
         shutil.rmtree(folder)
@@ -83,13 +83,13 @@ class Training:
         return True
 
     def _train(self, tree: Tree, folder: Path, began: float) -> tuple[int, str | None]:
-        """Runs the program until it ends; its exit code, and why it was made to end, if it was."""
+        """Runs the program until it ends; returns its exit code, and why it was stopped, if it was."""
         stream = logs.begin(self.machine.account.id, self.job.region, self.job.name, now())
         process = self.machine.container.start(tree.root, self._environment(), folder)
         reader = threading.Thread(target=self._read, args=(process, stream), daemon=True)
         reader.start()
         ending, killed_at, synced = None, float("inf"), time.monotonic()
-        with ThreadPoolExecutor(1) as copying:  # for a stop is not to wait until a copy is made
+        with ThreadPoolExecutor(1) as copying:  # so that a stop does not wait for a copy
             copy = copying.submit(tree.sync)
             while process.poll() is None:
                 if ending is None and (ending := self._reason_to_end(began)):
@@ -150,7 +150,7 @@ class Training:
             self.job.end("Completed")
 
     def _metrics(self) -> list[dict[str, Any]]:
-        """The last value of each metric that its expression finds in the log."""
+        """The last value in the log of each metric, by its regular expression."""
         found = {}
         for definition in self._definitions():
             for line in self._lines:
@@ -168,7 +168,7 @@ class Training:
         return list(specification.get("MetricDefinitions", []))
 
     def _environment(self) -> dict[str, str]:
-        """What SageMaker gives the program, and what stands for AWS's network and the role's credentials."""
+        """SageMaker's variables, and those that replace AWS's network and the role's credentials."""
         from_aws = {
             "TRAINING_JOB_NAME": self.job.name,
             "TRAINING_JOB_ARN": self.job.arn,
@@ -180,7 +180,7 @@ class Training:
         return from_aws | dict(self.machine.endpoints) | given
 
     def _over(self, limit: str, seconds: float) -> bool:
-        """Whether a limit of the request is passed."""
+        """Whether a limit of the request is exceeded."""
         allowed: float = self.job.request["StoppingCondition"].get(limit, float("inf"))
         return seconds > allowed
 

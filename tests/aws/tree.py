@@ -1,4 +1,4 @@
-"""A job's /opt/ml: laid out from its request, its checkpoints kept in S3, its results archived there."""
+"""A job's /opt/ml: created from its request; checkpoints are synced to S3, results archived there."""
 
 import json
 import tarfile
@@ -12,7 +12,7 @@ from tests.aws.rules import split
 
 HOST = "algo-1"
 GROUP = "homogeneousCluster"
-MARKERS = (".sagemaker-uploading", ".sagemaker-uploaded")  # SageMaker leaves these beside checkpoints
+MARKERS = (".sagemaker-uploading", ".sagemaker-uploaded")  # SageMaker leaves these next to checkpoints
 
 
 class Tree:
@@ -66,7 +66,7 @@ class Tree:
         (self.root / "input/data" / f"{name}-manifest").write_text(json.dumps([{"prefix": uri}]))
 
     def _fetch(self, uri: str, folder: Path) -> None:
-        """Every object whose key begins with the prefix; as on AWS, `config` also brings what is in `config-old`."""
+        """Every object whose key begins with the prefix; as on AWS, `config` also matches `config-old`."""
         bucket, prefix = split(uri)
         parent = prefix.rpartition("/")[0]
         for key in self.account.keys(bucket, prefix):
@@ -78,7 +78,7 @@ class Tree:
 
     @property
     def checkpoints(self) -> Path | None:
-        """The folder that is kept in S3, if the job has one."""
+        """The folder that is synced to S3, if the job has one."""
         config = self.job.request.get("CheckpointConfig")
         place = (config or {}).get("LocalPath", "/opt/ml/checkpoints")
         return self.root / Path(place).relative_to("/opt/ml") if config else None
@@ -93,7 +93,7 @@ class Tree:
         return [file for file in self.checkpoints.rglob("*") if file.is_file() and file.suffix not in MARKERS]
 
     def sync(self) -> None:
-        """Copies checkpoints that changed to S3, whole or not; what was deleted here stays there."""
+        """Copies changed checkpoints to S3, complete or not; deleted ones stay in S3."""
         for file in self._checkpoint_files():
             try:
                 state = _state(file)
@@ -115,7 +115,7 @@ class Tree:
             uploading.rename(uploaded)
 
     def archive(self) -> None:
-        """Puts /opt/ml/model and /opt/ml/output/data into S3, the latter if there is something in it."""
+        """Archives /opt/ml/model and, unless empty, /opt/ml/output/data in S3."""
         place = f"{self.job.request['OutputDataConfig']['S3OutputPath'].rstrip('/')}/{self.job.name}/output"
         bucket, prefix = split(place)
         if self.account.region_of(bucket) != self.job.region:
@@ -128,7 +128,7 @@ class Tree:
 
     def _put_archive(self, bucket: str, key: str, folder: Path) -> None:
         with tempfile.TemporaryFile() as file:
-            # Weights hardly shrink: not worth a test's time
+            # weights hardly compress: not worth the time
             with tarfile.open(fileobj=file, mode="w:gz", compresslevel=0) as archive:
                 for member in sorted(folder.iterdir()):
                     archive.add(member, arcname=member.name)

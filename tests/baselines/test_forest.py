@@ -27,7 +27,7 @@ def probability(forest: Forest, reflectance: np.ndarray) -> np.ndarray:
         return ForestNetwork(forest)(torch.from_numpy(reflectance.T[None, :, None]))[0, 0, 0].sigmoid().numpy()
 
 
-def test_two_separable_spectra_are_told_apart() -> None:
+def test_two_separable_spectra_are_separated() -> None:
     forest = fit_forest(pixels(), seed=0, threads=1)
     new = pixels(seed=1)
     assert np.array_equal(probability(forest, new.reflectance) > 0.5, new.snow)
@@ -80,7 +80,7 @@ def circle() -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize(
-    ("arrays", "told"),
+    ("arrays", "message"),
     [
         (lambda: {}, "it lacks roots, next_node, band, threshold, probability"),
         (lambda: broken(roots=np.array([10**6], np.int32)), "its roots name what there is not"),
@@ -92,6 +92,6 @@ def circle() -> dict[str, np.ndarray]:
         (circle, "a tree of it is deeper than 16 nodes"),
     ],
 )
-def test_arrays_that_are_no_forest_are_refused(arrays, told: str) -> None:
-    with pytest.raises(BadForest, match=told):
+def test_arrays_that_are_no_forest_are_refused(arrays, message: str) -> None:
+    with pytest.raises(BadForest, match=message):
         checked_forest(arrays(), bands=4)

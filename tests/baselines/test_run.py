@@ -98,9 +98,9 @@ def counted(run: Done, side: str, kind: str) -> Counts:
 @pytest.mark.parametrize("kind", ["forest", "brightness"])
 def test_baselines_are_scored_on_all_pixels_of_the_networks_tiles(run: Done, side: str, kind: str) -> None:
     found = {f"{kind}_{name}": value for name, value in scores(counted(run, side, kind)).items()}
-    told = run.result[side]
-    assert {name: told[name] for name in found} == pytest.approx(found, abs=1e-12 if kind == "forest" else 1e-3)
-    assert "iou" in told and told["forest_iou"] > 0.9  # these tiles are told apart by single pixels
+    text = run.result[side]
+    assert {name: text[name] for name in found} == pytest.approx(found, abs=1e-12 if kind == "forest" else 1e-3)
+    assert "iou" in text and text["forest_iou"] > 0.9  # these tiles are told apart by single pixels
 
 
 def test_mlflow_has_their_scores_the_file_and_a_description(run: Done) -> None:
@@ -123,7 +123,7 @@ def test_an_experiment_is_of_training_and_not_of_language_models(run: Done) -> N
     assert any("  look " in line and line.endswith(f", and open {page}") for line in run.log.splitlines())
 
 
-def test_a_network_that_is_worse_than_its_forest_is_told_so_in_the_last_line(run: Done) -> None:
+def test_a_network_that_is_worse_than_its_forest_is_reported_in_the_last_line(run: Done) -> None:
     test = run.result["test"]
     assert test["iou"] < test["forest_iou"]
     assert run.log.splitlines()[-1] == (
@@ -161,7 +161,7 @@ def test_the_forest_changes_nothing_of_the_network_and_may_be_left_out(run: Done
     assert load_trained_model(str(tmp_path / "run"), NOTHING, kind="brightness").mapper
 
 
-def test_a_run_that_goes_on_fits_no_second_forest_and_has_the_same_scores(
+def test_a_run_that_resumes_fits_no_second_forest_and_has_the_same_scores(
     run: Done, site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     step = SnowModule.training_step

@@ -1,4 +1,4 @@
-"""container/account.yaml deployed to a fake AWS, with every name and condition in it resolved."""
+"""Deploys container/account.yaml to a fake AWS, with every name and condition resolved."""
 
 import ast
 import json
@@ -30,17 +30,17 @@ GIVEN = {
 
 @dataclass(frozen=True)
 class Stack:
-    """What came of deploying the template."""
+    """A deployed template."""
 
     resources: Mapping[str, Mapping[str, Any]]
-    """logical name -> properties, of those that were made"""
+    """logical name -> properties, of created resources"""
     outputs: Mapping[str, str]
     trust: Document
-    """who may take the job's role on"""
+    """who may assume the job's role"""
     job: list[Document]
     """what the job's role may do"""
     launch: list[Document]
-    """what those may do who start jobs"""
+    """what launching users may do"""
     bucket: str
     encryption: str
     repository: Mapping[str, Any]
@@ -49,13 +49,13 @@ class Stack:
 
 @cache
 def deployed(**parameters: str) -> Stack:
-    """The stack that comes of these parameters."""
+    """The stack with these parameters."""
     import boto3
     from moto import mock_aws
 
-    parameters = {"InstanceTypes": OFFERED, **parameters}  # moto makes no list of a default
+    parameters = {"InstanceTypes": OFFERED, **parameters}  # moto does not convert the default to a list
 
-    # moto says of some types that it does not know them
+    # moto warns about types it does not support
     with mock_aws(), _without_no_values(), warnings.catch_warnings(action="ignore"):
         client = {name: boto3.client(name, REGION) for name in ("cloudformation", "iam", "s3", "ecr")}
         client["cloudformation"].create_stack(
@@ -88,7 +88,7 @@ def deployed(**parameters: str) -> Stack:
 
 
 def rights(stack: Stack, names: Mapping[str, str]) -> tuple[list[Document], list[Document]]:
-    """The policies of whoever starts jobs and of jobs, with other names for the buckets in them."""
+    """The policies of launching users and of jobs, with the buckets renamed."""
 
     def renamed(documents: list[Document]) -> list[Document]:
         text = json.dumps(documents)
@@ -102,7 +102,7 @@ def rights(stack: Stack, names: Mapping[str, str]) -> tuple[list[Document], list
 
 @contextmanager
 def _without_no_values() -> Iterator[None]:
-    """Lets moto take what AWS::NoValue stands for out of lists, as CloudFormation does."""
+    """Makes moto remove AWS::NoValue from lists, as CloudFormation does."""
     from moto.cloudformation import parsing
 
     clean_json = parsing.clean_json
@@ -116,7 +116,7 @@ def _without_no_values() -> Iterator[None]:
 
 
 def _resources() -> dict[str, dict[str, Any]]:
-    """From moto's memory: also those of types that it does not make, such as a bucket's policy."""
+    """From moto's state, including types that it does not create, such as bucket policies."""
     from moto.cloudformation.models import cloudformation_backends
     from moto.cloudformation.parsing import clean_json
 
@@ -130,7 +130,7 @@ def _resources() -> dict[str, dict[str, Any]]:
 
 
 def _given(value: Any) -> Any:
-    """Without what AWS::NoValue takes away: moto leaves None in lists."""
+    """Without AWS::NoValue, which moto leaves as None in lists."""
     if isinstance(value, dict):
         return {key: _given(inner) for key, inner in value.items() if inner is not None}
     return [_given(inner) for inner in value if inner is not None] if isinstance(value, list) else value

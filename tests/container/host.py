@@ -16,12 +16,12 @@ from snowcover.config import Config
 from tests.aws.namespaces import Namespaces
 
 TIMEOUT_S = 600
-# What SageMaker sets, and no more: no HOME, no virtual environment.
+# Only what SageMaker sets: no HOME, no virtual environment.
 NOTHING_INHERITED = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "TRAINING_JOB_NAME": "job"}
 
 
 class Host:
-    """Starts the program any number of times; what it said is kept."""
+    """Starts the program any number of times and collects its output."""
 
     def __init__(
         self,
@@ -32,7 +32,7 @@ class Host:
     ) -> None:
         self.container = container or Namespaces()
         self.ml = root / "ml"
-        self.said = ""
+        self.output = ""
         self._process: subprocess.Popen[bytes] | None = None
         for folder in ("input/config", "input/data/config", "model", "output/data"):
             (self.ml / folder).mkdir(parents=True)
@@ -48,26 +48,26 @@ class Host:
         self._process = self.container.start(self.ml, NOTHING_INHERITED | environment, self.ml)
 
     def wait_for(self, text: str) -> None:
-        """Until the program says it."""
+        """Waits until the program prints `text`."""
         assert self._process is not None
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            self.said += line.decode()
+            self.output += line.decode()
             if text in line.decode():
                 return
-        raise AssertionError(f"ended before {text!r}: {self.said[-3000:]}")
+        raise AssertionError(f"ended before {text!r}: {self.output[-3000:]}")
 
     def stop(self) -> None:
         assert self._process is not None
         self.container.terminate(self._process)
 
     def kill(self) -> None:
-        """As when the machine is taken away."""
+        """As when the machine is interrupted."""
         assert self._process is not None
         self.container.kill(self._process)
 
     def kill_process(self, rank: int) -> None:
-        """One of the processes that train, as the kernel does where memory runs out."""
+        """Kills one training process, as the kernel does when memory runs out."""
         assert self._process is not None
         (found,) = (pid for pid in _below(self._process.pid) if f"RANK={rank}".encode() in _environment(pid))
         os.kill(found, signal.SIGKILL)
@@ -76,7 +76,7 @@ class Host:
         """Waits for the program's exit status."""
         assert self._process is not None
         rest, _ = self._process.communicate(timeout=timeout_s)
-        self.said += rest.decode()
+        self.output += rest.decode()
         return self._process.returncode
 
     def run(self, **environment: str) -> int:
@@ -89,7 +89,7 @@ class Host:
         return path.read_text() if path.exists() else None
 
     def replace(self, root: Path) -> "Host":
-        """Another machine for the same job: nothing but the input and the checkpoints, with SageMaker's marks."""
+        """Another machine for the same job: only the input and the checkpoints, with SageMaker's upload markers."""
         other = Host(root, container=self.container)
         for kept in ("input", "checkpoints"):
             shutil.copytree(self.ml / kept, other.ml / kept, dirs_exist_ok=True)

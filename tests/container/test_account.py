@@ -1,4 +1,4 @@
-"""container/account.yaml makes what it says: bucket, repository, role, alarm, and the lines for the shell."""
+"""container/account.yaml creates bucket, repository, role, alarm, and the lines for the shell."""
 
 import json
 import re
@@ -22,7 +22,7 @@ def test_the_policies_fit_into_iam(stack: Stack) -> None:
     assert all(len(json.dumps(document, separators=(",", ":"))) <= 6_144 for document in stack.launch)
 
 
-def test_only_sagemaker_takes_the_role_on_and_only_for_our_jobs(stack: Stack) -> None:
+def test_only_sagemaker_can_assume_the_role_and_only_for_our_jobs(stack: Stack) -> None:
     ours = {"aws:SourceAccount": ACCOUNT, "aws:SourceArn": JOB}
 
     def may_assume(principal: str = "sagemaker.amazonaws.com", **changes: str) -> bool:
@@ -53,7 +53,7 @@ def test_the_bucket_is_encrypted_closed_to_the_public_and_to_plain_http(stack: S
 
 
 @pytest.mark.parametrize(("days", "kept"), [("365", 365), ("30", 30), ("0", None)])
-def test_what_jobs_left_goes_after_so_many_days_or_never(days: str, kept: int | None) -> None:
+def test_files_of_jobs_expire_after_the_given_days_or_never(days: str, kept: int | None) -> None:
     rules = deployed(KeepJobsDays=days).resources["Bucket"]["LifecycleConfiguration"]["Rules"]
     by_name = {rule["Id"]: rule for rule in rules}
     assert by_name["unfinished-uploads"]["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 2}
@@ -65,7 +65,7 @@ def test_what_jobs_left_goes_after_so_many_days_or_never(days: str, kept: int | 
     assert old is None or (old["Prefix"], old["Status"]) == ("snowcover/", "Enabled")
 
 
-def test_an_image_tag_names_one_image_and_old_images_go(stack: Stack) -> None:
+def test_image_tags_are_immutable_and_old_images_expire(stack: Stack) -> None:
     assert stack.repository["repositoryArn"] == IMAGES
     assert stack.repository["imageTagMutability"] == "IMMUTABLE"
     repository = stack.resources["Repository"]
@@ -97,7 +97,7 @@ def test_the_alarm_goes_to_the_address_at_half_and_at_all_of_the_sum(stack: Stac
     assert {subscriber["Address"] for note in notes for subscriber in note["Subscribers"]} == {GIVEN["AlarmEmail"]}
 
 
-def test_a_mail_tells_of_each_end_of_our_jobs_and_of_nothing_else(stack: Stack) -> None:
+def test_a_mail_is_sent_at_each_end_of_our_jobs_only(stack: Stack) -> None:
     topic, rule = stack.resources["JobsTopic"], stack.resources["JobsEnd"]
     assert topic["Subscription"] == [{"Protocol": "email", "Endpoint": GIVEN["JobsEmail"]}]
     assert rule["EventPattern"] == {
@@ -116,7 +116,7 @@ def test_a_mail_tells_of_each_end_of_our_jobs_and_of_nothing_else(stack: Stack) 
         assert f"<{name}>" in target["InputTransformer"]["InputTemplate"]
 
 
-def test_cfn_lint_has_nothing_to_say() -> None:
+def test_cfn_lint_finds_nothing() -> None:
     from cfnlint.api import lint_file
     from cfnlint.config import ManualArgs
 
@@ -124,7 +124,7 @@ def test_cfn_lint_has_nothing_to_say() -> None:
     assert [f"{match.rule.id} line {match.linenumber}: {match.message}" for match in found] == []
 
 
-def test_names_for_places_are_refused_where_they_could_open_more() -> None:
+def test_names_that_could_widen_permissions_are_refused() -> None:
     class Loader(yaml.SafeLoader):
         """CloudFormation's tags are of no matter here."""
 

@@ -1,4 +1,4 @@
-"""What container/account.yaml lets jobs and those who start them do: what they must, and nothing else."""
+"""The permissions of jobs and of launching users in container/account.yaml: only what is necessary."""
 
 import re
 from pathlib import Path
@@ -174,12 +174,12 @@ def test_a_job_may_not(action: str, resource: str, context: Context, stack: Stac
 
 
 @pytest.mark.parametrize(("action", "resource", "context"), USERS_MAY)
-def test_who_starts_jobs_may(action: str, resource: str, context: Context, stack: Stack) -> None:
+def test_a_launching_user_may(action: str, resource: str, context: Context, stack: Stack) -> None:
     assert allowed(stack.launch, action, arn(resource, stack), context)
 
 
 @pytest.mark.parametrize(("action", "resource", "context"), USERS_MAY_NOT)
-def test_who_starts_jobs_may_not(action: str, resource: str, context: Context, stack: Stack) -> None:
+def test_a_launching_user_may_not(action: str, resource: str, context: Context, stack: Stack) -> None:
     assert not allowed(stack.launch, action, arn(resource, stack), context)
 
 
@@ -193,7 +193,7 @@ def test_without_imagery_masks_or_mlflow_given_a_job_reaches_none() -> None:
     assert not {"Alarm", "JobsTopic", "JobsTopicPolicy", "JobsEnd", "MlflowPagesPolicy"} & bare.resources.keys()
 
 
-def test_the_owner_of_an_account_says_which_machines_how_long_and_in_which_folder() -> None:
+def test_the_account_owner_sets_instance_types_time_limit_and_folder() -> None:
     own = deployed(Prefix="teams/snow", InstanceTypes="ml.g5.xlarge,ml.p2.*", MaxJobSeconds="3600")
 
     def may_start(**changes: str | list[str]) -> bool:
@@ -217,7 +217,7 @@ def test_the_owner_of_an_account_says_which_machines_how_long_and_in_which_folde
     assert "export SNOWCOVER_PREFIX=teams/snow\n" in own.outputs["Shell"]
 
 
-def test_every_machine_that_is_offered_may_be_rented(stack: Stack) -> None:
+def test_every_offered_instance_type_may_be_used(stack: Stack) -> None:
     files = (Path(__file__).parents[2] / "conf" / "hw").glob("*.yaml")
     types = {found[1] for file in files if (found := re.search(r"instance_type: (ml\.\S+)", file.read_text()))}
     assert len(types) > 10

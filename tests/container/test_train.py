@@ -69,7 +69,7 @@ def test_a_job_stopped_on_one_machine_and_killed_on_another_ends_on_a_third_as_o
     first.start(**settings)
     first.wait_for("epoch=1/5")
     first.stop()
-    assert first.end() == 0, first.said
+    assert first.end() == 0, first.output
     assert first.failure is None
     best = checkpoints.load(str(first.ml / "model/best.ckpt"))["snowcover"]
     assert best["history"]
@@ -83,7 +83,7 @@ def test_a_job_stopped_on_one_machine_and_killed_on_another_ends_on_a_third_as_o
     second.end()
 
     third = second.replace(tmp_path / "third")
-    assert third.run(**settings) == 0, third.said
+    assert third.run(**settings) == 0, third.output
     assert third.failure is None
     assert [row["epoch"] for row in history(third.ml / "checkpoints")] == [0, 1, 2, 3, 4]
     output = third.ml / "output/data"
@@ -150,43 +150,41 @@ def no_hosts(host: Host) -> None:
 
 
 @pytest.mark.parametrize(
-    ("harm", "told"),
+    ("harm", "message"),
     [
-        (nothing_staged, "/opt/ml/input/data/config must hold one .yaml file and holds none: stage one config"),
-        (two_configs, "must hold one .yaml file and holds 2 of them (config.yaml, other.yaml)"),
+        (nothing_staged, "/opt/ml/input/data/config must contain one .yaml file and contains none: stage one config"),
+        (two_configs, "must contain one .yaml file and contains 2 of them (config.yaml, other.yaml)"),
         (another_version, "config.yaml was composed by snowcover 9.9 and this is snowcover 0.1.0: rebuild the image"),
         (wrong_value, "trainer.max_epochs='none': input should be a valid integer"),
         (another_command, "config.yaml asks for the command predikt, which is none of those that run as jobs (train"),
         (half_a_file, "config.yaml cannot be read as a config"),
-        (more_hosts_than_wanted, "hw.instance_count=1, but the job has 2 hosts (algo-1, algo-2), of which this is"),
+        (more_hosts_than_wanted, "hw.instance_count=1, but the job has 2 hosts (algo-1, algo-2) and this is"),
         (no_hosts, "resourceconfig.json does not name the hosts (FileNotFoundError"),
     ],
 )
-def test_what_cannot_be_trained_ends_at_once_in_one_sentence(
-    host: Host, harm: Callable[[Host], None], told: str
-) -> None:
+def test_an_invalid_job_ends_at_once_with_one_message(host: Host, harm: Callable[[Host], None], message: str) -> None:
     harm(host)
     assert host.run() == 1
     assert host.failure is not None
-    assert told in host.failure
-    assert host.said.strip() == host.failure
+    assert message in host.failure
+    assert host.output.strip() == host.failure
     assert not list((host.ml / "model").iterdir())
 
 
-def test_anything_but_train_says_what_is_possible() -> None:
+def test_anything_but_train_prints_the_usage() -> None:
     for arguments in (["serve"], []):
         done = subprocess.run([sys.executable, PROGRAM, *arguments], capture_output=True, text=True, check=False)
         assert done.returncode == 2
-        assert done.stderr.startswith("The one thing that this image does is: train\n")
+        assert done.stderr.startswith("The only command of this image is: train\n")
 
 
-def test_a_job_without_a_role_for_its_tiles_fails_with_the_trainers_sentence(host: Host, s3: Bucket) -> None:
+def test_a_job_without_a_role_for_its_tiles_fails_with_the_trainers_message(host: Host, s3: Bucket) -> None:
     host.stage(config("data=tiles", sources(s3.uri), *SMALL))
     settings = {"AWS_ENDPOINT_URL": s3.server.endpoint, "AWS_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true"}
     assert host.run(**settings) == 1
     assert host.failure is not None
     assert "credentials" in host.failure
-    assert "Traceback" not in host.said
+    assert "Traceback" not in host.output
     _, run = the_run(host.ml / "output/data/mlflow")
     assert run.info.status == "FAILED"
     assert host.failure.endswith(run.data.tags["error"].partition(": ")[2])
@@ -198,9 +196,9 @@ def test_two_processes_of_one_machine_are_stopped_and_fail_together(tmp_path: Pa
     first.start()
     first.wait_for("epoch=1/50")
     first.stop()
-    assert first.end() == 0, first.said
+    assert first.end() == 0, first.output
     assert first.failure is None
-    assert "Traceback" not in first.said
+    assert "Traceback" not in first.output
     assert the_run(first.ml / "checkpoints/mlflow")[1].info.status == "KILLED"
     done = len(history(first.ml / "checkpoints"))
 
@@ -210,12 +208,12 @@ def test_two_processes_of_one_machine_are_stopped_and_fail_together(tmp_path: Pa
     second.kill_process(rank=1)
     assert second.end() == 128 + signal.SIGKILL
     assert second.failure is not None
-    assert second.failure.startswith("The training was killed by the machine's kernel (SIGKILL), most likely for want")
+    assert second.failure.startswith("The training was killed by the machine's kernel (SIGKILL), most likely because")
     _, run = the_run(second.ml / "output/data/mlflow")
     assert run.info.status == "FAILED"
 
 
-def test_the_sentence_of_several_processes_is_that_of_the_first_to_fail(host: Host) -> None:
+def test_the_message_of_several_processes_is_that_of_the_first_to_fail(host: Host) -> None:
     host.stage(demo("hw.devices=2", "trainer.batch_size=90000"))
     assert host.run() == 1
     assert host.failure is not None
@@ -238,10 +236,10 @@ def test_two_hosts_train_one_run_as_one_host_does_with_twice_the_batch(
     for host in both:
         host.stage(on_two(config(*equal, "trainer.batch_size=3")))
         host.start()
-    assert [host.end() for host in both] == [0, 0], [host.said for host in both]
+    assert [host.end() for host in both] == [0, 0], [host.output for host in both]
     first, second = both
-    assert first.said.count("epoch=1/1") == 1
-    assert "epoch=" not in second.said
+    assert first.output.count("epoch=1/1") == 1
+    assert "epoch=" not in second.output
     assert not list((second.ml / "model").iterdir())
     assert not list((second.ml / "output/data").iterdir())
     assert the_run(first.ml / "output/data/mlflow")[1].info.status == "FINISHED"

@@ -68,7 +68,7 @@ def composed(folder: Path, name: str, *overrides: str) -> Config:
     return check(Config, found)
 
 
-def test_the_published_config_becomes_what_it_meant(tmp_path: Path) -> None:
+def test_the_published_config_is_converted_with_its_meaning(tmp_path: Path) -> None:
     _, notes = converted(PUBLISHED, tmp_path)
     made = composed(tmp_path, "step2")
     (source,) = made.data.sources
@@ -87,14 +87,14 @@ def test_the_published_config_becomes_what_it_meant(tmp_path: Path) -> None:
     assert (made.trainer.batch_size, made.trainer.max_epochs) == (7, 50)
     assert made.checkpoint.init_from == "s3://planet-snowcover-models/checkpoint-00050-of-00050.pth"
     assert made.experiment_name == "step2"
-    told = "\n".join(notes)
+    text = "\n".join(notes)
     for key in ("dataset.aws_profile=esip", "dataset.train_percent=0.7", "classes.color", "channels.mean",
                 "channels.sub", "model.tile_size=512", "model.data_augmentation=0.75", "checkpoint.path="):  # fmt: skip
-        assert key in told
+        assert key in text
     assert "# - dataset.aws_profile=esip" in (tmp_path / "experiment/step2.yaml").read_text()
 
 
-def test_what_has_no_counterpart_is_said_and_never_guessed(tmp_path: Path) -> None:
+def test_what_has_no_counterpart_is_noted_and_never_guessed(tmp_path: Path) -> None:
     made, notes = converted(
         PUBLISHED.replace("ASO_3M_SD_USCATE_20180528_tiles_02$", "ASO_.*")
         .replace("20180528_.*_tiled$", "(20180528|20180601)_.*")
@@ -106,19 +106,19 @@ def test_what_has_no_counterpart_is_said_and_never_guessed(tmp_path: Path) -> No
     assert made["data"]["sources"] == MISSING
     assert "bands" not in made["data"]
     assert {"override /model", "override /loss"}.isdisjoint(key for choice in made["defaults"] for key in choice)
-    told = "\n".join(notes)
-    for said in (
-        "dataset.imagery_directory_regex=(20180528|20180601)_.* says what no pattern here can",
-        "dataset.mask_directory_regex=ASO_.* takes several folders",
-        "model.loss=hausdorff is no loss of ours", "model.name=segnet is no network of ours",
-        "channels.bands=[1, 2, 9]", "classes cloud", "model.momentum: no key", "weather: no key",
+    text = "\n".join(notes)
+    for note in (
+        "dataset.imagery_directory_regex=(20180528|20180601)_.* cannot be written as a pattern here",
+        "dataset.mask_directory_regex=ASO_.* matches several folders",
+        "model.loss=hausdorff has no counterpart", "model.name=segnet has no counterpart",
+        "channels.bands=[1, 2, 9]", "classes cloud", "model.momentum: unknown key", "weather: unknown key",
     ):  # fmt: skip
-        assert said in told
+        assert note in text
     with pytest.raises(Exception, match=r"data\.sources"):
         composed(tmp_path, "odd")
 
 
-def test_a_folder_of_this_machine_is_named_for_the_user_to_place(tmp_path: Path) -> None:
+def test_a_local_folder_is_noted_for_the_user_to_place(tmp_path: Path) -> None:
     made, notes = converted('[dataset]\npath = "/data/tiles"\n[model]\npretrained = false\n', tmp_path, "local")
     assert made["data"]["sources"] == MISSING
     assert made["model"]["encoder_weights"] is None
@@ -126,24 +126,24 @@ def test_a_folder_of_this_machine_is_named_for_the_user_to_place(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("[model]\n", r"has no tables \[dataset\] and \[model\]"),
         ("not toml at all", r"cannot be read as TOML"),
-        ("model = 3\n[dataset]\n", r"model is no table: write it as \[model\]"),
-        ("[model]\n[dataset]\n[channels]\nbands = [1]\n", r"channels is no table: write it as \[\[channels\]\]"),
+        ("model = 3\n[dataset]\n", r"model is not a table: write it as \[model\]"),
+        ("[model]\n[dataset]\n[channels]\nbands = [1]\n", r"channels is not a table: write it as \[\[channels\]\]"),
         ('[model]\n[dataset]\ntrain_percent = "most"\n', r"a value of dataset is of the wrong type"),
         ('[dataset]\n[model]\npretrained = "false"\n', r"'false' is neither true nor false"),
-        ("[dataset]\n[model]\nepochs = 7.5\n", r"7\.5 is no whole number"),
+        ("[dataset]\n[model]\nepochs = 7.5\n", r"7\.5 is not a whole number"),
     ],
 )
-def test_another_file_is_refused(text: str, told: str, tmp_path: Path) -> None:
-    with pytest.raises(NotAnOldConfig, match=told):
+def test_another_file_is_refused(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(NotAnOldConfig, match=message):
         converted(text, tmp_path)
     assert not (tmp_path / "experiment").exists()
 
 
-def test_twice_is_once_and_a_changed_experiment_is_kept(
+def test_converting_twice_is_the_same_as_once_and_a_changed_experiment_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -153,7 +153,7 @@ def test_twice_is_once_and_a_changed_experiment_is_kept(
     printed = capsys.readouterr().out.splitlines()
     assert printed[-1] == "Train with it: python -m snowcover.train --config-dir . experiment=old"
     (tmp_path / "experiment/old.yaml").write_text("mine: 1\n")
-    with pytest.raises(ExperimentExists, match=r"^experiment/old\.yaml is there and says something else"):
+    with pytest.raises(ExperimentExists, match=r"^experiment/old\.yaml exists with other content"):
         convert(tmp_path / "old.toml", Path("experiment"))
     with pytest.raises(SystemExit):
         main(["old.toml"])

@@ -23,13 +23,13 @@ NAMES = st.text("ab_.2701 8", max_size=8)
         (r"^\d{8}_[0-9a-f].+", "[0-9]" * 8 + "_[0-9a-f]?*"),
     ],
 )
-def test_the_expressions_that_were_used(regex: str, pattern: str) -> None:
+def test_the_published_expressions_are_converted(regex: str, pattern: str) -> None:
     assert pattern_of(regex) == pattern
 
 
 @settings(deadline=None)
 @given(st.lists(PARTS, max_size=5), st.booleans(), st.booleans(), NAMES)
-def test_both_take_the_same_names(parts: list[str], begins: bool, ends: bool, name: str) -> None:
+def test_pattern_and_expression_match_the_same_names(parts: list[str], begins: bool, ends: bool, name: str) -> None:
     regex = "^" * begins + "".join(parts) + "$" * ends
     pattern = pattern_of(regex)
     assert pattern is not None
@@ -39,5 +39,5 @@ def test_both_take_the_same_names(parts: list[str], begins: bool, ends: bool, na
 
 
 @pytest.mark.parametrize("regex", ["a|b", "a+", "(ab)*", r"\w", "a?", "(?:a)", "[^a]b", r"\d+", "x{1,3}", "(.*", "a$b"])
-def test_what_no_pattern_can_say_is_none(regex: str) -> None:
+def test_an_expression_without_an_equivalent_pattern_gives_none(regex: str) -> None:
     assert pattern_of(regex) is None

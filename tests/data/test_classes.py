@@ -33,7 +33,7 @@ def recode(root: Path, codes: dict[int, int], nodata: float | None, columns: ran
 
 
 @pytest.mark.parametrize(
-    ("codes", "nodata", "error", "told"),
+    ("codes", "nodata", "error", "message"),
     [({1: 255, 255: 0}, None, OtherCoding, "hold 255 and never 1, .*if it is snow, make it 1"),
      ({1: 255}, 255, OneClass, "The train split .* is 0.0% snow, .*masks that mean snow by 255"),
      ({255: 0}, 0, WrongMask, "says that 0 is nodata, which in a mask means no snow"),
@@ -42,11 +42,11 @@ def recode(root: Path, codes: dict[int, int], nodata: float | None, columns: ran
      ({0: 255, 1: 255}, 255, OneClass, "No pixel of the train tiles is observed in both image and mask")],
 )  # fmt: skip
 def test_masks_that_say_one_thing_only_are_refused_with_the_likely_cause(
-    small: Path, codes: dict[int, int], nodata: float | None, error: type[UserError], told: str
+    small: Path, codes: dict[int, int], nodata: float | None, error: type[UserError], message: str
 ) -> None:
     load_dataset(config("data=tiles", sources(small)))
     recode(small, codes, nodata)
-    with pytest.raises(error, match=told):
+    with pytest.raises(error, match=message):
         load_dataset(config("data=tiles", sources(small)))
 
 

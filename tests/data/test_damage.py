@@ -66,7 +66,7 @@ def test_a_tile_that_is_another_format_is_refused(files: tuple[Path, Path]) -> N
         PairReader(BANDS, 0)(pair_of(*files, TILE))
 
 
-def test_warnings_of_no_damage_are_told_once_by_the_tiles_name(
+def test_warnings_of_no_damage_are_reported_once_by_the_tiles_name(
     files: tuple[Path, Path], caplog: pytest.LogCaptureFixture
 ) -> None:
     content = files[1].read_bytes()
@@ -78,7 +78,7 @@ def test_warnings_of_no_damage_are_told_once_by_the_tiles_name(
     assert caplog.records[-1].getMessage() == "of somebody else"
 
 
-def test_nothing_is_told_of_tiles_that_are_read_from_s3(
+def test_nothing_is_reported_of_tiles_that_are_read_from_s3(
     files: tuple[Path, Path], s3: Bucket, caplog: pytest.LogCaptureFixture
 ) -> None:
     pair = pair_of(*files, TILE)

@@ -186,7 +186,7 @@ def test_of_two_that_make_at_once_one_places_its_tiles_and_the_other_takes_those
         ("s3://bucket/demo", {}, "give a local folder"),
     ],
 )
-def test_settings_of_no_use_end_in_one_sentence(folder: str, settings: dict[str, int], said: str) -> None:
+def test_settings_of_no_use_end_in_one_message(folder: str, settings: dict[str, int], said: str) -> None:
     with pytest.raises(UserError, match=said):
         demo.make(folder, **settings)
 
@@ -241,7 +241,7 @@ def samples(part: Pairs, every: int = 40) -> tuple[Array, Array]:
     return features[part.valid][::every], part.masks[part.valid][::every] == 1
 
 
-def test_layers_stand_beside_the_same_scenes_and_masks(small: Path, tmp_path: Path) -> None:
+def test_layers_lie_next_to_the_same_scenes_and_masks(small: Path, tmp_path: Path) -> None:
     demo.make(str(tmp_path / "with"), **SMALL, layers=True)
     own, plain = contents(tmp_path / "with"), contents(small)
     layers = {name: content for name, content in own.items() if name.startswith(demo.TERRAIN)}

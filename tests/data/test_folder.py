@@ -56,23 +56,23 @@ def cut(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "text"),
     [(add, r"1 tile not in it: 15/1/1\.tif"), (delete, r"1 tile missing: 15/5500/12600\.tif"),
      (cut, r"1 tile of another size: 15/5500/12600\.tif")],
 )  # fmt: skip
 @pytest.mark.parametrize(("folder", "scenes"), [(SCENE, "scenes/*"), (SCENE, SCENE), (COLLECT, "scenes/*")])
 def test_a_folder_that_differs_from_its_index_is_refused(
-    copy: Path, folder: str, scenes: str, change: Callable[[Path], None], told: str
+    copy: Path, folder: str, scenes: str, change: Callable[[Path], None], text: str
 ) -> None:
     assert listed(copy, scenes).pairs
     change(copy / folder)
-    with pytest.raises(FolderDiffers, match=rf"{folder} differs from its tiles\.json \({told}\): run prepare again"):
+    with pytest.raises(FolderDiffers, match=rf"{folder} differs from its tiles\.json \({text}\): run prepare again"):
         listed(copy, scenes)
     (copy / folder / "tiles.json").unlink()
     assert listed(copy, scenes).pairs
 
 
-def test_an_incomplete_index_is_told_and_what_is_there_is_taken(copy: Path) -> None:
+def test_an_incomplete_index_is_reported_and_what_is_there_is_taken(copy: Path) -> None:
     write_index(copy / COLLECT, "collect", complete=False)
     add(copy / COLLECT)
     found = listed(copy)
@@ -123,7 +123,7 @@ def test_a_scene_by_two_names_is_refused(site: Path, tmp_path: Path) -> None:
         listed(tmp_path / "copy")
 
 
-def test_a_mask_in_a_file_beside_the_tile_is_refused(site: Path, tmp_path: Path) -> None:
+def test_a_mask_in_a_file_next_to_the_tile_is_refused(site: Path, tmp_path: Path) -> None:
     shutil.copytree(site, tmp_path / "copy")
     (tmp_path / "copy" / SCENE / "15/5500/12600.tif.msk").write_bytes(b"a mask")
     with pytest.raises(FolderDiffers, match=r"12600\.tif\.msk holds a mask that is not read: put it into the tile"):

@@ -55,7 +55,7 @@ def test_channels_are_the_bands_and_then_the_layers_by_name_however_they_are_wri
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "message"),
     [
         ("{aspect: x, aspect_sin: x}", "layers name aspect_sin twice"),
         ("{nir: x}", "nir is in bands and in layers"),
@@ -63,12 +63,12 @@ def test_channels_are_the_bands_and_then_the_layers_by_name_however_they_are_wri
         ("{elevation: ''}", "the path is empty"),
     ],
 )
-def test_layers_that_cannot_be_meant_are_refused(given: str, told: str) -> None:
-    with pytest.raises(ConfigError, match=told):
+def test_layers_that_cannot_be_meant_are_refused(given: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         config("data=tiles", sources("a"), f"data.layers={given}")
 
 
-def test_a_pair_has_its_layers_beside_its_bands_and_the_light_of_its_time(timed: Path) -> None:
+def test_a_pair_has_its_layers_with_its_bands_and_the_light_of_its_time(timed: Path) -> None:
     data = config("data=tiles", sources(timed), layers(timed / "dem", *NAMES)).data
     plain = config("data=tiles", sources(timed)).data
     read, bands_alone = PairReader.of(data), PairReader.of(plain)
@@ -112,7 +112,7 @@ def test_a_scaled_tile_is_read_as_what_its_numbers_stand_for_and_a_lone_band_nee
     np.testing.assert_allclose(found[0, 3:], stored[0, 0, 3:] * 0.5 + 100)
 
 
-def test_where_a_layer_ends_is_told_and_is_no_hole_in_what_is_observed(timed: Path, tmp_path: Path) -> None:
+def test_where_a_layer_ends_is_reported_and_is_no_hole_in_what_is_observed(timed: Path, tmp_path: Path) -> None:
     folder = write_layer(tmp_path / "holed", tiles_of(timed), hole=True)
     found = gathered(timed, layers(folder, "elevation", "slope"))
     (note,) = [note for note in found.notes if "Layers" in note]
@@ -145,7 +145,7 @@ def test_baselines_draw_from_the_bands_alone(timed: Path) -> None:
     assert sample.pixels().reflectance.shape[1] == 4
 
 
-def test_the_digest_tells_other_layers_and_not_another_place(timed: Path, tmp_path: Path) -> None:
+def test_the_digest_changes_with_the_layers_and_not_with_their_place(timed: Path, tmp_path: Path) -> None:
     copied = shutil.copytree(timed / "dem", tmp_path / "copy")
     plain, here, there = (
         gathered(timed, *given).digest for given in ([], [layers(timed / "dem", "slope")], [layers(copied, "slope")])
@@ -208,11 +208,11 @@ def test_a_tile_of_another_place_and_a_fill_that_nothing_tags_are_refused(timed:
         gathered(timed, layers(tmp_path / "filled", "elevation"))
 
 
-@pytest.mark.parametrize(("value", "told"), [(np.nan, "has no data in any training tile"), (7, "has one value, 7")])
-def test_a_layer_that_says_nothing_is_refused(timed: Path, tmp_path: Path, value: float, told: str) -> None:
+@pytest.mark.parametrize(("value", "text"), [(np.nan, "has no data in any training tile"), (7, "has one value, 7")])
+def test_a_layer_that_says_nothing_is_refused(timed: Path, tmp_path: Path, value: float, text: str) -> None:
     for tile in tiles_of(timed):
         write_tile(tmp_path / "dull", tile, np.full((1, 64, 64), value, np.float32), np.nan, ("dull",))
-    with pytest.raises(UselessLayer, match=f"The layer dull {told}"):
+    with pytest.raises(UselessLayer, match=f"The layer dull {text}"):
         gathered(timed, layers(tmp_path / "dull", "dull"))
 
 

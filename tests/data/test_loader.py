@@ -61,7 +61,7 @@ def test_several_processes_share_the_pairs_and_score_each_once(count: int, world
     assert scored == Counter(range(count))
 
 
-def test_a_bad_tile_ends_the_epoch_with_its_sentence() -> None:
+def test_a_bad_tile_ends_the_epoch_with_its_message() -> None:
     def fail(pair: Pair) -> RawPair:
         if pair.x == 7:
             raise UserError("tile 7 is broken")

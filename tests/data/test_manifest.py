@@ -127,8 +127,8 @@ def test_scenes_of_another_date_are_warned_of(site: Path, tmp_path: Path, date: 
     if days is None:
         assert notes == ()
     else:
-        told = f"1 scene ({date}_b: {days} days) of another time than their masks, ASO_20180528: "
-        assert notes == (f"{told}snow may have come or gone.",)
+        text = f"1 scene ({date}_b: {days} days) of another time than their masks, ASO_20180528: "
+        assert notes == (f"{text}snow may have come or gone.",)
 
 
 def test_two_scenes_of_one_name_on_one_ground_are_refused(site: Path, tmp_path: Path) -> None:

@@ -47,9 +47,9 @@ WRONG = {
 @pytest.mark.parametrize("side", ["image", "mask"])
 @pytest.mark.parametrize("wrong", WRONG)
 def test_a_tile_that_lies_elsewhere_than_its_path_says_is_refused(tmp_path: Path, side: str, wrong: str) -> None:
-    transform, told = WRONG[wrong]
+    transform, text = WRONG[wrong]
     folder = "scene" if side == "image" else "collect"
-    with pytest.raises(WrongPlace, match=rf"{folder}/15/5500/12600\.tif does not lie where its path says: .*{told}"):
+    with pytest.raises(WrongPlace, match=rf"{folder}/15/5500/12600\.tif does not lie where its path says: .*{text}"):
         read(tmp_path, **{f"of_{side}": {"transform": transform}})
 
 

@@ -73,7 +73,7 @@ def test_bands_of_different_scale_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("scale", "likely"), [("1", "data.scale=0.0001 would make it 0.4"), ("1e-7", "data.scale=0.0001 would make it 0.4")]
 )
-def test_a_reflectance_that_no_ground_has_is_told_with_the_likely_scale(
+def test_a_reflectance_that_no_ground_has_is_reported_with_the_likely_scale(
     tmp_path: Path, scale: str, likely: str
 ) -> None:
     (note,) = gathered(write_site(tmp_path), f"data.scale={scale}").notes

@@ -53,16 +53,16 @@ def test_two_spellings_of_one_band_are_that_band_twice() -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "told"),
+    ("names", "text"),
     [(("red", "green", "blue", None), r"red, green, blue, \(no name\), and data\.bands names nir"),
      (("red", "green", "blue", "swir"), "red, green, blue, swir, and data.bands names nir"),
      (("B2", "B3", "B4", "B8"), "b2, b3, b4, b8, and data.bands names blue, green, red, nir"),
      (("red", "Red", "blue", "nir", "green"), "red, red, blue, nir, green: name only one of them red")],
 )  # fmt: skip
 def test_bands_that_the_file_calls_otherwise_are_refused_and_not_guessed(
-    tmp_path: Path, names: tuple[str | None, ...], told: str
+    tmp_path: Path, names: tuple[str | None, ...], text: str
 ) -> None:
-    with pytest.raises(WrongBands, match=rf"s/15/5500/12600\.tif says that its bands are {told}"):
+    with pytest.raises(WrongBands, match=rf"s/15/5500/12600\.tif says that its bands are {text}"):
         read(tmp_path, (RED, GREEN, BLUE, NIR, GREEN)[: len(names)], names)
 
 

@@ -90,7 +90,7 @@ def test_a_column_and_a_row_are_so_many_metres_to_the_east_and_to_the_north(
         (datetime(2018, 3, 20, 16, 15, tzinfo=UTC), (0.0, 90.0), 90.0, None),  # and equinox
     ],
 )
-def test_the_sun_stands_where_almanacs_have_it(
+def test_the_sun_is_where_almanacs_have_it(
     time: datetime, place: tuple[float, float], zenith: float, azimuth: float | None
 ) -> None:
     found = sun_position(time, *place)
@@ -99,10 +99,10 @@ def test_the_sun_stands_where_almanacs_have_it(
         assert found[1] == pytest.approx(azimuth, abs=0.02)
 
 
-def test_the_sun_stands_where_planet_says_that_it_stood(shared_data: Path) -> None:
-    told = (shared_data / "planetscope_scene/20170831_172754_101c_3B_AnalyticMS_metadata.xml").read_text()
+def test_the_sun_is_where_planet_says_that_it_was(shared_data: Path) -> None:
+    text = (shared_data / "planetscope_scene/20170831_172754_101c_3B_AnalyticMS_metadata.xml").read_text()
     azimuth, elevation = (
-        float(re.findall(rf"illumination{angle}Angle[^>]*>([^<]+)<", told)[0]) for angle in ("Azimuth", "Elevation")
+        float(re.findall(rf"illumination{angle}Angle[^>]*>([^<]+)<", text)[0]) for angle in ("Azimuth", "Elevation")
     )
     time = instant_in("20170831_172754_101c")
     assert time is not None

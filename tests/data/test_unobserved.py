@@ -98,7 +98,7 @@ def test_an_observed_pixel_of_0_in_all_bands_stays_observed(tmp_path: Path, dtyp
     assert np.abs(raw.image[:, 10, 10:14]).max() <= 1
 
 
-def test_an_observed_0_beside_an_internal_mask_stays_observed(tmp_path: Path) -> None:
+def test_an_observed_0_with_an_internal_mask_stays_observed(tmp_path: Path) -> None:
     image = with_fill(np.uint16, 0)
     image[:, 60, 10:14] = 0
     raw = read(tmp_path, image, nodata=None, internal_mask=swath())
@@ -117,7 +117,7 @@ def test_zeros_in_a_twentieth_of_a_tile_whose_nodata_is_another_value_are_refuse
     [(np.int16, -9999), (np.int16, -32768), (np.float32, -9999), (np.float32, -3.4028235e38), (np.float32, 1e20),
      (np.float32, -1), (np.uint16, 65535)],
 )  # fmt: skip
-def test_a_fill_that_nothing_tells_of_is_refused_with_the_way_out(tmp_path: Path, dtype: Any, fill: float) -> None:
+def test_a_fill_that_no_tag_declares_is_refused_with_the_way_out(tmp_path: Path, dtype: Any, fill: float) -> None:
     image = with_fill(dtype, fill)
     with pytest.raises(UntaggedFill, match=r"in all bands of 992 of its 4096 pixels") as failure:
         read(tmp_path, image, nodata=None)
@@ -135,7 +135,7 @@ def test_bright_snow_in_8_bit_and_a_few_dark_numbers_are_no_fill(tmp_path: Path)
     assert (read(tmp_path, single, nodata=None).mask != 255).all()
 
 
-def test_a_nodata_beyond_the_tiles_type_is_one_sentence(tmp_path: Path) -> None:
+def test_a_nodata_beyond_the_tiles_type_is_one_message(tmp_path: Path) -> None:
     mask = snowy(1)[1]
     files = write_tile(tmp_path / "s", TILE, snowy(1)[0], None), write_tile(tmp_path / "c", TILE, mask, 255)
     for nodata in (-9999, 70000, 0.5):

@@ -49,7 +49,7 @@ def _area(polygon: list[tuple[float, ...]]) -> float:
     return abs(sum(a[0] * b[1] - b[0] * a[1] for a, b in turns)) / 2 if polygon else 0.0
 
 
-def test_a_map_on_the_same_grid_is_taken_as_it_is() -> None:
+def test_a_map_on_the_same_grid_is_unchanged() -> None:
     values = np.random.default_rng(0).random((30, 40), np.float32)
     seen = values > 0.1
     assert np.array_equal(bring(values, TARGET, TARGET, seen), np.where(seen, values, np.nan), equal_nan=True)
@@ -137,7 +137,7 @@ def test_a_window_that_needs_much_of_the_source_is_made_in_parts(monkeypatch: py
     assert np.array_equal(bring(values, source, TARGET), whole)
 
 
-def test_rasters_apart_do_not_overlap() -> None:
+def test_separate_rasters_do_not_overlap() -> None:
     assert Alignment(TARGET, TARGET).overlaps()
     x, y = project(UTM, MERCATOR, np.array([281000.0]), np.array([4189000.0]))[:, 0]
     wide, small = TARGET._replace(width=400, height=300), Grid(MERCATOR, Affine(1, 0, x, 0, -1, y), 5, 5)

@@ -8,18 +8,18 @@ from snowcover.evaluate.scores import SCORES, confusion_scores
 from tests.evaluate.making import block_places, correlated_counts
 
 
-def test_intervals_of_95_percent_cover_the_truth_as_often_where_errors_are_alike_among_neighbours() -> None:
+def test_intervals_of_95_percent_cover_the_truth_as_often_with_correlated_errors() -> None:
     surveys = correlated_counts(250, 6)
     truth = confusion_scores(surveys.sum(axis=(0, 1)))
     bootstrap = BlockBootstrap(block_places(6), draws=400)
-    # Surveys stand side by side, as bins do: [blocks, surveys, 4].
+    # Surveys are arranged like bins: [blocks, surveys, 4].
     found = bootstrap.estimate(surveys.swapaxes(0, 1), confusion_scores)
     for name in SCORES:
         covered = (found[name].low <= truth[name]) & (truth[name] <= found[name].high)
         assert 0.93 <= covered.mean() <= 0.97, (name, covered.mean())
 
 
-def test_intervals_of_pixels_taken_for_independent_would_not() -> None:
+def test_intervals_from_independent_pixels_would_not() -> None:
     surveys = correlated_counts(250, 6)
     recall = confusion_scores(surveys.sum(axis=1))["recall"]
     snow = surveys.sum(axis=1)[:, [0, 2]].sum(axis=1)
@@ -34,7 +34,7 @@ def test_two_identical_products_differ_by_0_with_an_interval_around_0() -> None:
         assert (found.value, found.low, found.high) == (0, 0, 0)
 
 
-def test_a_difference_is_paired_so_that_it_is_surer_than_either_score() -> None:
+def test_a_paired_difference_has_a_narrower_interval_than_either_score() -> None:
     worse = correlated_counts(250, 6)[0]
     better = worse + np.minimum(worse[:, [2]], 1) * [1, 0, -1, 0]  # finds one more snow pixel in each block
     bootstrap = BlockBootstrap(block_places(6), draws=300)
@@ -90,7 +90,7 @@ def test_errors_that_reach_into_neighbouring_blocks_widen_the_interval() -> None
     assert widths[0] > 1.4 * widths[1]
 
 
-@pytest.mark.parametrize(("blocks", "told"), [(1, "1 block of"), (19, "19 blocks of 1000 m"), (20, None)])
-def test_too_few_blocks_are_told_in_a_sentence(blocks: int, told: str | None) -> None:
+@pytest.mark.parametrize(("blocks", "message"), [(1, "1 block of"), (19, "19 blocks of 1000 m"), (20, None)])
+def test_too_few_blocks_are_reported_in_one_note(blocks: int, message: str | None) -> None:
     sentence = too_few_blocks(blocks, 1000.0)
-    assert sentence is None if told is None else told in str(sentence) and "block_m" in str(sentence)
+    assert sentence is None if message is None else message in str(sentence) and "block_m" in str(sentence)

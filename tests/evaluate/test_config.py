@@ -36,7 +36,7 @@ def test_one_depth_threshold_or_several() -> None:
 
 
 @pytest.mark.parametrize(
-    ("overrides", "told"),
+    ("overrides", "message"),
     [
         ((), "give maps=FILES with reference=FILE, or run=RUN, or compare=[RUN,RUN]: none of them is given"),
         ((*MAPS, "run=abc"), "maps and run are given"),
@@ -45,11 +45,11 @@ def test_one_depth_threshold_or_several() -> None:
         (("compare=[a,b]", "elevation=dem.tif"), "elevation=dem.tif is for maps: a run is scored on its own tiles"),
         ((*MAPS, "depth_threshold_m=[0.1,40]"), "depth_threshold_m=40 must lie between"),
         ((*MAPS, "depth_threshold_m=[0.1,0.1]"), "names a depth twice"),
-        ((*MAPS, "acquired=yesterday"), "yesterday is no time in ISO 8601"),
+        ((*MAPS, "acquired=yesterday"), "yesterday is not an ISO 8601 time"),
         (("compare=[a]",), "at least 2 items"),
     ],
 )
-def test_what_cannot_be_evaluated_is_refused_in_a_sentence(overrides: tuple[str, ...], told: str) -> None:
+def test_what_cannot_be_evaluated_is_refused_in_one_message(overrides: tuple[str, ...], message: str) -> None:
     with pytest.raises(ConfigError) as error:
         config(*overrides)
-    assert told in str(error.value)
+    assert message in str(error.value)

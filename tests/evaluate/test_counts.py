@@ -32,8 +32,8 @@ def chunk(seed: int, products: Sequence[str], height: int = 13, width: int = 17)
     return Chunk(0, 0, Affine.identity(), snow, depth, share, {}, {"bins": bins}, block, trained)
 
 
-def confusion(truth: np.ndarray, said: np.ndarray, where: np.ndarray) -> list[int]:
-    cells = (truth & said, ~truth & said, truth & ~said, ~truth & ~said)
+def confusion(truth: np.ndarray, mapped: np.ndarray, where: np.ndarray) -> list[int]:
+    cells = (truth & mapped, ~truth & mapped, truth & ~mapped, ~truth & ~mapped)
     return [int((cell & where).sum()) for cell in cells]
 
 
@@ -51,18 +51,18 @@ def test_counts_are_those_of_plain_numpy(seed: int, count: int, unseen: bool) ->
         everywhere = known & np.all([np.isfinite(one.share[name]) for name in names], axis=0)
         for number, name in enumerate(names):
             own = known & np.isfinite(one.share[name])
-            said = np.nan_to_num(one.share[name]) >= 0.5
+            mapped = np.nan_to_num(one.share[name]) >= 0.5
             for block in range(9):
                 for trained in (0, 1):
                     here = (one.block == block) & (one.trained == trained)
-                    expected.own[block, trained, number] += confusion(one.snow == 1, said, own & here)
+                    expected.own[block, trained, number] += confusion(one.snow == 1, mapped, own & here)
                     for place, level in enumerate((0.5, 0.25)):
                         truth = np.nan_to_num(one.depth_m) >= level
-                        expected.common[block, place, trained, number] += confusion(truth, said, everywhere & here)
+                        expected.common[block, place, trained, number] += confusion(truth, mapped, everywhere & here)
                 for place in range(3):
                     here = (one.block == block) & (one.strata["bins"] == place) & ~(one.trained & unseen)
                     expected.by_stratum["bins"][place, block, number] += confusion(
-                        one.snow == 1, said, everywhere & here
+                        one.snow == 1, mapped, everywhere & here
                     )
     assert np.array_equal(counter.common, expected.common)
     assert np.array_equal(counter.own, expected.own)
@@ -70,7 +70,7 @@ def test_counts_are_those_of_plain_numpy(seed: int, count: int, unseen: bool) ->
     assert counter.in_stratum["bins"] == expected.by_stratum["bins"][:, :, 0].sum()
 
 
-def test_what_counts_is_given_back_and_nothing_of_an_empty_chunk() -> None:
+def test_scored_pixels_are_returned_and_none_of_an_empty_chunk() -> None:
     one = chunk(3, ["p"])
     counter = Counter(["p"], (0.5,), (BINS,), 9, True)
     selected = counter.add(one)

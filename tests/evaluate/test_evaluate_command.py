@@ -53,9 +53,9 @@ def test_one_command_leaves_a_report_its_figures_a_table_and_a_record(site: Path
     (iou,) = [row for row in rows if row["quantity"] == "iou" and not row["stratum"]]
     assert iou["product"] == f"{DATE}_181110_network_probability" and 0.8 < float(iou["value"]) < 1
     client = MlflowClient(f"sqlite:///{site}/mlflow.db")
-    (told,) = client.search_runs([one.experiment_id for one in client.search_experiments()])
-    assert told.data.metrics["eval_iou"] == pytest.approx(float(iou["value"]))
-    assert told.data.tags["kind"] == "evaluation"
+    (logged,) = client.search_runs([one.experiment_id for one in client.search_experiments()])
+    assert logged.data.metrics["eval_iou"] == pytest.approx(float(iou["value"]))
+    assert logged.data.tags["kind"] == "evaluation"
     again = run(site, NETWORK, REFERENCE, "out=report")
     assert again.sentence.startswith(
         "report holds a report (evaluation.csv): choose another out, or set overwrite=true"
@@ -88,7 +88,7 @@ def _write(root: Path, name: str, values: Any, **options: Any) -> str:
 
 
 @pytest.mark.parametrize(
-    ("overrides", "told"),
+    ("overrides", "message"),
     [
         (["maps=wrong/far.tif", REFERENCE], "wrong/far.tif lies at -121.767 to -121.748 degrees east"),
         (["maps=wrong/blind.tif", REFERENCE], "wrong/blind.tif has no observed pixel: check its nodata value"),
@@ -101,11 +101,11 @@ def _write(root: Path, name: str, values: Any, **options: Any) -> str:
         ([f"maps=ASO_{DATE}.tif", REFERENCE], "which are neither classes nor shares"),
         ([NETWORK, REFERENCE, "elevation=wrong/far.tif"], "elevation=wrong/far.tif lies at"),
         ([NETWORK, REFERENCE, "exclude=[nowhere.geojson]"], "nowhere.geojson cannot be read because it does not exist"),
-        ([NETWORK, "reference=wrong/elsewhere.tif"], "they have no ground in common"),
+        ([NETWORK, "reference=wrong/elsewhere.tif"], "they do not overlap"),
         (["maps=nothing*.tif", REFERENCE], "No file matches maps=nothing*.tif"),
     ],
 )
-def test_wrong_inputs_end_in_a_sentence_and_leave_nothing(site: Path, overrides: list[str], told: str) -> None:
+def test_wrong_inputs_end_in_one_message_and_leave_nothing(site: Path, overrides: list[str], message: str) -> None:
     one = np.ones((HEIGHT, WIDTH), np.uint8)
     _write(site, "far.tif", one, transform=PLACE * Affine.translation(-20000, 0))
     _write(site, "blind.tif", one * 255, nodata=255)
@@ -115,11 +115,11 @@ def test_wrong_inputs_end_in_a_sentence_and_leave_nothing(site: Path, overrides:
     _write(site, "nothing.tif", np.full((HEIGHT, WIDTH), -9999, np.float32), nodata=-9999)
     _write(site, "elsewhere.tif", depth(), crs="EPSG:32633", nodata=np.nan)  # the right numbers of another zone
     ended = run(site, *overrides, "out=refused")
-    assert told in ended.sentence
+    assert message in ended.sentence
     assert not (site / "refused").exists()
 
 
-def test_a_map_of_another_date_is_warned_of_with_the_gap(site: Path) -> None:
+def test_a_map_of_another_date_gives_a_warning_with_the_gap(site: Path) -> None:
     shutil.copy(site / f"{DATE}_181110_network_probability.tif", site / "20180521_network_probability.tif")
     found = evaluated(site, f"maps={{forest: {site}/20180521_network_probability.tif}}", "block_m=900")
     assert found.notes[0].startswith("forest is of 2018-05-21, 7 days before the reference")
@@ -127,7 +127,7 @@ def test_a_map_of_another_date_is_warned_of_with_the_gap(site: Path) -> None:
     assert all(row.low is None for row in found.rows)
 
 
-def test_a_stratum_that_covers_half_says_so(site: Path) -> None:
+def test_a_stratum_that_covers_half_gives_a_note(site: Path) -> None:
     canopy = np.full((HEIGHT, WIDTH // 2), 3, np.float32)
     write_raster(site / "half.tif", canopy, transform=PLACE)
     found = evaluated(site, maps(site, "network"), f"canopy_height={site}/half.tif")
@@ -193,7 +193,7 @@ def _ground(reference: Grid, tiles: set[Tile]) -> np.ndarray[Any, Any]:
     return found
 
 
-def test_ground_that_the_run_trained_on_is_left_out_and_told_apart(
+def test_ground_that_the_run_trained_on_is_left_out_and_scored_separately(
     site: Path, trained_map: tuple[str, np.ndarray[Any, Any]]
 ) -> None:
     path, trained = trained_map
@@ -208,7 +208,7 @@ def test_ground_that_the_run_trained_on_is_left_out_and_told_apart(
     assert next(row for row in everything.rows if row.quantity == "iou").pixels == common.sum()
 
 
-def test_ground_of_a_run_that_cannot_be_found_is_said_to_count(site: Path, trained_map: Any) -> None:
+def test_ground_of_an_unknown_run_counts_with_a_note(site: Path, trained_map: Any) -> None:
     found = evaluated(site, f"maps={trained_map[0]}", f"tracking.uri=sqlite:///{site}/nothing.db")
     assert found.facts["Ground"] == "all ground"
-    assert "is not known, so it is counted, too" in found.notes[0]
+    assert "is unknown, so it is included" in found.notes[0]

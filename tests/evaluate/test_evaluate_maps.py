@@ -35,8 +35,8 @@ def counted(site: Path, name: str, threshold_m: float = 0.1, where: Any = True) 
     """tp, fp, fn, tn by plain NumPy."""
     deep, value = depth(), stored(site, name)
     common = ~np.isnan(deep) & (stored(site, "network") != 255) & (stored(site, "forest") != 255) & where
-    snow, said = (deep >= np.float32(threshold_m))[common], (value >= 100)[common]
-    return [int(cell.sum()) for cell in (snow & said, ~snow & said, snow & ~said, ~snow & ~said)]
+    snow, mapped = (deep >= np.float32(threshold_m))[common], (value >= 100)[common]
+    return [int(cell.sum()) for cell in (snow & mapped, ~snow & mapped, snow & ~mapped, ~snow & ~mapped)]
 
 
 @pytest.mark.parametrize("threshold_m", [0.1, 0.3])
@@ -78,7 +78,7 @@ def test_the_area_of_snow_is_that_of_the_pixels(site: Path, found: Evaluation) -
     assert found.value("network", "area_adjusted_km2") is not None
 
 
-def test_the_snow_line_is_where_the_snow_was_put_and_maps_are_held_against_the_references(found: Evaluation) -> None:
+def test_the_snow_line_is_where_the_snow_was_put_and_maps_are_compared_with_the_references(found: Evaluation) -> None:
     line = next(row for row in found.rows if (row.product, row.quantity) == ("reference", "snow_line_m"))
     assert line.value == pytest.approx(2350 + 0.1 * 200, abs=5)
     assert line.low is not None and line.high is not None and line.low <= line.value <= line.high
@@ -117,12 +117,12 @@ def test_nodata_is_never_paired_with_anything_else(site: Path, tmp_path: Path) -
     rows, columns = np.mgrid[:HEIGHT, :WIDTH]
     at_row, at_column = (rows + 0.5 + 4) // 3, (columns + 0.5 - 7.5) // 3
     inside = (at_row >= 0) & (at_row < 40) & (at_column >= 0) & (at_column < 50)
-    said = np.where(inside, cells[np.where(inside, at_row, 0).astype(int), np.where(inside, at_column, 0).astype(int)],
-                    255)  # fmt: skip
+    at_row, at_column = (np.where(inside, at, 0).astype(int) for at in (at_row, at_column))
+    mapped = np.where(inside, cells[at_row, at_column], 255)
     deep = depth()
-    for pixels_of, seen in (("own", said != 255), ("common", (said != 255) & (stored(site, "network") != 255))):
+    for pixels_of, seen in (("own", mapped != 255), ("common", (mapped != 255) & (stored(site, "network") != 255))):
         common = ~np.isnan(deep) & seen
-        snow, yes = (deep >= np.float32(0.1))[common], (said == 1)[common]
+        snow, yes = (deep >= np.float32(0.1))[common], (mapped == 1)[common]
         expected = (snow & yes).sum() / (snow | yes).sum()
         row = next(row for row in found.rows if (row.product, row.quantity, row.pixels_of, row.versus) ==
                    ("coarse", "iou", pixels_of, None))  # fmt: skip
@@ -136,20 +136,20 @@ def test_a_landsat_like_fraction_is_compared_at_its_own_cells(site: Path, tmp_pa
     cells = deep.reshape(12, 10, 16, 10).swapaxes(1, 2).reshape(12, 16, 100)
     seen = (~np.isnan(cells)).mean(axis=2)
     share = np.nansum(cells >= np.float32(0.1), axis=2) / np.maximum(1, (~np.isnan(cells)).sum(axis=2))
-    told = np.rint(1000 * np.clip(share + np.linspace(-0.1, 0.2, 16), 0, 1)).astype(np.int16)
-    told[5, 3:6] = -9999
-    write_raster(tmp_path / "fsca.tif", told, transform=PLACE * Affine.scale(10))
+    stored_share = np.rint(1000 * np.clip(share + np.linspace(-0.1, 0.2, 16), 0, 1)).astype(np.int16)
+    stored_share[5, 3:6] = -9999
+    write_raster(tmp_path / "fsca.tif", stored_share, transform=PLACE * Affine.scale(10))
     found = evaluated(site, f"maps={{landsat: {tmp_path}/fsca.tif}}")
-    there = (told >= 0) & (seen >= 0.8)
+    there = (stored_share >= 0) & (seen >= 0.8)
     rows = {row.quantity: row for row in found.rows if row.cell_m is not None}
     assert {row.cell_m for row in rows.values()} == {100} and rows["fsca_bias"].pixels == there.sum()
-    errors = (told / 1000 - share)[there]
+    errors = (stored_share / 1000 - share)[there]
     assert rows["fsca_bias"].value == pytest.approx(errors.mean(), abs=1e-6)
     assert rows["fsca_rmse"].value == pytest.approx(np.sqrt((errors**2).mean()), abs=1e-6)
     assert found.facts["landsat"] == "fsca.tif: shares of snow; its own cell for each pixel"
 
 
-def test_several_scenes_are_told_apart_by_scene_and_date(site: Path, tmp_path: Path) -> None:
+def test_several_scenes_are_scored_by_scene_and_date(site: Path, tmp_path: Path) -> None:
     half = stored(site, "network")
     for name, part in (("20180527_a", np.s_[:, 80:]), ("20180530_b", np.s_[:, :100])):
         whole = np.full_like(half, 255)
@@ -164,7 +164,7 @@ def test_several_scenes_are_told_apart_by_scene_and_date(site: Path, tmp_path: P
     assert found.notes[0].startswith("20180530_b of map is of 2018-05-30, 2 days after the reference")
 
 
-def test_a_map_that_was_cut_has_the_area_of_its_own_pixels_whatever_its_tags_say(site: Path, tmp_path: Path) -> None:
+def test_a_cropped_map_has_the_area_of_its_own_pixels_whatever_its_tags_say(site: Path, tmp_path: Path) -> None:
     cut = tmp_path / "cut_probability.tif"
     with rasterio.open(site / f"{DATE}_181110_network_probability.tif") as file:
         values = file.read(1)[:60]

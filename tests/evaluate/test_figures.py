@@ -84,7 +84,7 @@ def test_a_product_has_one_colour_in_all_figures() -> None:
     assert len({(style.colours[name], style.markers[name]) for name in style.colours}) == 21  # and the reference's
 
 
-def test_the_unit_of_all_bins_is_said_once() -> None:
+def test_the_unit_of_all_bins_is_given_once() -> None:
     assert without_unit(["0-0.5 m", "2,500-2,600 m", "20 m or more"]) == ("m", ["0-0.5", "2,500-2,600", "20 or more"])
     assert without_unit(["0-10°", "40° or more"]) == ("°", ["0-10", "40 or more"])
     assert without_unit(["open, 0-3 m", "under canopy, 27 m or more"])[0] == "m"

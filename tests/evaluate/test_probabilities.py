@@ -64,7 +64,7 @@ def test_the_reliability_diagram_has_the_mean_probability_and_the_share_of_snow_
     assert np.isnan(found.mean_probability[[0, 2]]).all() and np.isnan(found.observed_share[[0, 2]]).all()
 
 
-def test_a_map_that_knows_its_errors_is_calibrated_and_its_scores_have_intervals() -> None:
+def test_a_calibrated_map_has_no_calibration_error_and_its_scores_have_intervals() -> None:
     rng = np.random.default_rng(0)
     probability = rng.random(50_000).astype(np.float32)
     sums = summed(probability, rng.random(50_000) < probability, rng.integers(0, 25, 50_000), 25)

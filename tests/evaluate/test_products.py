@@ -68,10 +68,10 @@ def test_fractions_of_any_scale_are_shares_and_flags_are_none(
 
 
 @pytest.mark.parametrize(
-    ("values", "dtype", "options", "told"),
+    ("values", "dtype", "options", "message"),
     [
         ([0.0, 4.2, 1.3, 0.7, 2.2], "float32", {}, "holds only 0, 0.7, 1.3, 2.2, 4.2, which are neither"),
-        ([0, 3, 17, 4], "float32", {"unit": "m"}, "gives its numbers the unit m, which is none of a snow map"),
+        ([0, 3, 17, 4], "float32", {"unit": "m"}, "gives its numbers the unit m, which a snow map does not have"),
         ([0, 1, 2, 3], "uint8", {}, "holds only 0, 1, 2, 3, which are neither classes nor shares"),
         ([10, 20, 60, 80], "uint8", {}, "holds only 10, 20, 60, 80"),  # land cover
         (range(256), "uint8", {}, "holds numbers up to 255"),
@@ -82,18 +82,18 @@ def test_fractions_of_any_scale_are_shares_and_flags_are_none(
         ([0, 1], "uint8", {"names": ("standard deviation of the probability over the members",)}, "no snow map"),
     ],
 )
-def test_what_is_no_snow_map_is_refused_with_the_way_out(
-    tmp_path: Path, values: Any, dtype: str, options: Any, told: str
+def test_a_raster_that_is_not_a_snow_map_is_refused_with_a_hint(
+    tmp_path: Path, values: Any, dtype: str, options: Any, message: str
 ) -> None:
     path = write_raster(tmp_path / "m.tif", np.array([list(values)], dtype), **options)
     with pytest.raises(NotASnowMap) as error:
         read(path)
-    assert str(path) in str(error.value) and told in str(error.value)
+    assert str(path) in str(error.value) and message in str(error.value)
 
 
 def test_several_bands_are_refused(tmp_path: Path) -> None:
     path = write_raster(tmp_path / "m.tif", np.zeros((3, 2, 2), np.uint8))
-    with pytest.raises(UserError, match="has 3 bands, and one is needed"):
+    with pytest.raises(UserError, match="has 3 bands, but one is needed"):
         inspect_raster(str(path), str(tmp_path), None)
 
 
@@ -104,7 +104,7 @@ def products(maps: str, tmp_path: Path) -> Any:
     return read_products(config(maps, "reference=r.tif"), GRID, "20180528", str(tmp_path / "scratch"))
 
 
-def test_where_maps_of_a_product_overlap_the_nearest_in_time_counts(tmp_path: Path) -> None:
+def test_where_maps_of_a_product_overlap_the_closest_in_time_counts(tmp_path: Path) -> None:
     first, second = np.zeros((4, 6), np.uint8), np.ones((4, 6), np.uint8)
     second[:, 0] = 255
     write_raster(tmp_path / "20180501_a_snow.tif", first)
@@ -126,17 +126,17 @@ def test_products_have_the_names_that_a_user_gave_or_those_of_their_files(tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("maps", "told"),
+    ("maps", "message"),
     [
         ("maps={folder}/*.tif", "maps of one product, map, are of"),
         ("maps=[{folder}/a_snow.tif,{folder}/other/a_snow.tif]", "maps has two products called a_snow"),
         ("maps={{forest: {folder}/nothing.tif}}", "No file matches maps.forest="),
     ],
 )
-def test_maps_that_do_not_go_together_are_refused(tmp_path: Path, maps: str, told: str) -> None:
+def test_maps_that_do_not_go_together_are_refused(tmp_path: Path, maps: str, message: str) -> None:
     for name in ("a_snow", "other/a_snow"):
         write_raster(tmp_path / f"{name}.tif", np.ones((4, 8), np.uint8))
     write_raster(tmp_path / "a_probability.tif", np.full((4, 8), 0.3, np.float32))
     with pytest.raises(UserError) as error:
         products(maps.format(folder=tmp_path), tmp_path)
-    assert told in str(error.value)
+    assert message in str(error.value)

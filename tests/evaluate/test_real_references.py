@@ -23,8 +23,8 @@ def evaluated(*overrides: str) -> Evaluation:
     return evaluate_maps(config("draws=200", *overrides))[0]
 
 
-def confusion(snow: Any, said: Any) -> list[int]:
-    return [int(cell.sum()) for cell in (snow & said, ~snow & said, snow & ~said, ~snow & ~said)]
+def confusion(snow: Any, mapped: Any) -> list[int]:
+    return [int(cell.sum()) for cell in (snow & mapped, ~snow & mapped, snow & ~mapped, ~snow & ~mapped)]
 
 
 def test_a_map_of_3_m_is_averaged_to_the_mosaic_of_50_m(shared_data: Path, tmp_path: Path) -> None:
@@ -44,7 +44,7 @@ def test_a_map_of_3_m_is_averaged_to_the_mosaic_of_50_m(shared_data: Path, tmp_p
 
 
 def test_a_map_in_web_mercator_is_scored_on_the_clip_with_the_malformed_crs(shared_data: Path, tmp_path: Path) -> None:
-    """A half-plane, painted so that its edge is a line of the map's pixels; the reference's pixels are told by it."""
+    """A half-plane, painted so that its edge is a line of the map's pixels; it also defines the reference's pixels."""
     with rasterio.open(shared_data / CLIP) as file:
         deep, place = file.read(1, masked=True).filled(np.nan), file.transform
     rows, columns = np.mgrid[: deep.shape[0], : deep.shape[1]] + 0.5
@@ -65,7 +65,7 @@ def test_a_map_in_web_mercator_is_scored_on_the_clip_with_the_malformed_crs(shar
     tp, fp, fn, tn = confusion(deep[known] >= np.float32(1.2), (xs < edge)[known])
     row = next(row for row in found.rows if row.quantity == "iou")
     assert row.pixels == tp + fp + fn + tn
-    # A pixel whose centre lies on the edge to a millimetre may be told either way; nothing else may.
+    # A pixel whose centre lies on the edge to a millimetre may be in either class; nothing else may.
     assert row.value == pytest.approx(tp / (tp + fp + fn), abs=2e-4)
     assert row.low is not None and row.high is not None
 

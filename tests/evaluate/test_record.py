@@ -75,7 +75,7 @@ def test_a_deleted_run_is_not_written_to(store: str) -> None:
 def test_an_unreachable_store_costs_no_report(store: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
     record(asked("http://localhost:9"), small(), FILES, {})
-    assert "MLflow has no whole record of this evaluation; its report is whole" in caplog.text
+    assert "MLflow's record of this evaluation is incomplete; the report is complete" in caplog.text
 
 
 def test_a_single_product_has_metrics_of_plain_names_whatever_it_is_called() -> None:

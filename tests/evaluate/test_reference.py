@@ -41,20 +41,20 @@ def test_a_mask_has_no_depths_and_a_window_may_reach_beyond_it(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("values", "overrides", "told"),
+    ("values", "overrides", "message"),
     [
         (np.array([[0, 0.2, 1.7, 3.1]], np.float32), ("reference_kind=mask",),
          "reference_kind=mask, but {path} holds depths"),
         (np.array([[0, 1, 1]], np.uint8), ("reference_kind=depth",), "{path} holds only 0 and 1, which is a mask"),
-        (np.array([range(40)], np.uint16), (), "which unit do these depths have?"),
+        (np.array([range(40)], np.uint16), (), "give the unit of these depths"),
         (np.array([[0, 1, 2, 3]], np.uint8), ("reference_kind=mask",), "reference_kind=mask: {path} holds only"),
     ],
 )  # fmt: skip
-def test_a_reference_of_another_kind_is_refused(tmp_path: Path, values: Any, overrides: Any, told: str) -> None:
+def test_a_reference_of_another_kind_is_refused(tmp_path: Path, values: Any, overrides: Any, message: str) -> None:
     path = write_raster(tmp_path / "r.tif", values)
     with pytest.raises(UserError) as error:
         reference(path, *overrides)
-    assert told.format(path=path) in str(error.value)
+    assert message.format(path=path) in str(error.value)
 
 
 def test_the_real_mosaic_of_50_m_is_read() -> None:
@@ -65,7 +65,7 @@ def test_the_real_mosaic_of_50_m_is_read() -> None:
     assert np.array_equal(snow == 1, depth_m >= np.float32(0.1)) and (snow == 1).sum() > 10_000
 
 
-def test_the_real_clip_with_a_malformed_crs_is_read_with_the_users_word() -> None:
+def test_the_real_clip_with_a_malformed_crs_is_read_with_the_users_crs() -> None:
     clip = shared("aso_depth/ASO_GrandMesa_2020Feb1-2_snowdepth_3m_clip_GMb.tif")
     with pytest.raises(UserError, match="malformed coordinate reference system"):
         reference(clip)

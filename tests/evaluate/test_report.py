@@ -70,11 +70,11 @@ def test_each_picture_says_what_it_shows(page: Page) -> None:
     assert all(len(alt) > 40 for alt in page.attributes("img", "alt"))
 
 
-def test_scores_stand_with_their_intervals_and_facts_and_notes_come_first(page: Page) -> None:
+def test_scores_have_intervals_and_facts_and_notes_come_first(page: Page) -> None:
     text = page.text.replace("\N{NO-BREAK SPACE}", " ")
     assert "0.8420.821 to 0.859" in text
-    assert text.index("7 days before the reference") < text.index("Each product beside")
-    assert text.index("block bootstrap: 62 blocks") < text.index("Each product beside")
+    assert text.index("7 days before the reference") < text.index("Each product next to")
+    assert text.index("block bootstrap: 62 blocks") < text.index("Each product next to")
     assert "8,412,337" in text
     assert "all aspects2,9042,895 to 2,913" in text
     assert "all aspects7\N{MINUS SIGN}4 to 21" in text  # metres above the reference's
@@ -95,13 +95,13 @@ def test_text_is_escaped_and_markup_is_not() -> None:
     assert tag("p", "1 < 2", Html("<b>"), class_="a", title='"') == '<p class="a" title="&quot;">1 &lt; 2<b></p>'
 
 
-def test_an_evaluation_without_any_score_is_a_page_all_the_same() -> None:
+def test_an_evaluation_without_any_score_still_gives_a_page() -> None:
     page = Page(render(Evaluation(("map",), (Row("map", "iou", None),), {}, ()), []))
     assert page.attributes("section", "id") == ["methods", "words"]
     assert "no IoU" in page.text
 
 
-def test_the_summary_says_who_is_better_as_far_as_it_can_be_told() -> None:
+def test_the_summary_names_the_better_product_only_if_the_interval_allows_it() -> None:
     def difference(value: float, low: float, high: float) -> str:
         rows = (Row("a", "iou", 0.5), Row("a", "iou", value, low, high, versus="b"))
         return list(summary(select(Evaluation(("a", "b"), rows, {}, ()))))[-1]
@@ -111,14 +111,15 @@ def test_the_summary_says_who_is_better_as_far_as_it_can_be_told() -> None:
         == "a is better than b: its IoU is higher by 0.100 (0.050 to 0.120) on the same pixels."
     )
     assert difference(-0.1, -0.12, -0.05).startswith("b is better than a: its IoU is higher by 0.100 (0.050 to 0.120)")
-    assert difference(0.0, -0.01, 0.01).startswith("a and b cannot be told apart by IoU: the difference is 0.000 (")
+    undecided = "a and b do not differ significantly in IoU: the difference is 0.000 ("
+    assert difference(0.0, -0.01, 0.01).startswith(undecided)
 
 
-def test_names_are_listed_as_one_would_say_them() -> None:
+def test_names_are_listed_with_commas_and_and() -> None:
     assert [listed(names) for names in (["a"], ["a", "b"], ["a", "b", "c"])] == ["a", "a and b", "a, b and c"]
 
 
-def test_recall_is_told_of_depths_that_are_snow_alone() -> None:
+def test_recall_is_given_only_for_depths_that_are_snow() -> None:
     shown = [row.bin for row in select(example()).recall_by_depth() if row.product == "network"]
     assert shown == ["0.1-0.2 m", "0.2-0.5 m", "0.5-1 m", "1 m or more"]
 

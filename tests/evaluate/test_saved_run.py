@@ -1,4 +1,4 @@
-"""Saved runs on their own tiles: what is counted is what training counted, and two runs are told apart on the same."""
+"""Saved runs on their own tiles: counts are those of training, and two runs are compared on the same tiles."""
 
 import shutil
 from pathlib import Path
@@ -17,7 +17,7 @@ from snowcover.evaluate.__main__ import COMMAND
 from snowcover.evaluate.config import Config
 from snowcover.evaluate.evaluate_runs import evaluate_runs
 from snowcover.evaluate.saved_run import NoSharedTiles, NotARun, load_runs, shared_keys, short_names
-from snowcover.evaluate.saved_tiles import SavedTiles, TileBlocks, certain
+from snowcover.evaluate.saved_tiles import SavedTiles, TileBlocks, certain_distances
 from snowcover.model_uri import NoManifest
 from snowcover.tracking import recorded
 from tests.evaluate.test_config import config as evaluation
@@ -96,7 +96,7 @@ def test_val_and_test_tiles_are_apart(home: Path) -> None:
     assert {pair.tile for pair in val.pairs} <= val.runs[0].seen
 
 
-def test_runs_are_named_by_what_tells_them_apart() -> None:
+def test_runs_are_named_by_what_distinguishes_them() -> None:
     def config(target: str, run_name: str | None = None, **model: str) -> dict[str, Any]:
         return {"model": {"_target_": f"smp.{target}", **model}, "run_name": run_name}
 
@@ -108,7 +108,7 @@ def test_runs_are_named_by_what_tells_them_apart() -> None:
     assert short_names(["a", "b"], [config("Unet", "same"), config("Fpn", "same")]) == ["Unet", "Fpn"]
 
 
-def test_runs_are_scored_and_told_apart_with_what_a_reader_must_know(home: Path) -> None:
+def test_runs_are_scored_and_compared_with_facts_and_notes(home: Path) -> None:
     asked_for = asked(home, f"compare=[{home}/first,{home}/second]", "block_m=150", "draws=100")
     found, training_runs = evaluate_runs(asked_for)
     assert training_runs == {"first": "f" * 32, "second": "s" * 32}
@@ -124,7 +124,7 @@ def test_runs_are_scored_and_told_apart_with_what_a_reader_must_know(home: Path)
     assert found.notes == ()
 
 
-def test_one_command_leaves_a_report_of_a_saved_run_and_tells_its_run_in_mlflow(
+def test_one_command_makes_a_report_of_a_saved_run_and_records_it_in_mlflow(
     home: Path, empty_database: Path, tmp_path: Path
 ) -> None:
     shutil.copy(empty_database, tmp_path / "mlflow.db")
@@ -144,7 +144,7 @@ def test_one_command_leaves_a_report_of_a_saved_run_and_tells_its_run_in_mlflow(
     assert (Path(run.info.artifact_uri) / "evaluation/report/report.html").is_file()
 
 
-def test_tiles_that_had_a_part_in_training_are_scored_with_a_word_of_it(home: Path) -> None:
+def test_tiles_that_took_part_in_training_are_scored_with_a_note(home: Path) -> None:
     found, training_runs = evaluate_runs(asked(home, f"run={home}/first", "split=val", "draws=100"))
     assert training_runs == dict.fromkeys(("Brightness", "forest", "brightness"), "f" * 32)
     assert found.value("Brightness", "iou", ground="all") is not None
@@ -153,7 +153,7 @@ def test_tiles_that_had_a_part_in_training_are_scored_with_a_word_of_it(home: Pa
     assert "No interval is given" in found.notes[1]
 
 
-def test_the_baselines_that_a_run_kept_are_products_beside_its_network(home: Path) -> None:
+def test_the_stored_baselines_of_a_run_are_products_too(home: Path) -> None:
     tiles = tiles_of(asked(home, f"run={home}/first"))
     for chunk, pair in zip(tiles.chunks(), tiles.pairs, strict=True):
         with rasterio.open(pair.image) as image:
@@ -171,11 +171,11 @@ def test_the_baselines_that_a_run_kept_are_products_beside_its_network(home: Pat
         assert set(chunk.probability) == {"Brightness", "forest"}  # a threshold says yes or no
 
 
-def test_what_cannot_be_evaluated_is_told_in_a_sentence(home: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_evaluated_is_refused_in_one_message(home: Path, tmp_path: Path) -> None:
     with pytest.raises(NotARun, match="compare names .*first twice"):
         load_runs(asked(home, f"compare=[{home}/first,{home}/first]"))
     shutil.copy(home / "first/checkpoints/best.ckpt", tmp_path / "alone.ckpt")
-    with pytest.raises(NoManifest, match=r"alone.ckpt has no manifest.csv beside it"):
+    with pytest.raises(NoManifest, match=r"alone.ckpt has no manifest.csv next to it"):
         load_runs(asked(home, f"run={tmp_path}/alone.ckpt"))
     torch.save({"state_dict": {}, "other": 1}, tmp_path / "pink.ckpt")
     with pytest.raises(NotARun, match="checkpoint of another project"):
@@ -203,8 +203,8 @@ def test_blocks_are_squares_of_ground_wherever_tiles_lie() -> None:
 
 def test_distances_that_the_next_tile_could_change_are_left_out() -> None:
     edge_m = np.full((64, 64), 5.0)
-    found = certain(edge_m, 4.0)
+    found = certain_distances(edge_m, 4.0)
     assert np.isnan(found[0]).all() and np.isnan(found[:, -1]).all()  # 2 m from the rim
     assert (found[1:-1, 1:-1] == 5.0).all()  # 6 m and more
-    far = certain(np.full((64, 64), 400.0), 4.0)
+    far = certain_distances(np.full((64, 64), 400.0), 4.0)
     assert np.isnan(far[3]).all() and (far[4:-4, 4:-4] == 400.0).all()  # 18 m: in the last bin, whatever comes

@@ -52,7 +52,7 @@ def test_the_line_of_a_cone_is_found_within_5_metres_through_salt_and_pepper(lin
     assert np.abs(found - line).max() < 5
 
 
-def test_each_aspect_has_its_own_line_and_a_map_is_told_from_the_reference_by_it() -> None:
+def test_each_aspect_has_its_own_line_that_distinguishes_map_and_reference() -> None:
     elevation, aspect, _ = cone()
     shift = 40 * np.cos(np.pi / 4 * aspect)  # higher in the north
     sums = lines_of(
@@ -77,7 +77,7 @@ def test_a_gradual_snow_cover_has_its_line_where_half_is_covered() -> None:
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0, 0.4])
-def test_ground_that_is_all_alike_has_no_line(share: float) -> None:
+def test_uniform_ground_has_no_line(share: float) -> None:
     elevation, _, _ = cone()
     assert np.isnan(found_in(np.full(elevation.size, share, np.float32))).all()
 

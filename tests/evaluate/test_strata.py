@@ -68,7 +68,7 @@ def test_bins_are_those_of_the_field(stratum: strata.Stratum, value: float, labe
     assert (stratum.labels[found] if found >= 0 else None) == label
 
 
-def test_north_lies_on_both_sides_of_0_degrees_and_level_ground_faces_nowhere() -> None:
+def test_north_lies_on_both_sides_of_0_degrees_and_level_ground_has_no_aspect() -> None:
     aspect = np.array([350, 10, 22.4, 22.6, 180, 337.6, 337.4, np.nan, 90])
     slope = np.array([20, 20, 20, 20, 20, 20, 20, 0, 1.9])
     bins = strata.aspect_bins(facing(slope, aspect))

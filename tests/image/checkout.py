@@ -1,4 +1,4 @@
-"""A checkout of this project that tests may change: its own repository, with what an image is made of."""
+"""A checkout of this project that tests may change: its own repository, with the files of an image."""
 
 import os
 import shutil
@@ -51,8 +51,8 @@ class Checkout:
         )  # fmt: skip
 
 
-def sentence(done: subprocess.CompletedProcess[str]) -> str:
-    """The one line that a failed command ends in."""
+def error_message(done: subprocess.CompletedProcess[str]) -> str:
+    """The last line of a failed command, its error message."""
     assert done.returncode == 1, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return done.stderr.strip().splitlines()[-1]

@@ -1,4 +1,4 @@
-"""A Docker engine to build and run images with: this machine's, or one of the tests' own that keeps its images."""
+"""A Docker engine to build and run images: this machine's, or one started by the tests that keeps its images."""
 
 import os
 import re
@@ -40,7 +40,7 @@ def engine() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def built(engine: None) -> Callable[[str], str]:
-    """The name of this checkout's image of a variant, built by our own command when it is first asked for."""
+    """The name of this checkout's image of a variant, built by our own command when first requested."""
     images: dict[str, str] = {}
 
     def build(variant: str) -> str:
@@ -48,9 +48,9 @@ def built(engine: None) -> Callable[[str], str]:
             command = [sys.executable, "-m", "snowcover.image", "build", "--variant", variant]
             done = subprocess.run(command, capture_output=True, text=True, timeout=BUILD_TIMEOUT_S)
             assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-            told = re.search(rf"^  (snowcover:\S+-{variant})  ", done.stdout, flags=re.MULTILINE)
-            assert told is not None, done.stdout[-3000:]
-            images[variant] = told[1]
+            message = re.search(rf"^  (snowcover:\S+-{variant})  ", done.stdout, flags=re.MULTILINE)
+            assert message is not None, done.stdout[-3000:]
+            images[variant] = message[1]
         return images[variant]
 
     return build
@@ -71,14 +71,14 @@ def _answers() -> bool:
 
 
 def _obstacle() -> str | None:
-    """Why no engine can run here. Where one could be installed, CI is not to pass without."""
+    """Why no engine can run here. CI must not pass without an engine that could be installed."""
     if sys.platform != "linux" or os.geteuid() != 0:
         return "no Docker engine answers, and only root on Linux can start one"
     if missing := [name for name in ("docker", "dockerd") if shutil.which(name) is None]:
-        told = f"no Docker engine answers, and there is no {' and no '.join(missing)}: `make engine` installs it"
+        message = f"no Docker engine answers, and there is no {' and no '.join(missing)}: `make engine` installs it"
         if os.environ.get("CI") and shutil.which("apt-get"):
-            pytest.fail(told)
-        return told
+            pytest.fail(message)
+        return message
     free = shutil.disk_usage(Path.home()).free
     if not (KEPT / "data").exists() and free < ROOM_BYTES:
         return f"both images and what they are made from take {ROOM_BYTES / 1e9:.0f} GB, and {free / 1e9:.0f} are free"
@@ -87,7 +87,7 @@ def _obstacle() -> str | None:
 
 @contextmanager
 def _started() -> Iterator[str]:
-    """An engine without any network of its own: containers and builds use this machine's."""
+    """An engine without its own network: containers and builds use this machine's."""
     KEPT.mkdir(parents=True, exist_ok=True)
     with FileLock(KEPT / "lock"), tempfile.TemporaryDirectory(prefix="engine-", ignore_cleanup_errors=True) as place:
         address = f"unix://{place}/sock"
@@ -114,7 +114,7 @@ def _started() -> Iterator[str]:
 
 
 def _make_base() -> None:
-    """The official Python image, or where no registry can be reached a Debian of the same release with its Python."""
+    """The official Python image, or without a registry a Debian of the same release with its Python."""
     for command in (["image", "inspect", BASE], ["pull", "--quiet", BASE]):
         if subprocess.run(["docker", *command], capture_output=True).returncode == 0:
             return
@@ -122,7 +122,7 @@ def _make_base() -> None:
         packages = "--include=python3,python3-venv,ca-certificates"
         subprocess.run(["debootstrap", "--variant=minbase", packages, "bookworm", folder], check=True)
         shutil.rmtree(f"{folder}/var/cache/apt")
-        # What this machine trusts, so that packages come from where it gets them.
+        # This machine's certificates, so that builds use the same package indexes.
         shutil.copy(CERTIFICATES, Path(folder) / CERTIFICATES.relative_to("/"))
         archive = subprocess.Popen(["tar", "-C", folder, "-c", "."], stdout=subprocess.PIPE)
         subprocess.run(["docker", "import", "-", BASE], stdin=archive.stdout, check=True)

@@ -1,4 +1,4 @@
-"""Starts jobs in an image, where tests start them from the checkout otherwise."""
+"""Starts jobs in an image instead of from the checkout."""
 
 import secrets
 import subprocess

@@ -1,4 +1,4 @@
-"""A real registry of images (Debian's docker-registry) behind the stand-in for ECR."""
+"""A real image registry (Debian's docker-registry) behind the fake ECR."""
 
 import json
 import os
@@ -22,13 +22,13 @@ ACCEPTED = "application/vnd.docker.distribution.manifest.v2+json"
 
 
 class Registry:
-    """Takes images from who signs in with ECR's token."""
+    """Accepts images from clients that sign in with ECR's token."""
 
     def __init__(self, address: str) -> None:
         self.address = address
 
     def ask(self, path: str) -> Any:
-        """What the registry itself answers to GET /v2/path, with the headers of its answer."""
+        """The registry's response to GET /v2/path, with its headers."""
         secret = b64encode(f"{USER}:{TOKEN}".encode()).decode()
         headers = {"Authorization": f"Basic {secret}", "Accept": ACCEPTED}
         request = urllib.request.Request(f"http://{self.address}/v2/{path}", headers=headers)
@@ -61,8 +61,8 @@ def registry(folder: Path) -> Iterator[Registry]:
     """Running until the block ends, with its files in `folder`."""
     program = shutil.which("docker-registry")
     if program is None:
-        told = "there is no docker-registry: `make engine` installs it"
-        pytest.fail(told) if os.environ.get("CI") else pytest.skip(told)
+        message = "there is no docker-registry: `make engine` installs it"
+        pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = f"127.0.0.1:{free.getsockname()[1]}"
     password = bcrypt.hashpw(TOKEN.encode(), bcrypt.gensalt(4)).decode()

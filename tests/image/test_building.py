@@ -10,7 +10,7 @@ import pytest
 
 from snowcover import __version__
 from snowcover_launch.images.build import Source, build_command, pip_settings
-from tests.image.checkout import Checkout, sentence
+from tests.image.checkout import Checkout, error_message
 from tests.image.engine import docker
 
 NOT_FOR_TRAINING = ("sagemaker", "optuna", "rich.live", "cv2", "hydra_plugins", "snowcover_launch", "pytest", "mypy")
@@ -53,7 +53,7 @@ def test_the_kepler_image_has_code_for_the_k80(built: Callable[[str], str]) -> N
     assert "sm_37" in docker("run", "--rm", "--entrypoint", "python", built("kepler"), "-c", flags).split()
 
 
-def test_a_change_of_code_leaves_the_packages_as_they_are_and_is_told_by_the_name(
+def test_a_change_of_code_does_not_rebuild_the_packages_and_changes_the_name(
     checkout: Checkout, built: Callable[[str], str]
 ) -> None:
     (checkout.folder / "snowcover" / "errors.py").open("a").write("\n# changed\n")
@@ -64,7 +64,7 @@ def test_a_change_of_code_leaves_the_packages_as_they_are_and_is_told_by_the_nam
     assert labels(image)["org.opencontainers.image.revision"] == f"{checkout.sha}{mark}"
     before, after = layers(built("current")), layers(image)
     assert [layer == other for layer, other in zip(before, after, strict=True)].index(False) >= 2
-    assert "changed since" in sentence(checkout.image("push", "--variant", "current"))
+    assert "changed since" in error_message(checkout.image("push", "--variant", "current"))
     docker("image", "rm", image)
 
 
@@ -82,35 +82,33 @@ def test_trying_an_image_trains_in_it_without_a_network(
     assert "trained without a network: val_iou 0." in out
 
 
-def test_trying_finds_an_image_of_another_commit_or_with_a_secret(
+def test_trying_refuses_an_image_of_another_commit_or_with_a_secret(
     checkout: Checkout, built: Callable[[str], str]
 ) -> None:
     name = checkout.name("current")
-    assert f"There is no image {name} here" in sentence(checkout.image("try", "--variant", "current"))
+    assert f"There is no image {name} here" in error_message(checkout.image("try", "--variant", "current"))
     docker("tag", built("current"), name)
-    assert "revision is" in sentence(checkout.image("try", "--variant", "current"))
+    assert "revision is" in error_message(checkout.image("try", "--variant", "current"))
     commit = f"LABEL org.opencontainers.image.revision={checkout.sha}"
     container = docker("create", name).strip()
     try:
         docker("commit", "--change", commit, "--change", "ENV API_TOKEN=abc", container, name)
     finally:
         docker("rm", container)
-    assert "has the variable API_TOKEN, which looks like a secret" in sentence(
+    assert "has the variable API_TOKEN, which looks like a secret" in error_message(
         checkout.image("try", "--variant", "current")
     )
     docker("image", "rm", name)
 
 
-def test_without_docker_or_an_engine_or_a_checkout_one_sentence_says_what_to_do(
-    checkout: Checkout, tmp_path: Path
-) -> None:
+def test_without_docker_engine_or_checkout_one_message_says_what_to_do(checkout: Checkout, tmp_path: Path) -> None:
     (tmp_path / "git").symlink_to(str(shutil.which("git")))
-    assert "There is no `docker` on this machine" in sentence(checkout.image("build", PATH=str(tmp_path)))
-    assert "start the engine, or name another with DOCKER_HOST" in sentence(
+    assert "There is no `docker` on this machine" in error_message(checkout.image("build", PATH=str(tmp_path)))
+    assert "start the engine, or name another with DOCKER_HOST" in error_message(
         checkout.image("build", DOCKER_HOST="unix:///nowhere/docker.sock")
     )
     (checkout.folder / "container/Dockerfile").unlink()
-    assert "from a git checkout of snowcover, and this is none" in sentence(checkout.image("build"))
+    assert "from a git checkout of snowcover, and this is not one" in error_message(checkout.image("build"))
 
 
 def test_a_build_finds_packages_where_this_machine_does(monkeypatch: pytest.MonkeyPatch) -> None:

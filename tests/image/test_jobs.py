@@ -36,7 +36,7 @@ def put_site(site: Path, s3: Bucket) -> None:
 
 
 @pytest.mark.parametrize(("variant", "processes"), [("current", 1), ("kepler", 2)])
-def test_a_job_on_tiles_in_s3_that_was_stopped_goes_on_in_another_container(
+def test_a_stopped_job_on_tiles_in_s3_resumes_in_another_container(
     variant: str, processes: int, built: Callable[[str], str], site: Path, s3: Bucket, tmp_path: Path
 ) -> None:
     put_site(site, s3)
@@ -50,14 +50,14 @@ def test_a_job_on_tiles_in_s3_that_was_stopped_goes_on_in_another_container(
     first.start(**settings)
     first.wait_for("epoch=1/200")
     first.stop()
-    assert first.end(SAVES_WITHIN_S) == 0, first.said
+    assert first.end(SAVES_WITHIN_S) == 0, first.output
     assert first.failure is None
     done = len(checkpoints.load(str(first.ml / "checkpoints/last.ckpt"))["snowcover"]["history"])
 
     second = first.replace(tmp_path / "second")
     longer = config(*run, f"trainer.max_epochs={done + 1}")
     second.stage(longer, result=f"{s3.uri}/job/result.json")
-    assert second.run(**settings) == 0, second.said
+    assert second.run(**settings) == 0, second.output
     assert {path.name for path in (second.ml / "model").iterdir()} == {
         "best.ckpt", "manifest.csv", "split.csv", "config.yaml"
     }  # fmt: skip
@@ -77,7 +77,7 @@ def test_two_containers_train_one_run(built: Callable[[str], str], tmp_path: Pat
     for host in both:
         host.stage(run.model_copy(update={"hw": run.hw.model_copy(update=two)}))
         host.start()
-    assert [host.end() for host in both] == [0, 0], [host.said for host in both]
+    assert [host.end() for host in both] == [0, 0], [host.output for host in both]
     assert the_run(both[0].ml / "output/data/mlflow")[1].info.status == "FINISHED"
     assert [len(list((host.ml / "model").iterdir())) for host in both] == [4, 0]
 
@@ -89,12 +89,12 @@ def test_a_job_needs_neither_root_nor_a_user_that_the_image_knows_nor_a_network(
     host.stage(config(*DEMO, *SMALL, "trainer.max_epochs=1"))
     for path in [host.ml, *host.ml.rglob("*")]:
         os.chown(path, 12345, 12345)
-    assert host.run() == 0, host.said
+    assert host.run() == 0, host.output
     assert (host.ml / "model/best.ckpt").stat().st_uid == 12345
 
 
 @pytest.mark.parametrize("words", [[], ["serve"], ["python", "-c", "print(1)"]])
-def test_anything_but_train_says_what_the_image_can_do(words: list[str], built: Callable[[str], str]) -> None:
+def test_anything_but_train_prints_the_usage_of_the_image(words: list[str], built: Callable[[str], str]) -> None:
     done = subprocess.run(["docker", "run", "--rm", built("current"), *words], capture_output=True, text=True)
     assert done.returncode == 2
-    assert done.stderr.startswith("The one thing that this image does is: train\n")
+    assert done.stderr.startswith("The only command of this image is: train\n")

@@ -1,4 +1,4 @@
-"""The project's own tests of what depends on torch, with the packages that drive a K80: in the image itself."""
+"""The project's own tests of what depends on torch, with the packages that support a K80, in the image itself."""
 
 import shutil
 from collections.abc import Callable
@@ -15,7 +15,7 @@ TESTS = ("tests/data/test_loader.py", "tests/losses", "tests/models/test_filters
 CHOSEN = "(not test_training or any_number_of_workers or onecycle or plateau or first_epoch) and not in_s3"
 
 
-def test_what_depends_on_torch_does_the_same_with_the_old_one(built: Callable[[str], str], tmp_path: Path) -> None:
+def test_torch_dependent_tests_pass_with_the_old_torch(built: Callable[[str], str], tmp_path: Path) -> None:
     for name in TESTERS:
         for file in distribution(name).files or []:
             if ".." not in file.parts:
@@ -23,11 +23,11 @@ def test_what_depends_on_torch_does_the_same_with_the_old_one(built: Callable[[s
                 shutil.copy2(file.locate(), tmp_path / file)  # type: ignore[arg-type]
     mounts = [f"{CHECKOUT / name}:/project/{name}:ro" for name in ("tests", "launchers", "pyproject.toml")]
     mounts.append(f"{tmp_path}:/testers:ro")
-    said = docker(
+    output = docker(
         "run", "--rm", "--network", "none", "--workdir", "/project",
         "--env", "PYTHONPATH=/project:/project/launchers:/testers",
         *(word for mount in mounts for word in ("--volume", mount)), "--entrypoint", "python", built("kepler"),
         "-m", "pytest", "--noconftest", "-p", "tests.image.inside", "-p", "no:cacheprovider", "-k", CHOSEN, *TESTS,
     )  # fmt: skip
-    assert " passed" in said
-    assert " skipped" not in said
+    assert " passed" in output
+    assert " skipped" not in output

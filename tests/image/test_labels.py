@@ -1,4 +1,4 @@
-"""What is written on an image in ECR, in all the ways that images get there."""
+"""Labels of images in ECR, in all the ways that images get there."""
 
 import json
 import logging
@@ -61,21 +61,21 @@ def test_an_image_that_is_not_there_is_refused_and_one_that_cannot_be_read_is_no
     sagemaker.account.layers.clear()
     with caplog.at_level(logging.WARNING):
         check_image(account, uri, hw("kepler"))
-    assert f"Whether {uri} fits ml.p2.xlarge is not known" in caplog.text
+    assert f"Cannot check whether {uri} fits ml.p2.xlarge" in caplog.text
 
 
 def test_an_image_of_another_variant_version_or_project_is_refused() -> None:
     refuse_unfit("an:image", KEPLER, hw("kepler"))
-    for given, wanted, told in (
-        (KEPLER, "current", "is the kepler variant and ml.p2.xlarge needs current"),
-        ({**KEPLER, "org.opencontainers.image.version": "0.0.1"}, "kepler", "holds snowcover 0.0.1 and this is"),
-        ({}, "kepler", "no image of this project"),
+    for given, wanted, message in (
+        (KEPLER, "current", "is the kepler variant, but ml.p2.xlarge needs current"),
+        ({**KEPLER, "org.opencontainers.image.version": "0.0.1"}, "kepler", "holds snowcover 0.0.1 but this is"),
+        ({}, "kepler", "not an image of this project"),
     ):
-        with pytest.raises(UnfitImage, match=told):
+        with pytest.raises(UnfitImage, match=message):
             refuse_unfit("an:image", given, hw(wanted))
 
 
-def test_an_image_of_other_code_than_is_here_is_refused_and_the_way_back_told(
+def test_an_image_of_other_code_is_refused_with_the_commit_to_go_back_to(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(images_labels, "code_digest", lambda: "of what is here")
@@ -90,4 +90,4 @@ def test_an_image_of_other_code_than_is_here_is_refused_and_the_way_back_told(
     monkeypatch.setattr(images_labels, "code_digest", lambda: None)  # installed without git
     with caplog.at_level(logging.INFO):
         refuse_unfit("an:image", other, hw("kepler"))
-    assert "not compared: this snowcover is no git checkout" in caplog.text
+    assert "as this checkout: this snowcover is not a git checkout" in caplog.text

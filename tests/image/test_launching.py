@@ -35,7 +35,7 @@ def containers(folder: Path) -> set[str]:
     return names & set(docker("ps", "--all", "--format", "{{.Names}}").split())
 
 
-def test_hw_docker_trains_tiles_of_this_machine_in_the_image_and_brings_the_run_home(
+def test_hw_docker_trains_on_local_tiles_in_the_image_and_imports_the_run(
     built: Callable[[str], str], site: Path, tmp_path: Path
 ) -> None:
     image = built("current")
@@ -71,7 +71,7 @@ def test_ctrl_c_stops_the_container_and_the_run(built: Callable[[str], str], sit
     assert {path.name for path in folder.iterdir()} >= {"model", "output", "checkpoints"}
 
 
-def test_a_container_whose_command_was_killed_is_taken_up_by_attach(
+def test_attach_resumes_waiting_for_a_container_whose_command_was_killed(
     built: Callable[[str], str], site: Path, tmp_path: Path
 ) -> None:
     command = [sys.executable, "-m", "snowcover.train", *SMALL, sources(site), "hw=docker", "trainer.max_epochs=3",
@@ -91,10 +91,10 @@ def test_a_container_whose_command_was_killed_is_taken_up_by_attach(
     assert not containers(tmp_path)
 
 
-def test_an_image_that_does_not_fit_or_is_not_there_is_refused_in_one_sentence(
+def test_an_unfit_or_missing_image_is_refused_in_one_message(
     built: Callable[[str], str], site: Path, tmp_path: Path
 ) -> None:
-    def told(*overrides: str) -> str:
+    def error_message(*overrides: str) -> str:
         command = [sys.executable, "-m", "snowcover.train", *SMALL, sources(site), "hw=docker", *overrides]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
         assert done.returncode == 1, done.stdout + done.stderr
@@ -102,12 +102,12 @@ def test_an_image_that_does_not_fit_or_is_not_there_is_refused_in_one_sentence(
         return done.stderr.strip().splitlines()[-1]
 
     built("current")
-    assert "There is no image nowhere:1-current here" in told("aws.image_uri=nowhere:1-current")
+    assert "There is no image nowhere:1-current here" in error_message("aws.image_uri=nowhere:1-current")
     docker("tag", "python:3.11-slim-bookworm", "other:1-current")
-    assert "no image of this project" in told("aws.image_uri=other:1-current")
+    assert "not an image of this project" in error_message("aws.image_uri=other:1-current")
 
 
-def test_a_job_scores_the_same_in_the_image_as_beside_it(
+def test_a_job_scores_the_same_inside_and_outside_the_image(
     built: Callable[[str], str], launching: Launching, site: Path
 ) -> None:
     for file in site.rglob("*.tif"):
@@ -116,9 +116,9 @@ def test_a_job_scores_the_same_in_the_image_as_beside_it(
     tiles = sources(f"{launching.sagemaker.bucket.uri}/site")
     done = launching("-m", *SMALL, tiles, "hw=cpu_m5,cpu")
     assert done.status == 0, done.out + done.err
-    rented, here = (
+    in_image, outside = (
         next(run.data.metrics for run in runs(launching.folder) if run.data.tags.get("override.hw") == hw)
         for hw in ("cpu_m5", "cpu")
     )
     for score in ("val_iou", "test_iou", "train_loss"):
-        assert rented[score] == pytest.approx(here[score], abs=1e-4), score
+        assert in_image[score] == pytest.approx(outside[score], abs=1e-4), score

@@ -1,4 +1,4 @@
-"""Images on their way to ECR: a real registry behind the stand-in for AWS."""
+"""Pushing images to ECR: a real registry behind the fake AWS."""
 
 import io
 import json
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.image.checkout import Checkout, sentence
+from tests.image.checkout import Checkout, error_message
 from tests.image.registry import TOKEN, Registry, registry
 from tests.sagemaker import SageMaker
 
@@ -75,40 +75,41 @@ def test_both_variants_are_pushed_once_and_the_line_to_set_is_printed(
     assert repository.encryption_configuration["encryptionType"] == "AES256"
 
 
-def test_what_is_there_already_is_not_pushed_again(
+def test_an_existing_image_is_not_pushed_again(
     behind_ecr: Registry, sagemaker: SageMaker, checkout: Checkout, small_images: dict[str, str]
 ) -> None:
     tag = small_images["kepler"].partition(":")[2]
     sagemaker.account.add_image("snowcover", tag)
     done = checkout.image("push", "--variant", "kepler")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert f"{behind_ecr.address}/snowcover:{tag} is there already" in done.stdout
+    assert f"{behind_ecr.address}/snowcover:{tag} already exists" in done.stdout
     assert behind_ecr.ask("_catalog")[0]["repositories"] == []
 
 
-def test_who_may_not_push_or_whom_nobody_knows_is_told_in_one_sentence(
+def test_missing_permission_or_credentials_to_push_end_in_one_message(
     behind_ecr: Registry, sagemaker: SageMaker, checkout: Checkout, small_images: dict[str, str]
 ) -> None:
     server = sagemaker.bucket.server
     reader = {"AWS_ACCESS_KEY_ID": server.reader_key, "AWS_SECRET_ACCESS_KEY": server.reader_secret}
-    assert "You may not make the ECR repository snowcover" in sentence(checkout.image("push", **reader))
+    assert "You may not create the ECR repository snowcover" in error_message(checkout.image("push", **reader))
     stranger = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
-    assert "There are no valid AWS credentials to look at the ECR repository" in sentence(
+    assert "There are no valid AWS credentials to find the ECR repository" in error_message(
         checkout.image("push", **stranger)
     )
-    assert "The image's repository is in a region: set AWS_REGION." in sentence(
+    assert "The image's repository needs a region: set AWS_REGION." in error_message(
         checkout.image("push", AWS_REGION="", AWS_DEFAULT_REGION="")
     )
 
 
-def test_a_registry_that_cannot_be_reached_is_told_in_one_sentence(
+def test_an_unreachable_registry_ends_in_one_message(
     sagemaker: SageMaker, checkout: Checkout, small_images: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     repositories().clear()
     Registry("127.0.0.1:9").stand_behind_ecr(monkeypatch)
-    assert sentence(checkout.image("push")).startswith("Docker could not login (")
+    assert error_message(checkout.image("push")).startswith("Docker could not login (")
 
 
 def test_another_variant_is_not_pushed_before_it_is_built(checkout: Checkout) -> None:
-    assert "`python -m snowcover.image build` makes it" in sentence(checkout.image("push", "--variant", "kepler"))
+    missing = checkout.image("push", "--variant", "kepler")
+    assert "build it with `python -m snowcover.image build`" in error_message(missing)
     assert "invalid choice: 'maxwell'" in checkout.image("push", "--variant", "maxwell").stderr

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""As much of `docker` as a job needs, for tests of what speaks to it: a container is a program of this machine.
+"""The part of `docker` that jobs need, for tests: a container is a program on this machine.
 
 $FAKE_DOCKER is its folder: `container.py` in it is what every image runs, with the folder mounted at /opt/ml.
 """

@@ -1,4 +1,4 @@
-"""The command, started in this process against the stand-in for AWS, and somebody who ends its jobs."""
+"""Runs the command in this process against the fake AWS, and ends its jobs."""
 
 import sys
 import threading
@@ -14,24 +14,25 @@ from snowcover import train
 from snowcover_launch import poller, tracked_job
 from tests.sagemaker import SageMaker
 
-HURRIED = (  # the stand-in answers at once, and nobody shares its account
-    (tracked_job, "MIN_POLL_INTERVAL_S", 0.1), (tracked_job, "MAX_POLL_INTERVAL_S", 2.0), (poller, "MIN_POLL_INTERVAL_S", 0.1),
-    (poller, "MAX_POLL_INTERVAL_S", 2.0), (poller, "POLLS_PER_S", 50.0), (poller, "LOOP_PAUSE_S", 0.05),
+FAST_POLLING = (  # the fake answers at once, and nobody shares its account
+    (tracked_job, "MIN_POLL_INTERVAL_S", 0.1), (tracked_job, "MAX_POLL_INTERVAL_S", 2.0),
+    (poller, "MIN_POLL_INTERVAL_S", 0.1), (poller, "MAX_POLL_INTERVAL_S", 2.0), (poller, "POLLS_PER_S", 50.0),
+    (poller, "LOOP_PAUSE_S", 0.05),
 )  # fmt: skip
 SMALL = ("model=unet", "model.encoder_name=resnet18", "trainer.max_epochs=2")
 
 
 @dataclass(frozen=True)
 class Done:
-    """What a command ended with and printed."""
+    """Exit status and output of a command."""
 
     status: int
     out: str
     err: str
 
     @property
-    def sentence(self) -> str:
-        """The one line that a failed command ends in."""
+    def error_message(self) -> str:
+        """The last line of a failed command, its error message."""
         assert self.status == 1, self.out + self.err
         assert "Traceback" not in self.err, self.err
         lines = [line for line in self.err.splitlines() if line.strip()]
@@ -50,7 +51,7 @@ class Launching:
             "SNOWCOVER_ROLE_ARN": sagemaker.role_arn,
             "SNOWCOVER_BUCKET": sagemaker.bucket.name,
             "SNOWCOVER_IMAGE_URI": sagemaker.image_uri,
-            # Absolute, for MLflow keeps a connection for each address.
+            # Absolute, since MLflow caches a connection for each address.
             "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
         }.items():
             patch.setenv(name, value)
@@ -73,13 +74,13 @@ class Launching:
         """With a small network."""
         return self(*SMALL, *overrides)
 
-    def told(self, *overrides: str) -> str:
-        """The sentence of a command that is to fail."""
-        return self.train(*overrides).sentence
+    def error_message(self, *overrides: str) -> str:
+        """The error message of a command that must fail."""
+        return self.train(*overrides).error_message
 
     @contextmanager
     def ending_jobs(self, end: Callable[[SageMaker, str, Mapping[str, Any]], None]) -> Iterator[None]:
-        """Somebody who ends each job soon after it was created: `end(sagemaker, name, staged config)`."""
+        """Ends each job soon after it was created, with `end(sagemaker, name, staged config)`."""
         over = threading.Event()
         faults: list[Exception] = []
 
@@ -91,7 +92,7 @@ class Launching:
                         done.add(job.name)
                         try:
                             end(self.sagemaker, job.name, self.sagemaker.staged(job.name))
-                        except Exception as error:  # the command would wait for the job for ever
+                        except Exception as error:  # else the command would wait for the job for ever
                             faults.append(error)
                             self.sagemaker.finish(job.name, status="Failed", failure_reason=f"the test: {error!r}")
 
@@ -106,14 +107,14 @@ class Launching:
             raise faults[0]
 
     @contextmanager
-    def beside(self, what: Callable[[], None]) -> Iterator[None]:
-        """Something that happens as soon as there is a job."""
+    def alongside(self, action: Callable[[], None]) -> Iterator[None]:
+        """Runs an action in a thread as soon as there is a job."""
         faults: list[BaseException] = []
 
         def act() -> None:
             try:
                 self.sagemaker.wait(lambda: self.sagemaker.jobs)
-                what()
+                action()
             except BaseException as error:
                 faults.append(error)
 
@@ -126,7 +127,7 @@ class Launching:
 
 
 def completes(objective: Callable[[Mapping[str, Any]], float] = lambda _: 0.5) -> Callable[..., None]:
-    """Ends a job with a result."""
+    """Returns a function that ends a job with a result."""
 
     def end(sagemaker: SageMaker, name: str, staged: Mapping[str, Any]) -> None:
         sagemaker.finish(name, result={"objective": objective(staged), "run_id": "none"})
@@ -140,6 +141,6 @@ def launching(
     empty_database: Path,
 ) -> Launching:  # fmt: skip
     (tmp_path / "mlflow.db").write_bytes(empty_database.read_bytes())
-    for module, name, value in HURRIED:
+    for module, name, value in FAST_POLLING:
         monkeypatch.setattr(module, name, value)
     return Launching(sagemaker, monkeypatch, capsys, tmp_path)

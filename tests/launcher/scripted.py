@@ -1,4 +1,4 @@
-"""A backend that answers what a test has written down: for the code that knows no backend."""
+"""A backend with scripted responses: for testing the code that is independent of backends."""
 
 from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
@@ -31,7 +31,7 @@ class ScriptedBackend:
         self.collected: list[int] = []
         self.lines: dict[int, list[str]] = defaultdict(list)
         self.retry_pause_s: float | None = None
-        self.kept_when_submitted: list[str] = []
+        self.saved_when_submitted: list[str] = []
         self.file: JobsFile | None = None
 
     def check(self, job: Job) -> None: ...
@@ -46,7 +46,7 @@ class ScriptedBackend:
     def submit(self, job: Job) -> Report:
         self.submitted.append(job.number)
         if self.file is not None:
-            self.kept_when_submitted.append((self.file.folder / "jobs.json").read_text())
+            self.saved_when_submitted.append((self.file.folder / "jobs.json").read_text())
         return _answer(self._submits.get(job.number, deque([RUNNING])))
 
     def poll(self, job: Job) -> Report:

@@ -31,7 +31,7 @@ def test_an_algorithm_is_registered_once_and_replaces_the_image(
     assert launching.sagemaker.image_uri in shown.out
 
     monkeypatch.setenv("SNOWCOVER_ALGORITHM_ARN", arn)
-    assert "are both given" in launching.told("hw=g5")
+    assert "are both given" in launching.error_message("hw=g5")
     monkeypatch.delenv("SNOWCOVER_IMAGE_URI")
     with launching.ending_jobs(completes()):
         started = launching.train("hw=g5")
@@ -49,13 +49,13 @@ def test_another_image_is_another_version(launching: Launching, monkeypatch: pyt
     assert len(launching.sagemaker.account.algorithms.requests) == 2
 
 
-def test_what_cannot_be_registered_or_shown_is_told_in_one_sentence(
+def test_what_cannot_be_registered_or_shown_ends_in_one_message(
     launching: Launching, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert launching("show", "--name", "nothing", main=command.main).sentence.startswith(
+    assert launching("show", "--name", "nothing", main=command.main).error_message.startswith(
         "There is no algorithm nothing"
     )
     launching.sagemaker.account.algorithms.ends = "Failed"
-    assert "is Failed" in launching("register", main=command.main).sentence
+    assert "is Failed" in launching("register", main=command.main).error_message
     monkeypatch.delenv("SNOWCOVER_IMAGE_URI")
-    assert "There is no image to register" in launching("register", main=command.main).sentence
+    assert "There is no image to register" in launching("register", main=command.main).error_message

@@ -1,4 +1,4 @@
-"""What is said of credentials that AWS refuses, also where its answer has no body to say it in."""
+"""Messages about credentials that AWS refuses, even if its response has no body."""
 
 import re
 from datetime import timedelta
@@ -11,61 +11,61 @@ from snowcover_launch.aws.errors import AccessDenied, AwsError, NoCredentials, N
 from snowcover_launch.aws.session import Account
 from tests.sagemaker import SageMaker
 
-ASKS = ["head", "download", "list", "describe"]
+REQUESTS = ["head", "download", "list", "describe"]
 SIGN_IN = "run `aws sso login` or `aws configure`, or set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 
 
-def ask(account: Account, sagemaker: SageMaker, how: str, folder: Path) -> None:
-    if how == "head":
+def send(account: Account, sagemaker: SageMaker, request: str, folder: Path) -> None:
+    if request == "head":
         bucket.refuse_other_region(account, sagemaker.bucket.name)
-    elif how == "download":
+    elif request == "download":
         bucket.download(account, f"{sagemaker.bucket.uri}/snowcover/x", folder / "x")  # HEAD first
-    elif how == "list":
+    elif request == "list":
         bucket.folders(account, f"{sagemaker.bucket.uri}/snowcover")
     else:
         training_jobs.describe(account, "snowcover-x")
 
 
 @pytest.fixture(autouse=True)
-def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+def few_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
 
 
-def said(sagemaker: SageMaker, folder: Path) -> set[str]:
-    """What is said of the credentials whatever is asked, without the request and AWS's name of the error."""
-    sentences = set()
+def messages(sagemaker: SageMaker, folder: Path) -> set[str]:
+    """The messages about the credentials for all requests, without the request and AWS's error code."""
+    found = set()
     account = Account(sagemaker.region, None)
-    for how in ASKS:
+    for request in REQUESTS:
         with pytest.raises(NoCredentials) as caught:
-            ask(account, sagemaker, how, folder)
+            send(account, sagemaker, request, folder)
         text = re.sub(r" \(\w+\)", "", str(caught.value))
-        sentences.add(re.sub(r"(look|fetch|list) .+?(?=,| have|: run|: set)", "...", text))
-    return sentences
+        found.add(re.sub(r"(describe|check|fetch|list) .+?(?=,| have|: run|: set)", "...", text))
+    return found
 
 
-def test_expired_credentials_say_so(sagemaker: SageMaker, tmp_path: Path) -> None:
+def test_expired_credentials_are_reported(sagemaker: SageMaker, tmp_path: Path) -> None:
     sagemaker.expire_credentials()
-    assert said(sagemaker, tmp_path) == {
+    assert messages(sagemaker, tmp_path) == {
         "Your AWS credentials to ... have expired: run `aws sso login`, or set new ones."
     }
 
 
-def test_an_unknown_key_and_a_wrong_secret_say_so(
+def test_an_unknown_key_and_a_wrong_secret_are_reported(
     sagemaker: SageMaker, tmp_path: Path, aws_settings: pytest.MonkeyPatch
 ) -> None:
     aws_settings.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
-    assert said(sagemaker, tmp_path) == {f"The secret does not belong to the access key that was to ...: {SIGN_IN}."}
+    assert messages(sagemaker, tmp_path) == {f"The secret does not belong to the access key used to ...: {SIGN_IN}."}
     aws_settings.setenv("AWS_ACCESS_KEY_ID", "AKIAWRONG")
-    assert said(sagemaker, tmp_path) == {f"AWS does not know the access key that was to ...: {SIGN_IN}."}
+    assert messages(sagemaker, tmp_path) == {f"AWS does not know the access key used to ...: {SIGN_IN}."}
 
 
-def test_a_wrong_clock_says_how_wrong(sagemaker: SageMaker, tmp_path: Path) -> None:
+def test_a_wrong_clock_is_reported_with_its_offset(sagemaker: SageMaker, tmp_path: Path) -> None:
     for minutes, off in ((20, "20 minutes ahead"), (-180, "3 hours behind")):
         sagemaker.faults.user_clock_ahead = timedelta(minutes=minutes)
-        assert said(sagemaker, tmp_path) == {f"AWS would not ..., for this machine's clock is {off}: set it."}
+        assert messages(sagemaker, tmp_path) == {f"AWS refused to ..., because this machine's clock is {off}: set it."}
 
 
-def test_a_missing_right_is_told_as_one(sagemaker: SageMaker, aws_settings: pytest.MonkeyPatch) -> None:
+def test_a_missing_permission_is_reported_as_one(sagemaker: SageMaker, aws_settings: pytest.MonkeyPatch) -> None:
     server = sagemaker.bucket.server
     aws_settings.setenv("AWS_ACCESS_KEY_ID", server.reader_key)
     aws_settings.setenv("AWS_SECRET_ACCESS_KEY", server.reader_secret)
@@ -78,13 +78,13 @@ def test_a_missing_bucket_stays_one(sagemaker: SageMaker) -> None:
         bucket.refuse_other_region(Account(sagemaker.region, None), "nowhere-at-all")
 
 
-def test_what_sts_cannot_tell_keeps_its_own_words(sagemaker: SageMaker) -> None:
-    """A network that leads to S3 alone."""
+def test_an_error_that_sts_cannot_explain_is_reported_as_it_is(sagemaker: SageMaker) -> None:
+    """A network that only reaches S3."""
     sagemaker.lose_network()
     sagemaker.faults.network_is_lost = False
     sagemaker.expire_credentials()
-    with pytest.raises(AwsError, match=r"no reason \(400 Bad Request\): see whether .*valid with `aws sts get-caller"):
-        ask(Account(sagemaker.region, None), sagemaker, "head", Path())
+    with pytest.raises(AwsError, match=r"no reason \(400 Bad Request\): check that .*valid with `aws sts"):
+        send(Account(sagemaker.region, None), sagemaker, "head", Path())
 
 
 @pytest.mark.parametrize(
@@ -99,5 +99,5 @@ def test_what_sts_cannot_tell_keeps_its_own_words(sagemaker: SageMaker) -> None:
         (None, False),
     ],
 )  # fmt: skip
-def test_a_lack_of_machines_is_told_from_a_failed_job(reason: str | None, is_one: bool) -> None:
+def test_a_lack_of_capacity_is_distinguished_from_a_failed_job(reason: str | None, is_one: bool) -> None:
     assert is_capacity_error(reason) is is_one

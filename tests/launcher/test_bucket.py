@@ -1,4 +1,4 @@
-"""Objects that several commands write at once: one of them succeeds, and the others learn whose it is."""
+"""Objects that several commands write at once: one succeeds, and the others get its content."""
 
 import pytest
 
@@ -18,10 +18,10 @@ def uri(sagemaker: SageMaker) -> str:
     return f"{sagemaker.bucket.uri}/snowcover/claims/1f2e3d"
 
 
-def test_of_two_claims_one_holds_and_the_other_learns_whose(account: Account, uri: str) -> None:
+def test_of_two_claims_one_succeeds_and_the_other_gets_its_content(account: Account, uri: str) -> None:
     bucket.put_new(account, uri, b"mine")
-    bucket.put_new(account, uri, b"mine")  # an answer was lost, and it is asked again
-    with pytest.raises(ObjectExists, match="there already with other content") as caught:
+    bucket.put_new(account, uri, b"mine")  # a response was lost, and it is retried
+    with pytest.raises(ObjectExists, match="already exists with other content") as caught:
         bucket.put_new(account, uri, b"theirs")
     assert caught.value.content == b"mine"
     assert bucket.read(account, uri) == b"mine"
@@ -39,7 +39,7 @@ def test_a_conflict_with_another_write_is_tried_again(
         bucket.put_new(account, f"{uri}-2", b"mine")
 
 
-def test_a_listing_tells_every_object_in_a_request_for_a_thousand(account: Account, sagemaker: SageMaker) -> None:
+def test_a_listing_returns_every_object_with_one_request_per_thousand(account: Account, sagemaker: SageMaker) -> None:
     for number in range(3):
         sagemaker.bucket.put(f"snowcover/exp/{number}/result.json", b"x" * number)
     sagemaker.bucket.put("snowcover/exp-2/result.json", b"another experiment")

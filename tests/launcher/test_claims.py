@@ -1,4 +1,4 @@
-"""Who sends a job that several commands want: names, claims and attempts, on a real S3 server."""
+"""Which of several commands sends a job: names, claims and attempts, on a real S3 server."""
 
 import re
 from collections.abc import Callable
@@ -24,7 +24,7 @@ DIGEST, OTHER = "1f2e3d4c5b6a", "aaaabbbbcccc"
     digest=st.from_regex(r"\A[0-9a-f]{12}\Z"),
     attempt=st.integers(1, 99_999),
 )
-def test_every_name_is_one_that_aws_takes_and_tells_digest_and_attempt(
+def test_every_name_is_accepted_by_aws_and_contains_digest_and_attempt(
     words: list[str], digest: str, attempt: int
 ) -> None:
     name = job_name(words, digest, attempt)
@@ -33,7 +33,7 @@ def test_every_name_is_one_that_aws_takes_and_tells_digest_and_attempt(
     assert parse_name(name) == NameParts(digest, attempt)
 
 
-def test_other_names_tell_nothing() -> None:
+def test_other_names_are_not_parsed() -> None:
     assert parse_name("snowcover-unet-000-1f2e3d4c5b6a-a1b2c3") is None
     assert parse_name(f"others-unet-{DIGEST}-1") is None
 
@@ -48,14 +48,16 @@ def experiment(s3: Bucket) -> str:
     return f"s3://{s3.name}/snowcover/tuolumne"
 
 
-def test_of_eight_commands_at_once_one_gets_the_job_and_all_know_its_config(account: Account, experiment: str) -> None:
+def test_of_eight_simultaneous_commands_one_gets_the_job_and_all_know_its_config(
+    account: Account, experiment: str
+) -> None:
     prefix = f"{experiment}/{job_name(['unet'], DIGEST)}"
     account.client("s3")
     with ThreadPoolExecutor(8) as pool:
         made = list(pool.map(lambda n: claims.claim(account, prefix, b"config of %d" % n), range(8)))
     (ours,) = [each for each in made if each.is_ours]
     assert {each.config for each in made} == {ours.config}
-    assert claims.claim(account, prefix, ours.config) == Claim(True, ours.config)  # an answer was lost: asked twice
+    assert claims.claim(account, prefix, ours.config) == Claim(True, ours.config)  # a response was lost: retried
 
 
 def leave(s3: Bucket, name: str, *files: str) -> None:
@@ -63,7 +65,7 @@ def leave(s3: Bucket, name: str, *files: str) -> None:
         s3.put(f"snowcover/tuolumne/{name}/{file}", b"1")
 
 
-def test_attempts_are_found_by_listings_and_complete_is_what_left_all_that_it_should(
+def test_attempts_are_found_by_listings_and_complete_if_all_their_objects_exist(
     s3: Bucket, account: Account, experiment: str
 ) -> None:
     first, second, other, third = (
@@ -82,7 +84,7 @@ def test_attempts_are_found_by_listings_and_complete_is_what_left_all_that_it_sh
     assert claims.find_attempts(account, f"{experiment}-2", {DIGEST}) == {}
 
 
-def test_many_jobs_are_looked_for_in_a_handful_of_requests(
+def test_many_jobs_are_found_with_a_handful_of_requests(
     s3: Bucket, s3_proxy: Callable[..., Proxy], experiment: str
 ) -> None:
     digests = {f"{number:012x}" for number in range(60)}
@@ -94,7 +96,7 @@ def test_many_jobs_are_looked_for_in_a_handful_of_requests(
     assert len(proxy.requests) <= 2
 
 
-def test_a_write_that_met_another_at_the_same_moment_is_tried_again(
+def test_a_write_that_conflicts_with_a_simultaneous_one_is_retried(
     s3: Bucket, s3_proxy: Callable[..., Proxy], experiment: str
 ) -> None:
     conflict = Fault(409, "<Error><Code>ConditionalRequestConflict</Code><Message>busy</Message></Error>")

@@ -1,4 +1,4 @@
-"""The code that jobs run is told by the image's digest: tags and algorithms' names may come to mean another image."""
+"""The image's digest identifies the code of jobs: tags and algorithms' names may be moved to another image."""
 
 import hydra
 import pytest
@@ -9,7 +9,7 @@ from snowcover_launch.aws import algorithms
 from snowcover_launch.aws.session import Account
 from snowcover_launch.backends.sagemaker.code import Images
 from snowcover_launch.config import JobConfig
-from tests.aws.asking import algorithm
+from tests.aws.api import algorithm
 from tests.sagemaker import SageMaker
 
 

@@ -1,4 +1,4 @@
-"""What jobs may cost at most, and what they did cost."""
+"""The highest cost of jobs, and their actual cost."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +30,7 @@ def highest(**changes: object) -> float | None:
     return cost(hw(**changes), PRICES, "us-west-2").highest_usd
 
 
-def test_the_highest_cost_counts_machines_and_the_time_that_they_are_kept_and_no_retries() -> None:
+def test_the_highest_cost_counts_machines_and_keep_alive_time_but_no_retries() -> None:
     assert highest(max_hours=10) == 15
     assert highest(max_hours=10, instance_count=2) == 30
     assert highest(max_hours=10, keep_alive_minutes=60, instance_count=2) == 33
@@ -44,7 +44,7 @@ def test_billable_seconds_are_of_one_machine_and_billed_for_each() -> None:
     assert Cost(None, 3, 10).of_seconds(3600) is None
 
 
-def test_a_job_cost_what_its_machines_computed_and_waited_for_the_next_one() -> None:
+def test_the_cost_of_a_job_includes_the_time_its_machines_waited_for_the_next_one() -> None:
     record = Job(
         number=0, name="snowcover-x", title="x", backend="sagemaker", experiment="x", folder="0", tracking_uri="x",
         machine="ml.g5.xlarge", machines=2, usd_per_hour=1.5, spot=True,
@@ -59,7 +59,7 @@ def test_a_job_cost_what_its_machines_computed_and_waited_for_the_next_one() -> 
     assert metrics["job_cost_usd"] == pytest.approx(2 * 1.5 * 3600 / 3600)
 
 
-def test_a_job_that_ran_on_another_machine_than_asked_for_costs_what_that_one_does() -> None:
+def test_a_job_that_ran_on_another_machine_has_the_cost_of_that_one() -> None:
     backend: Any = Backends(SweepContext("a1b2c3", Path("outputs"), PRICES), account=("us-west-2", None))["sagemaker"]
     asked = Job(
         number=0, name="snowcover-x", title="x", backend="sagemaker", experiment="x", folder="0", tracking_uri="x",
@@ -81,7 +81,7 @@ def test_a_job_with_other_machines_to_fall_back_on_may_cost_as_much_as_the_deare
     assert pytest.approx(10) == most_expensive([cheap]).highest_usd
 
 
-def test_what_has_no_known_price_is_told_before_it_surprises() -> None:
+def test_an_unknown_price_is_shown_before_the_job_starts() -> None:
     def job(number: int, highest_usd: float | None, *unpriced: str) -> Job:
         return Job(
             number=number, title="x", backend="sagemaker", experiment="x", folder="0", tracking_uri="x",
@@ -89,8 +89,8 @@ def test_what_has_no_known_price_is_told_before_it_surprises() -> None:
         )  # fmt: skip
 
     assert _format_total([job(0, 15), job(1, 20)]) == "35.00 USD in all"
-    told = _format_total([job(0, 15), job(1, None, "ml.p3.2xlarge"), job(2, 20)])
-    assert told.startswith("35.00 USD for 2 of 3 jobs, and unknown for the others: there is no price for ml.p3.2xlarge")
+    message = _format_total([job(0, 15), job(1, None, "ml.p3.2xlarge"), job(2, 20)])
+    assert message.startswith("35.00 USD for 2 of 3 jobs, and unknown for the others: there is no price for ml.p3.2x")
     assert _format_total([job(0, None, "ml.p5.4xlarge")]).startswith("unknown: there is no price for ml.p5.4xlarge")
     with pytest.raises(TooExpensive, match=r"cannot be checked: the price table lacks ml\.p3\.2xlarge in"):
         Spending().admit([job(0, None, "ml.p3.2xlarge")], 100)

@@ -18,8 +18,8 @@ from snowcover.config_root import conf_dir
 from snowcover.errors import Stopped
 from snowcover_launch.backends import Backends
 from snowcover_launch.backends.base import SweepContext
-from snowcover_launch.backends.docker.backend import DockerBackend, CheckpointsNotConfigurable
-from snowcover_launch.backends.docker.tree import at_absolute_paths
+from snowcover_launch.backends.docker.backend import CheckpointsNotConfigurable, DockerBackend
+from snowcover_launch.backends.docker.tree import with_absolute_paths
 from snowcover_launch.cost import read_prices
 from snowcover_launch.errors import NotFound, Unreachable
 from snowcover_launch.images.engine import DockerFailed
@@ -100,7 +100,7 @@ def planned(tmp_path: Path, *overrides: str) -> Job:
 
 
 def ended(backend: DockerBackend, job: Job) -> tuple[Report, list[str]]:
-    """What the backend says of the job at its end, and all lines that it told until then."""
+    """The backend's report on the job at its end, and all its log lines."""
     lines, report = [], backend.poll(job)
     while not report.state.has_ended:
         lines += backend.logs(job)
@@ -109,21 +109,23 @@ def ended(backend: DockerBackend, job: Job) -> tuple[Report, list[str]]:
     return report, lines + backend.logs(job)
 
 
-def test_a_container_is_started_followed_and_brought_home(engine: Path, backend: DockerBackend, tmp_path: Path) -> None:
+def test_a_container_is_started_polled_and_its_run_imported(
+    engine: Path, backend: DockerBackend, tmp_path: Path
+) -> None:
     job, folder = planned(tmp_path), tmp_path / "sweep/0"
     job.tags = {"sweep": "a1b2c3"}
     first = backend.submit(job)
     assert (first.state, first.status, first.id) == (State.RUNNING, "running", "abc")
-    assert backend.submit(job).state is State.RUNNING  # asked twice, it runs once
+    assert backend.submit(job).state is State.RUNNING  # submitted twice, it runs once
     staged = yaml.safe_load((folder / "ml/input/data/config/config.yaml").read_text())
     assert (staged["job"]["name"], staged["job"]["result"]) == (job.name, None)
     assert staged["tracking"]["tags"].items() >= {"sweep": "a1b2c3", "job.image": "snowcover:1-current"}.items()
     (folder / "ml/may-end").touch()
     report, lines = ended(backend, job)
     assert (report.state, report.objective) == (State.COMPLETED, 0.5)
-    assert lines == ["begins", "ends"]  # each once and in order, though Docker tells two streams
+    assert lines == ["begins", "ends"]  # each once and in order, though Docker has two streams
 
-    for _ in range(2):  # told twice, it is there once
+    for _ in range(2):  # imported twice, it exists once
         run_id = backend.collect(job, report)
     client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
     (run,) = client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
@@ -139,7 +141,7 @@ def test_a_container_is_started_followed_and_brought_home(engine: Path, backend:
     assert backend.logs(job) == []
 
 
-def test_another_command_takes_up_a_container_whose_own_was_killed_and_stops_it(
+def test_another_command_attaches_to_a_container_whose_command_was_killed_and_stops_it(
     engine: Path, backend: DockerBackend, tmp_path: Path
 ) -> None:
     job, folder = planned(tmp_path), tmp_path / "sweep/0"
@@ -161,7 +163,7 @@ def test_another_command_takes_up_a_container_whose_own_was_killed_and_stops_it(
     assert not (folder / "ml").exists()
 
 
-def test_a_job_that_fails_says_why_and_one_that_cannot_start_leaves_nothing(
+def test_a_failed_job_reports_why_and_one_that_cannot_start_leaves_nothing(
     engine: Path, backend: DockerBackend, tmp_path: Path
 ) -> None:
     (engine / "container.py").write_text(FAILS)
@@ -176,7 +178,7 @@ def test_a_job_that_fails_says_why_and_one_that_cannot_start_leaves_nothing(
     assert not (tmp_path / "sweep/0/ml").exists()
 
 
-def test_a_container_that_is_gone_and_an_engine_that_is_away_are_told_apart(
+def test_a_removed_container_and_an_unreachable_engine_are_distinguished(
     engine: Path, backend: DockerBackend, tmp_path: Path
 ) -> None:
     job = planned(tmp_path)
@@ -193,7 +195,7 @@ def test_a_given_checkpoint_is_read_from_this_machine(tmp_path: Path, monkeypatc
     monkeypatch.chdir(tmp_path)
     weights = ("model=unet", "model.encoder_weights=s2/best.pth")
     values = planned(tmp_path, "checkpoint.resume=old/last.ckpt", *weights).planned_config
-    staged, places = at_absolute_paths(values.model_dump())
+    staged, places = with_absolute_paths(values.model_dump())
     assert staged["checkpoint"]["resume"] == f"{tmp_path}/old/last.ckpt"
     assert staged["model"]["encoder_weights"] == f"{tmp_path}/s2/best.pth"
     assert places == {tmp_path / "old", tmp_path / "s2"}
@@ -204,19 +206,19 @@ def test_layers_are_read_from_this_machine_unless_the_container_makes_them(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     values = planned(tmp_path, "data=demo_terrain", "data.layers.slope=tiles/dem").planned_config
-    staged, places = at_absolute_paths(values.model_dump())
+    staged, places = with_absolute_paths(values.model_dump())
     assert staged["data"]["layers"]["slope"] == f"{tmp_path}/tiles/dem"
     assert staged["data"]["layers"]["elevation"] == "demo_terrain_tiles/layers/terrain"
     assert places == {tmp_path / "tiles"}
 
 
 @pytest.mark.parametrize("wrong", ["checkpoint.resume=auto", "checkpoint.dir=kept"])
-def test_what_would_be_looked_for_in_the_container_is_refused(tmp_path: Path, wrong: str) -> None:
-    with pytest.raises(CheckpointsNotConfigurable, match=r"name one to go on from with checkpoint\.resume="):
+def test_paths_that_would_only_exist_in_the_container_are_refused(tmp_path: Path, wrong: str) -> None:
+    with pytest.raises(CheckpointsNotConfigurable, match=r"to resume from a given one, set checkpoint\.resume="):
         planned(tmp_path, wrong)
 
 
-def test_a_stop_of_the_command_brings_home_what_the_container_had_learned(
+def test_stopping_the_command_imports_the_run_of_the_container(
     engine: Path, backend: DockerBackend, tmp_path: Path
 ) -> None:
     job = planned(tmp_path)
@@ -236,7 +238,7 @@ def test_a_stop_of_the_command_brings_home_what_the_container_had_learned(
     assert not (engine / job.name).exists()
 
 
-def test_containers_that_would_have_to_wait_for_each_other_are_not_left_alone(tmp_path: Path) -> None:
+def test_containers_that_run_one_after_another_need_a_waiting_command(tmp_path: Path) -> None:
     jobs = [planned(tmp_path, "launch.wait=false") for _ in range(2)]
     backends = Backends(SweepContext("a1b2c3", tmp_path, read_prices(None)))
     refuse_conflicting_keys(jobs[:1], backends, optimizes=False)

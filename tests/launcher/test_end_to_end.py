@@ -1,4 +1,4 @@
-"""From the command line to the run in MLflow, with jobs that really train on a stand-in for SageMaker's machines."""
+"""From the command line to the run in MLflow, with jobs that really train on fake SageMaker machines."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from mlflow.entities import Run
 
 from snowcover import checkpoints
 from snowcover import jobs as jobs_command
-from tests.aws.asking import client
+from tests.aws.api import client
 from tests.container.account import Stack, deployed, rights
 from tests.launcher.launching import Launching
 from tests.making import QUICK, TINY_UNET, write_site
@@ -49,7 +49,7 @@ def tiles(
 
 @pytest.fixture
 def tiles_for_all(launching: Launching, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The same for a user who may read the tiles, too: who only launches need not."""
+    """The same for a user who may also read the tiles, which a launching user need not."""
     return site_in_s3(launching.sagemaker, tmp_path_factory)
 
 
@@ -127,11 +127,11 @@ def test_local_and_sagemaker_jobs_of_one_sweep_are_children_of_one_parent(
     assert {run.data.tags["override.hw"] for run in children} == {"cpu", "cpu_m5"}
     assert parent.info.status == "FINISHED"
     first, second = (run.data.metrics["val_iou"] for run in children)
-    assert first == pytest.approx(second, abs=1e-6)  # the machine is no part of what is learned
+    assert first == pytest.approx(second, abs=1e-6)  # the machine does not influence the result
     assert parent.data.metrics["best_val_iou"] == pytest.approx(max(first, second))
 
 
-def test_a_spot_interruption_goes_on_in_the_same_run_with_no_epoch_counted_twice(
+def test_an_interrupted_spot_job_resumes_in_the_same_run_with_no_epoch_counted_twice(
     launching: Launching, tiles: str
 ) -> None:
     sagemaker = launching.sagemaker
@@ -141,7 +141,7 @@ def test_a_spot_interruption_goes_on_in_the_same_run_with_no_epoch_counted_twice
         sagemaker.wait(lambda: any("epoch=1/" in line for line in sagemaker.log(job.name)))
         sagemaker.interrupt(job.name)
 
-    with launching.beside(interrupt):
+    with launching.alongside(interrupt):
         done = launching(
             *SMALL,
             tiles,
@@ -153,7 +153,7 @@ def test_a_spot_interruption_goes_on_in_the_same_run_with_no_epoch_counted_twice
         )
     assert done.status == 0, done.out + done.err
     (job,) = sagemaker.jobs
-    assert "brought home" not in done.out, done.out
+    assert "could not be imported" not in done.out, done.out
     assert "Interrupted" in [step["Status"] for step in job.transitions]
     client, (run,) = runs(launching.folder)
     assert steps(client, run, "val_loss") == [0, 1, 2, 3]
@@ -164,9 +164,7 @@ def test_a_spot_interruption_goes_on_in_the_same_run_with_no_epoch_counted_twice
     assert [row["epoch"] for row in checkpoints.load(str(best))["snowcover"]["history"]] == [0, 1, 2, 3]
 
 
-def test_the_same_command_goes_on_in_the_checkpoints_of_a_job_that_was_stopped(
-    launching: Launching, tiles: str
-) -> None:
+def test_the_same_command_resumes_from_the_checkpoints_of_a_stopped_job(launching: Launching, tiles: str) -> None:
     sagemaker = launching.sagemaker
     same = (*SMALL, tiles, *TINY_UNET, "trainer.max_epochs=20", "hw=cpu_m5", *QUICK)
 
@@ -175,9 +173,9 @@ def test_the_same_command_goes_on_in_the_checkpoints_of_a_job_that_was_stopped(
         sagemaker.wait(lambda: any("epoch=1/" in line for line in sagemaker.log(job.name)))
         client().stop_training_job(TrainingJobName=job.name)
 
-    with launching.beside(stop):
+    with launching.alongside(stop):
         stopped = launching(*same, "hw.max_hours=1")
-    assert "ended Stopped" in stopped.sentence
+    assert "ended Stopped" in stopped.error_message
     fetched = launching("fetch", main=jobs_command.main)
     assert fetched.status == 0, fetched.err
     (model,) = launching.folder.glob("outputs/*/*/0/model")
@@ -188,18 +186,18 @@ def test_the_same_command_goes_on_in_the_checkpoints_of_a_job_that_was_stopped(
     first, second = sagemaker.jobs
     assert second.name != first.name
     assert second.request["CheckpointConfig"] == first.request["CheckpointConfig"]
-    mlflow_client, (run,) = runs(launching.folder)  # one, which goes on
+    mlflow_client, (run,) = runs(launching.folder)  # one, which resumes
     assert (run.info.status, run.data.tags["job"]) == ("FINISHED", second.name)
     assert steps(mlflow_client, run, "val_loss") == list(range(20))
     assert not any("epoch=1/" in line for line in sagemaker.log(second.name))
 
 
-def test_a_job_that_cannot_train_fails_with_its_own_sentence(launching: Launching, tiles: str) -> None:
+def test_a_job_that_cannot_train_fails_with_its_own_message(launching: Launching, tiles: str) -> None:
     bucket = launching.sagemaker.bucket
     keys = bucket.keys()
     damaged = next(key for key in keys if "/ASO_20180528/" in key and key.endswith(".tif"))
     bucket.put(damaged, bucket.get(damaged)[:-200])
     done = launching(*SMALL, tiles, "model=unet", "hw=cpu_m5")
-    assert "ended Failed" in done.sentence
-    assert f"{damaged.removeprefix('tiles/')}" in done.sentence
-    assert "damaged" in done.sentence
+    assert "ended Failed" in done.error_message
+    assert f"{damaged.removeprefix('tiles/')}" in done.error_message
+    assert "damaged" in done.error_message

@@ -25,7 +25,7 @@ def tried(hw_files: Mapping[str, Mapping[str, Any]], *fallback: str, **typed: An
     return [each.hw for each in found]
 
 
-def test_each_machine_is_used_as_its_own_file_says_in_the_order_given(hw_files: Any) -> None:
+def test_each_fallback_machine_uses_its_own_hw_file_in_the_given_order(hw_files: Any) -> None:
     own, large, old, plain = tried(hw_files, "g6_12x", "p2", "ml.g4dn.2xlarge")
     assert (own.instance_type, own.fallback) == ("ml.g5.xlarge", ["g6_12x", "p2", "ml.g4dn.2xlarge"])
     assert (large.instance_type, large.devices, large.precision) == ("ml.g6.12xlarge", 4, "bf16-mixed")
@@ -33,7 +33,7 @@ def test_each_machine_is_used_as_its_own_file_says_in_the_order_given(hw_files: 
     assert (plain.instance_type, plain.precision, plain.data_workers) == ("ml.g4dn.2xlarge", "16-mixed", 8)
 
 
-def test_what_the_user_gave_holds_on_each_machine(hw_files: Any) -> None:
+def test_keys_given_by_the_user_apply_on_each_machine(hw_files: Any) -> None:
     given = {"precision": "32-true", "max_hours": 3, "spot": True, "instance_type": "ml.g5.2xlarge", "data_workers": 2}
     own, other = tried(hw_files, "g4dn", **given)
     assert own.instance_type == "ml.g5.2xlarge"
@@ -43,24 +43,24 @@ def test_what_the_user_gave_holds_on_each_machine(hw_files: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fallback", "typed", "told"),
+    ("fallback", "typed", "message"),
     [
         (
             ("g4dn",),
             {"precision": "bf16-mixed"},
-            r"hw\.fallback: g4dn could not take the job\. hw\.precision=bf16-mixed",
+            r"hw\.fallback: g4dn cannot run the job\. hw\.precision=bf16-mixed",
         ),
-        (("g55",), {}, r"hw\.fallback: g55 is no cloud instance"),
-        (("docker",), {}, r"hw\.fallback: docker is no cloud instance"),
+        (("g55",), {}, r"hw\.fallback: g55 is not a cloud instance"),
+        (("docker",), {}, r"hw\.fallback: docker is not a cloud instance"),
         (("ml.g7.2xlarge",), {}, r"ml\.g7\.2xlarge is not in machines\.yaml"),
-        (("ml.g5.xlarge",), {}, r"ml\.g5\.xlarge is ml\.g5\.xlarge once more"),
-        (("g4dn", "g4dn"), {}, r"g4dn is ml\.g4dn\.xlarge once more"),
+        (("ml.g5.xlarge",), {}, r"ml\.g5\.xlarge is ml\.g5\.xlarge again"),
+        (("g4dn", "g4dn"), {}, r"g4dn is ml\.g4dn\.xlarge again"),
     ],
 )
-def test_a_fallback_that_could_not_take_the_job_is_refused_before_anything_is_sent(
-    hw_files: Any, fallback: tuple[str, ...], typed: dict[str, Any], told: str
+def test_a_fallback_that_could_not_run_the_job_is_refused_before_anything_is_sent(
+    hw_files: Any, fallback: tuple[str, ...], typed: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(UnfitFallback, match=told):
+    with pytest.raises(UnfitFallback, match=message):
         tried(hw_files, *fallback, **typed)
 
 
@@ -91,6 +91,6 @@ def test_a_job_without_quota_or_machine_is_started_on_the_next_with_a_config_for
 
 
 def test_a_machine_that_could_not_do_it_is_refused_before_anything_is_sent(launching: Launching) -> None:
-    assert launching.told("hw=g5", "hw.devices=4").startswith("hw.devices=4: ml.g5.xlarge has 1 A10G GPU")
-    assert "hw.fallback: g55 is no cloud instance" in launching.told("hw=g5", "hw.fallback=[g6,g55]")
+    assert launching.error_message("hw=g5", "hw.devices=4").startswith("hw.devices=4: ml.g5.xlarge has 1 A10G GPU")
+    assert "hw.fallback: g55 is not a cloud instance" in launching.error_message("hw=g5", "hw.fallback=[g6,g55]")
     assert not launching.sagemaker.requests

@@ -1,4 +1,4 @@
-"""What a job reads is part of what it is: told by listings of a real S3 server."""
+"""What a job reads is part of its digest: from listings of a real S3 server."""
 
 import logging
 from collections.abc import Callable
@@ -47,7 +47,7 @@ def tiles(config: JobConfig, s3: Bucket, scenes: str = "imagery/2018*") -> JobCo
     return reading(config, sources=[{"scenes": f"{s3.uri}/{scenes}", "collect": f"{s3.uri}/masks/ASO_20180528/"}])
 
 
-def test_changed_added_and_lost_tiles_of_one_address_make_another_job(
+def test_changed_added_or_removed_tiles_at_one_address_make_another_job(
     s3: Bucket, account: Account, demo: JobConfig
 ) -> None:
     config = tiles(demo, s3)
@@ -73,7 +73,7 @@ def test_changed_added_and_lost_tiles_of_one_address_make_another_job(
     assert digest() == seen[1]
 
 
-def test_three_hundred_jobs_list_once_and_the_demo_lists_nothing(
+def test_three_hundred_jobs_list_tiles_once_and_the_demo_lists_nothing(
     s3: Bucket, s3_proxy: Callable[..., Proxy], demo: JobConfig
 ) -> None:
     config, proxy = tiles(demo, s3), s3_proxy()
@@ -84,9 +84,7 @@ def test_three_hundred_jobs_list_once_and_the_demo_lists_nothing(
     assert len(proxy.requests) == 2
 
 
-def test_a_manifest_stands_for_its_text_and_for_the_tiles_that_it_names(
-    s3: Bucket, account: Account, demo: JobConfig
-) -> None:
+def test_the_digest_of_a_manifest_covers_its_text_and_its_tiles(s3: Bucket, account: Account, demo: JobConfig) -> None:
     tiles(demo, s3)
     image, mask = f"{s3.uri}/imagery/20180528_a/15/1/1.tif", f"{s3.uri}/masks/ASO_20180528/15/1/1.tif"
     row = f"20180528_a,15,1,1,ASO_20180528,20180528,{image},{mask},18,18\n"
@@ -101,7 +99,7 @@ def test_a_manifest_stands_for_its_text_and_for_the_tiles_that_it_names(
     seen.append(InputDigests(account).of(config))
     assert len({*seen}) == 3
     for text, what in (
-        ("scene\n1\n", r"which is no manifest\.csv of a run"),
+        ("scene\n1\n", r"which is not the manifest\.csv of a run"),
         (COLUMNS + row.replace(image, "imagery/15/1/1.tif"), r"whose tiles are on this machine \(imagery/15/1/1.tif"),
     ):
         s3.put("manifest.csv", text.encode())
@@ -124,10 +122,10 @@ def test_layers_are_read_unless_the_job_makes_them(s3: Bucket, account: Account,
         InputDigests(account).of(reading(config, layers={"slope": f"{s3.uri}/nowhere"}))
 
 
-def test_weights_to_start_from_stand_for_their_content(s3: Bucket, account: Account, demo: JobConfig) -> None:
+def test_the_digest_of_initial_weights_covers_their_content(s3: Bucket, account: Account, demo: JobConfig) -> None:
     for key in ("init_from", "resume"):
         config = reading(demo, {key: f"{s3.uri}/{key}/last.ckpt"}, generate=demo.data.generate)
-        with pytest.raises(MissingInput, match=rf"checkpoint\.{key} names .*/{key}/last\.ckpt, which is not there"):
+        with pytest.raises(MissingInput, match=rf"checkpoint\.{key} names .*/{key}/last\.ckpt, which does not exist"):
             InputDigests(account).of(config)
         s3.put(f"{key}/last.ckpt", b"one")
         first = InputDigests(account).of(config)
@@ -138,9 +136,9 @@ def test_weights_to_start_from_stand_for_their_content(s3: Bucket, account: Acco
         assert InputDigests(account).of(config) not in (first, None)
 
 
-def test_weights_of_an_encoder_stand_for_their_content(s3: Bucket, account: Account, demo: JobConfig) -> None:
+def test_the_digest_of_encoder_weights_covers_their_content(s3: Bucket, account: Account, demo: JobConfig) -> None:
     config = demo.model_copy(update={"model": {**demo.model, "encoder_weights": f"{s3.uri}/s2.pth"}})
-    with pytest.raises(MissingInput, match=r"model\.encoder_weights names .*/s2\.pth, which is not there"):
+    with pytest.raises(MissingInput, match=r"model\.encoder_weights names .*/s2\.pth, which does not exist"):
         InputDigests(account).of(config)
     digests = set()
     for content in (b"one", b"two"):
@@ -155,7 +153,7 @@ def test_a_job_without_tiles_is_refused_before_it_is_paid_for(s3: Bucket, accoun
         InputDigests(account).of(config)
 
 
-def test_tiles_that_may_not_be_listed_from_here_are_never_taken_for_those_of_an_earlier_job(
+def test_tiles_that_may_not_be_listed_are_never_mistaken_for_those_of_an_earlier_job(
     s3: Bucket, s3_proxy: Callable[..., Proxy], demo: JobConfig, caplog: pytest.LogCaptureFixture
 ) -> None:
     config = tiles(demo, s3)
@@ -164,6 +162,6 @@ def test_tiles_that_may_not_be_listed_from_here_are_never_taken_for_those_of_an_
     known = InputDigests(account)
     with caplog.at_level(logging.WARNING):
         first = known.of(config)
-    assert known.of(config) == first  # one job stays one job while it is sent
-    assert caplog.text.count("none is reused or resumed for those that read") == 1
+    assert known.of(config) == first  # the digest of a job is stable while it is sent
+    assert caplog.text.count("none is reused or resumed for jobs that read") == 1
     assert InputDigests(account).of(config) != first

@@ -1,4 +1,4 @@
-"""The one job and its states, and the file that keeps them."""
+"""A job and its states, and the file that stores them."""
 
 import itertools
 import json
@@ -30,7 +30,7 @@ def test_a_job_moves_only_along_the_table(tmp_path: Path, before: State, after: 
         assert one.state is before
 
 
-def test_each_transition_is_kept_with_what_the_backend_said(tmp_path: Path) -> None:
+def test_each_transition_is_saved_with_the_report_of_the_backend(tmp_path: Path) -> None:
     one = job()
     file = JobsFile(sweep="a1b2c3", region="us-west-2", jobs=[one], folder=tmp_path)
     file.move(one, State.SUBMITTING)
@@ -75,7 +75,9 @@ def test_the_jobs_file_of_earlier_versions_is_read_wherever_its_sweep_lies_now(t
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"version": 1, "jobs": [{}]}', '{"version": 9}', "\x00\xff"])
-def test_a_damaged_file_is_told_and_hides_no_other(tmp_path: Path, text: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_file_is_reported_and_hides_no_other(
+    tmp_path: Path, text: str, caplog: pytest.LogCaptureFixture
+) -> None:
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "jobs.json").write_text(text)
     with pytest.raises(NoJobs, match=r"jobs\.json is damaged"):
@@ -85,7 +87,7 @@ def test_a_damaged_file_is_told_and_hides_no_other(tmp_path: Path, text: str, ca
     assert "bad" in caplog.text
 
 
-def test_an_adopted_job_is_what_it_is_and_not_what_the_adopting_config_says() -> None:
+def test_an_adopted_job_keeps_its_own_facts_and_not_those_of_the_adopting_config() -> None:
     one = job(machine="ml.g5.xlarge", spot=False, highest_usd=14.0)
     one.adopt("job-of-others", Report(state=State.RUNNING), {"spot": True, "machine": "ml.g4dn.xlarge"})
     assert (one.name, one.spot, one.machine) == ("job-of-others", True, "ml.g4dn.xlarge")
@@ -99,7 +101,7 @@ def test_an_objective_of_zero_is_a_result_and_none_that_cannot_be_compared(
     assert (job(objective=objective).result is not None) is counts
 
 
-def test_a_job_that_changed_is_kept_as_it_is_now_and_without_its_secrets(tmp_path: Path) -> None:
+def test_a_changed_job_is_saved_in_its_current_state_and_without_secrets(tmp_path: Path) -> None:
     one = job(reason="postgresql://me:hunter22@db/x does not answer")
     file = JobsFile(sweep="a1b2c3", jobs=[one], folder=tmp_path)
     file.save()

@@ -1,4 +1,4 @@
-"""The command against a strict stand-in for AWS, whose jobs end when the test says."""
+"""The command against a strict fake of AWS, whose jobs end when the test says so."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from tests.starting import Process
 
 
 def record(folder: Path) -> dict[str, Any]:
-    """The one sweep's jobs.json."""
+    """jobs.json of the only sweep."""
     (path,) = folder.glob("outputs/*/*/jobs.json")
     found: dict[str, Any] = json.loads(path.read_text())
     return found
@@ -42,7 +42,7 @@ def test_one_job_goes_to_the_machine_that_hw_names_and_its_objective_comes_back(
 
 
 @pytest.mark.parametrize(("name", "jobs"), [("seeds", 5), ("recipe", 8)])
-def test_a_sweep_by_name_is_as_many_jobs_as_it_says(launching: Launching, name: str, jobs: int) -> None:
+def test_a_named_sweep_has_the_expected_number_of_jobs(launching: Launching, name: str, jobs: int) -> None:
     done = launching(f"+sweep={name}", "launch.dry_run=true", "hw=local")
     assert done.status == 0, done.err
     assert sum(line.startswith("seed: ") for line in done.out.splitlines()) == jobs
@@ -59,21 +59,21 @@ def test_a_dry_run_prints_request_and_config_and_sends_nothing(launching: Launch
 
 
 def test_one_bad_job_stops_the_sweep_before_anything_is_sent(launching: Launching) -> None:
-    told = launching.told("-m", "hw=g5", "optimizer.lr=1e-3,-1,1e-4")
-    assert told.startswith("Job 1 (optimizer.lr=-1), so none was started: optimizer: Invalid learning rate: -1")
+    message = launching.error_message("-m", "hw=g5", "optimizer.lr=1e-3,-1,1e-4")
+    assert message.startswith("Job 1 (optimizer.lr=-1), so none was started: optimizer: Invalid learning rate: -1")
     assert not launching.sagemaker.requests
     assert launching.sagemaker.bucket.keys() == []
 
 
-def test_the_cost_is_told_and_kept_within_its_limit(launching: Launching) -> None:
+def test_the_cost_is_shown_and_limited(launching: Launching) -> None:
     (launching.folder / "prices.yaml").write_text(
         "as_of: '2026-11-01'\nusd_per_hour: {us-west-2: {ml.g5.xlarge: 1.5}}\n"
     )
     sweep = ("-m", "hw=g5", "optimizer.lr=1e-3,1e-4", "hw.max_hours=4", "launch.prices=prices.yaml")
-    told = launching.told(*sweep, "launch.max_cost_usd=11")
-    assert told.startswith("These 2 jobs may cost up to 12.00 USD, more than launch.max_cost_usd=11")
+    message = launching.error_message(*sweep, "launch.max_cost_usd=11")
+    assert message.startswith("These 2 jobs may cost up to 12.00 USD, more than launch.max_cost_usd=11")
     assert not launching.sagemaker.requests
-    assert "launch.max_cost_usd=50 cannot be checked: the price table lacks ml.g4dn.xlarge" in launching.told(
+    assert "launch.max_cost_usd=50 cannot be checked: the price table lacks ml.g4dn.xlarge" in launching.error_message(
         "hw=g4dn", "launch.prices=prices.yaml", "launch.max_cost_usd=50"
     )
     with launching.ending_jobs(completes()):
@@ -107,7 +107,7 @@ def test_the_same_sweep_again_starts_only_what_is_not_complete(launching: Launch
     assert len(launching.sagemaker.requests) == 5
 
 
-def test_a_failed_job_throws_no_other_away(launching: Launching) -> None:
+def test_a_failed_job_does_not_discard_the_others(launching: Launching) -> None:
     def second_fails(sagemaker: SageMaker, name: str, staged: Mapping[str, Any]) -> None:
         if staged["seed"] == 1:
             sagemaker.finish(name, status="Failed", failure_reason="AlgorithmError: out of memory")
@@ -118,7 +118,7 @@ def test_a_failed_job_throws_no_other_away(launching: Launching) -> None:
     with launching.ending_jobs(second_fails):
         done = launching.train(*sweep)
     assert len(launching.sagemaker.requests) == 3
-    assert "out of memory" in done.sentence
+    assert "out of memory" in done.error_message
     with launching.ending_jobs(second_fails):
         done = launching.train(*sweep, "launch.on_failure=continue", "launch.reuse=false")
     assert done.status == 0, done.err
@@ -141,7 +141,7 @@ def test_max_parallel_keeps_that_many_running(launching: Launching) -> None:
     assert most == 2
 
 
-def test_not_waiting_starts_all_and_leaves_them_to_be_attached_to(launching: Launching) -> None:
+def test_without_waiting_all_jobs_start_and_can_be_attached_to(launching: Launching) -> None:
     done = launching.train("-m", "hw=g5", "seed=0,1", "launch.wait=false")
     assert done.status == 0, done.err
     assert [job["state"] for job in record(launching.folder)["jobs"]] == ["running", "running"]
@@ -161,8 +161,8 @@ def test_fifty_jobs_start_exactly_once_under_throttling_and_after_a_kill(
     sagemaker.faults.throttle(every=7)
     first = Process("snowcover.train", launching.folder, "-m", *SMALL, "hw=g5", "seed=range(0,50)")
     sagemaker.faults.when("CreateTrainingJob", 20, lambda: os.kill(first.pid, signal.SIGKILL), after=True)
-    said = first.communicate()
-    assert first.returncode == -signal.SIGKILL, said
+    output = first.communicate()
+    assert first.returncode == -signal.SIGKILL, output
     killed_with = len(sagemaker.requests)
     assert killed_with in (20, 21)
     with launching.ending_jobs(completes()):
@@ -172,7 +172,7 @@ def test_fifty_jobs_start_exactly_once_under_throttling_and_after_a_kill(
     assert sorted(seeds) == list(range(50))
 
 
-def test_a_lost_answer_does_not_start_a_job_twice(launching: Launching) -> None:
+def test_a_lost_response_does_not_start_a_job_twice(launching: Launching) -> None:
     launching.sagemaker.faults.lose_answers("CreateTrainingJob", times=1)
     with launching.ending_jobs(completes()):
         done = launching.train("hw=g5")
@@ -183,7 +183,7 @@ def test_a_lost_answer_does_not_start_a_job_twice(launching: Launching) -> None:
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_leaves_the_jobs_and_says_how_to_attach_or_stops_them(
+def test_an_interrupt_detaches_with_a_hint_to_attach_or_stops_the_jobs(
     launching: Launching, signal_number: signal.Signals
 ) -> None:
     def interrupted(wanted: str) -> tuple[int | None, str]:
@@ -206,7 +206,7 @@ def test_an_interrupt_leaves_the_jobs_and_says_how_to_attach_or_stops_them(
     assert launching.sagemaker.jobs[1].status in ("Stopping", "Stopped")
 
 
-def test_a_network_lost_for_a_while_is_waited_for_and_told_once(launching: Launching) -> None:
+def test_a_temporary_network_loss_is_waited_out_and_reported_once(launching: Launching) -> None:
     sagemaker = launching.sagemaker
 
     def end(_: SageMaker, name: str, staged: Mapping[str, Any]) -> None:
@@ -217,11 +217,11 @@ def test_a_network_lost_for_a_while_is_waited_for_and_told_once(launching: Launc
     with launching.ending_jobs(end):
         done = launching.train("hw=g5")
     assert done.status == 0, done.err
-    assert done.out.count("asking again until it answers") == 1
+    assert done.out.count("retrying until it answers") == 1
     assert "Polling works again." in done.out
 
 
-def test_credentials_that_expire_while_waiting_are_asked_for_and_waited_for(launching: Launching) -> None:
+def test_expired_credentials_while_waiting_are_requested_and_waited_for(launching: Launching) -> None:
     sagemaker = launching.sagemaker
 
     def end(_: SageMaker, name: str, staged: Mapping[str, Any]) -> None:
@@ -235,31 +235,32 @@ def test_credentials_that_expire_while_waiting_are_asked_for_and_waited_for(laun
     assert "aws sso login" in done.out
 
 
-def test_mistakes_about_the_account_end_in_one_sentence_each(
+def test_mistakes_about_the_account_end_in_one_message_each(
     launching: Launching, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sagemaker = launching.sagemaker
-    assert "could not" not in launching.told("hw=g5", "aws.image_uri=null").lower()
-    assert "experiment_name='nnn" in launching.told("hw=g5", f"experiment_name={'n' * 101}")
+    assert "could not" not in launching.error_message("hw=g5", "aws.image_uri=null").lower()
+    assert "experiment_name='nnn" in launching.error_message("hw=g5", f"experiment_name={'n' * 101}")
     sagemaker.account.add_image("snowcover", "0.1.0-kepler")
     sagemaker.quota("ml.p2.xlarge", 0)
-    quota = launching.told("hw=p2")
+    quota = launching.error_message("hw=p2")
     assert "ml.p2.xlarge for training job usage" in quota
     assert "Service Quotas" in quota
     elsewhere = sagemaker.add_bucket("eu-west-1")
-    region = launching.told("hw=g5", f"aws.bucket={elsewhere}")
+    region = launching.error_message("hw=g5", f"aws.bucket={elsewhere}")
     assert f"The bucket {elsewhere} is in eu-west-1 and the jobs would run in us-west-2" in region
-    assert "no-such-bucket" in launching.told("hw=g5", "aws.bucket=no-such-bucket")
-    role = launching.told("hw=g5", "aws.role_arn=arn:aws:iam::123456789012:role/nobody")
+    assert "no-such-bucket" in launching.error_message("hw=g5", "aws.bucket=no-such-bucket")
+    role = launching.error_message("hw=g5", "aws.role_arn=arn:aws:iam::123456789012:role/nobody")
     assert "role" in role.lower()
-    assert "aws.profile=nobody: ~/.aws/config has no such profile" in launching.told("hw=g5", "aws.profile=nobody")
+    profile = launching.error_message("hw=g5", "aws.profile=nobody")
+    assert "aws.profile=nobody: ~/.aws/config has no such profile" in profile
     assert not sagemaker.requests
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-    assert "There are no valid AWS credentials" in launching.told("hw=g5")
+    assert "There are no valid AWS credentials" in launching.error_message("hw=g5")
 
 
-def test_a_job_that_fails_at_once_is_told_with_its_last_lines(launching: Launching) -> None:
+def test_a_job_that_fails_at_once_is_reported_with_its_last_lines(launching: Launching) -> None:
     def end(sagemaker: SageMaker, name: str, staged: Mapping[str, Any]) -> None:
         account = sagemaker.account.id
         stream = logs.begin(account, sagemaker.region, name, sagemaker.job(name).created)
@@ -268,22 +269,22 @@ def test_a_job_that_fails_at_once_is_told_with_its_last_lines(launching: Launchi
         sagemaker.finish(name, status="Failed", failure_reason="AlgorithmError: scenes/a/15/1/2.tif is truncated")
 
     with launching.ending_jobs(end):
-        told = launching.told("hw=g5")
-    assert "ended Failed: AlgorithmError: scenes/a/15/1/2.tif is truncated" in told
-    assert "last lines: reading tiles | scenes/a/15/1/2.tif is truncated" in told
+        message = launching.error_message("hw=g5")
+    assert "ended Failed: AlgorithmError: scenes/a/15/1/2.tif is truncated" in message
+    assert "last lines: reading tiles | scenes/a/15/1/2.tif is truncated" in message
 
 
-def test_what_does_not_go_together_is_refused(launching: Launching) -> None:
+def test_conflicting_keys_are_refused(launching: Launching) -> None:
     optuna = ("-m", "hw=g5", "hydra/sweeper=optuna", "optimizer.lr=interval(1e-5,1e-3)")
-    assert "An optimizing sweeper needs each job's result" in launching.told(*optuna, "launch.wait=false")
-    assert "launch.max_parallel starts the next job" in launching.told(
+    assert "An optimizing sweeper needs each job's result" in launching.error_message(*optuna, "launch.wait=false")
+    assert "launch.max_parallel starts the next job" in launching.error_message(
         "-m", "hw=g5", "seed=0,1", "launch.wait=false", "launch.max_parallel=1"
     )
-    assert "do not sweep keys of launch" in launching.told("-m", "hw=g5", "launch.reuse=true,false")
+    assert "do not sweep keys of launch" in launching.error_message("-m", "hw=g5", "launch.reuse=true,false")
     assert not launching.sagemaker.requests
 
 
-def test_optuna_looks_for_the_highest_objective_over_jobs(launching: Launching) -> None:
+def test_optuna_maximizes_the_objective_over_jobs(launching: Launching) -> None:
     def objective(staged: Mapping[str, Any]) -> float:
         return 1 - abs(staged["optimizer"]["lr"] - 5e-4) * 1000
 
@@ -302,19 +303,19 @@ def test_optuna_looks_for_the_highest_objective_over_jobs(launching: Launching) 
 
 def test_an_image_that_does_not_fit_the_machine_is_refused_before_anything_is_sent(launching: Launching) -> None:
     account = launching.sagemaker.account
-    told = launching.told("hw=p2")  # the current image's kepler sister was never pushed
-    assert "There is no image" in told
-    assert ":0.1.0-kepler: push it" in told
+    message = launching.error_message("hw=p2")  # the current image's kepler sister was never pushed
+    assert "There is no image" in message
+    assert ":0.1.0-kepler: push it" in message
     mislabelled = account.add_image("snowcover", "mine", {"snowcover.variant": "kepler"})
-    assert "is the kepler variant and ml.g5.xlarge needs current" in launching.told(
+    assert "is the kepler variant, but ml.g5.xlarge needs current" in launching.error_message(
         "hw=g5", f"aws.image_uri={mislabelled}"
     )
     foreign = account.add_image("snowcover", "other", {})
-    assert "is no image of this project" in launching.told("hw=g5", f"aws.image_uri={foreign}")
+    assert "is not an image of this project" in launching.error_message("hw=g5", f"aws.image_uri={foreign}")
     old = account.add_image(
         "snowcover", "old", {"snowcover.variant": "current", "org.opencontainers.image.version": "0.0.1"}
     )
-    assert "holds snowcover 0.0.1 and this is" in launching.told("hw=g5", f"aws.image_uri={old}")
+    assert "holds snowcover 0.0.1 but this is" in launching.error_message("hw=g5", f"aws.image_uri={old}")
     assert not launching.sagemaker.requests
 
 
@@ -327,7 +328,7 @@ def test_credentials_that_end_just_after_a_job_was_created_do_not_hide_it(launch
     assert len(launching.sagemaker.requests) == 1
 
 
-def test_a_sweep_over_this_machine_and_others_takes_their_limits(launching: Launching) -> None:
+def test_a_sweep_over_this_machine_and_others_respects_their_limits(launching: Launching) -> None:
     done = launching.train("-m", "hw=local,g5", "hw.max_hours=2", "hw.spot=true", "launch.dry_run=true")
     assert done.status == 0, done.err
     assert '"MaxRuntimeInSeconds": 7200' in done.out

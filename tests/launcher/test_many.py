@@ -1,4 +1,4 @@
-"""What a sweep of many jobs asks of S3 and of SageMaker: counted, for it is paid for and waited for."""
+"""Counts the requests of a sweep of many jobs to S3 and SageMaker, which cost money and time."""
 
 import json
 from collections import Counter
@@ -33,7 +33,7 @@ def test_a_new_job_is_one_request_to_s3_and_one_that_is_reused_none(launching: L
         for job in launching.sagemaker.jobs:
             if job.status == "InProgress":
                 end(launching.sagemaker, job.name, launching.sagemaker.staged(job.name))
-        assert asked(*sweep)[1]["CreateTrainingJob"] == 0  # brings home what it found complete
+        assert asked(*sweep)[1]["CreateTrainingJob"] == 0  # imports the complete ones
         reused, calls = asked(*sweep)
         found.append((new, reused, calls["DescribeTrainingJob"]))
     (few_new, few_reused, few_described), (many_new, many_reused, many_described) = found
@@ -50,8 +50,8 @@ def test_of_two_commands_at_once_one_pays_and_both_know_the_job(launching: Launc
         words = (*SMALL, "hw=g5", "seed=1,2", "launch.wait=false")
         commands.append(Process("snowcover.train", folder, "-m", *words))
     for command in commands:
-        said = command.communicate()
-        assert command.returncode == 0, said
+        output = command.communicate()
+        assert command.returncode == 0, output
     assert len(launching.sagemaker.requests) == 2
     files = [json.loads(file.read_text())["jobs"] for file in launching.folder.glob("*/outputs/*/*/jobs.json")]
     names = [{job["name"] for job in jobs} for jobs in files]

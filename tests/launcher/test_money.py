@@ -1,4 +1,4 @@
-"""What would cost a user money or results: each against the stand-in for AWS."""
+"""Cases that could cost a user money or results, against the fake AWS."""
 
 import json
 import math
@@ -12,7 +12,7 @@ from tests.launcher.launching import Launching, completes
 from tests.sagemaker import SageMaker
 
 
-def test_twins_are_paid_for_once_and_a_damaged_result_ends_no_wait(launching: Launching) -> None:
+def test_identical_jobs_are_paid_for_once_and_a_damaged_result_does_not_hang(launching: Launching) -> None:
     def end(sagemaker: SageMaker, name: str, staged: Mapping[str, Any]) -> None:
         if staged["seed"] == 6:
             sagemaker.bucket.put(staged["job"]["result"].split("/", 3)[3], b'{"objective": 0.')
@@ -28,7 +28,7 @@ def test_twins_are_paid_for_once_and_a_damaged_result_ends_no_wait(launching: La
     ]
     assert done.out.count("val_iou 0.5000") == 2
     assert "identical to job 0" in done.out
-    assert "it left no result that can be read in s3://" in done.sentence
+    assert "it left no readable result in s3://" in done.error_message
 
 
 def test_an_optuna_study_outlives_failed_trials_and_its_cost_is_limited_as_a_whole(launching: Launching) -> None:
@@ -52,17 +52,17 @@ def test_an_optuna_study_outlives_failed_trials_and_its_cost_is_limited_as_a_who
     assert yaml.safe_load(best.read_text())["best_value"] == 0.25
     with launching.ending_jobs(completes()):  # each trial may cost 1 USD, and costs 0.03
         done = launching.train(*study, "hydra.sweeper.n_trials=5", "launch.max_cost_usd=1.05", "experiment_name=dear")
-    assert "jobs before them, may cost up to" in done.sentence
+    assert "earlier jobs, may cost up to" in done.error_message
     assert len(launching.sagemaker.requests) == 5
 
 
-def test_the_same_command_goes_on_where_a_stopped_job_was(launching: Launching) -> None:
+def test_the_same_command_resumes_a_stopped_job(launching: Launching) -> None:
     def stopped(sagemaker: SageMaker, name: str, staged: Mapping[str, Any]) -> None:
         sagemaker.finish(name, status="Stopped")
 
     with launching.ending_jobs(stopped):
         first = launching.train("hw=g5", "hw.max_hours=1")
-    assert "ended Stopped" in first.sentence
+    assert "ended Stopped" in first.error_message
     with launching.ending_jobs(completes()):
         again = launching.train("hw=g5", "hw.max_hours=2")
     assert again.status == 0, again.err
@@ -74,7 +74,7 @@ def test_the_same_command_goes_on_where_a_stopped_job_was(launching: Launching) 
     assert launching.sagemaker.requests[2]["CheckpointConfig"]["S3Uri"] != one["CheckpointConfig"]["S3Uri"]
 
 
-def test_a_bad_entry_keeps_no_other_job_from_being_stopped(launching: Launching) -> None:
+def test_a_bad_entry_does_not_prevent_stopping_the_other_jobs(launching: Launching) -> None:
     done = launching.train("-m", "hw=g5", "seed=0,1,2", "launch.wait=false")
     assert done.status == 0, done.err
     (path,) = launching.folder.glob("outputs/*/*/jobs.json")
@@ -83,9 +83,9 @@ def test_a_bad_entry_keeps_no_other_job_from_being_stopped(launching: Launching)
     path.write_text(json.dumps(sweep))
     (launching.folder / "outputs" / "other").mkdir()
     (launching.folder / "outputs" / "other" / "jobs.json").write_text("{")
-    told = launching("stop", main=jobs_command.main)
-    assert told.status == 1
-    assert "outputs/other/jobs.json is damaged" in told.out + told.err
-    assert "snowcover-that-never-was" in told.sentence
+    stopped = launching("stop", main=jobs_command.main)
+    assert stopped.status == 1
+    assert "outputs/other/jobs.json is damaged" in stopped.out + stopped.err
+    assert "snowcover-that-never-was" in stopped.error_message
     statuses = [job.status for job in launching.sagemaker.jobs]
-    assert sorted(statuses) == ["InProgress", "Stopping", "Stopping"], told.out
+    assert sorted(statuses) == ["InProgress", "Stopping", "Stopping"], stopped.out

@@ -21,7 +21,7 @@ def test_hydra_finds_the_launcher() -> None:
 
 
 @pytest.mark.parametrize("flags", [["--cfg", "job", "hw=p2"], ["--help"], ["--info", "plugins"]])
-def test_saying_what_would_run_imports_nothing_heavy(flags: list[str]) -> None:
+def test_a_dry_run_imports_nothing_heavy(flags: list[str]) -> None:
     program = (
         "import sys; from snowcover.train import main\n"
         "try:\n    main()\nfinally:\n"
@@ -35,7 +35,7 @@ def test_saying_what_would_run_imports_nothing_heavy(flags: list[str]) -> None:
 
 @pytest.fixture
 def as_before_any_start() -> Iterator[None]:
-    """Hydra keeps for the whole process which version's ways a start has asked for; these tests ask for none."""
+    """Hydra stores the requested version_base for the whole process; these tests request none."""
     state = Singleton.get_state()
     version.setbase("1.1")
     yield

@@ -1,4 +1,4 @@
-"""Jobs are started, polled, tried again and ended by code that knows no backend."""
+"""Jobs are started, polled, retried and ended, independently of the backend."""
 
 import json
 from collections.abc import Iterator
@@ -21,8 +21,9 @@ from tests.launcher.scripted import RUNNING, ScriptedBackend, completed, job
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for module, name, value in (
-        (tracked_job, "MIN_POLL_INTERVAL_S", 0.0), (tracked_job, "MAX_POLL_INTERVAL_S", 0.0), (poller_module, "MIN_POLL_INTERVAL_S", 0.0),
-        (poller_module, "MAX_POLL_INTERVAL_S", 0.0), (poller_module, "POLLS_PER_S", 1e9), (poller_module, "CAPACITY_PAUSE_S", 0.0),
+        (tracked_job, "MIN_POLL_INTERVAL_S", 0.0), (tracked_job, "MAX_POLL_INTERVAL_S", 0.0),
+        (poller_module, "MIN_POLL_INTERVAL_S", 0.0), (poller_module, "MAX_POLL_INTERVAL_S", 0.0),
+        (poller_module, "POLLS_PER_S", 1e9), (poller_module, "CAPACITY_PAUSE_S", 0.0),
         (poller_module, "LOOP_PAUSE_S", 0.0),
     ):  # fmt: skip
         monkeypatch.setattr(module, name, value)
@@ -30,7 +31,7 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def run(backend: ScriptedBackend, jobs: list[Job], folder: Path, max_parallel: int | None = None) -> dict[int, str]:
-    """Runs the jobs to their ends; returns why those without a result have none."""
+    """Runs the jobs to their ends; returns the error of each job without a result."""
     file = JobsFile(sweep="a1b2c3", jobs=jobs, folder=folder)
     backend.file = file
     errors = JobRunner(file, jobs, {"scripted": backend}).run(max_parallel, "detach")
@@ -40,13 +41,13 @@ def run(backend: ScriptedBackend, jobs: list[Job], folder: Path, max_parallel: i
 def test_a_job_is_on_disk_as_submitting_before_its_backend_is_asked(tmp_path: Path) -> None:
     backend = ScriptedBackend()
     assert run(backend, [job()], tmp_path) == {}
-    (kept,) = backend.kept_when_submitted
+    (kept,) = backend.saved_when_submitted
     assert json.loads(kept)["jobs"][0]["state"] == "submitting"
     (one,) = read_jobs(tmp_path).jobs
     assert (one.state, one.objective, one.run_id) == (State.COMPLETED, 0.5, "run-0")
 
 
-def test_twins_run_once_and_all_have_the_result(tmp_path: Path) -> None:
+def test_identical_jobs_run_once_and_all_have_the_result(tmp_path: Path) -> None:
     backend = ScriptedBackend()
     jobs = [job(0), job(1, twin_of=0), job(2, twin_of=0)]
     assert run(backend, jobs, tmp_path) == {}
@@ -55,13 +56,13 @@ def test_twins_run_once_and_all_have_the_result(tmp_path: Path) -> None:
     assert {one.name for one in jobs} == {"job-0"}
 
 
-def test_a_job_for_which_there_is_no_machine_now_waits_and_is_started_when_there_is(tmp_path: Path) -> None:
+def test_a_job_without_an_available_machine_waits_and_starts_when_there_is_one(tmp_path: Path) -> None:
     backend = ScriptedBackend(submits={0: [NoCapacity("Two of two are in use."), NoCapacity("still"), RUNNING]})
     assert run(backend, [job(0), job(1)], tmp_path) == {}
     assert backend.submitted.count(0) == 3
 
 
-def test_a_job_that_found_no_machine_after_its_start_is_tried_again_a_bounded_number_of_times(tmp_path: Path) -> None:
+def test_a_job_that_got_no_machine_after_its_start_is_retried_a_limited_number_of_times(tmp_path: Path) -> None:
     none = Report(state=State.FAILED, status="Failed", reason="CapacityError: none", no_capacity=True)
     backend = ScriptedBackend(polls={0: [none, none, completed()]})
     backend.retry_pause_s = 0.0
@@ -72,7 +73,7 @@ def test_a_job_that_found_no_machine_after_its_start_is_tried_again_a_bounded_nu
     assert backend.submitted == [0]
 
 
-def test_what_cannot_be_reached_is_asked_again_and_loses_no_job(tmp_path: Path) -> None:
+def test_an_unreachable_backend_is_polled_again_and_loses_no_job(tmp_path: Path) -> None:
     backend = ScriptedBackend(
         submits={0: [Unreachable("no network."), RUNNING]},
         polls={0: [Unreachable("reset."), CredentialsRefused("expired."), BackendError("denied."), completed(0.25)]},
@@ -82,20 +83,20 @@ def test_what_cannot_be_reached_is_asked_again_and_loses_no_job(tmp_path: Path) 
     assert one.objective == 0.25
 
 
-def test_without_credentials_nothing_is_waited_for(tmp_path: Path) -> None:
+def test_without_credentials_the_command_fails_at_once(tmp_path: Path) -> None:
     backend = ScriptedBackend(submits={0: [CredentialsRefused("Sign in.")]})
     with pytest.raises(CredentialsRefused, match="Sign in"):
         run(backend, [job()], tmp_path)
 
 
-def test_a_job_that_never_came_to_be_ends_and_hinders_none(tmp_path: Path) -> None:
+def test_a_job_that_was_never_created_ends_and_does_not_block_others(tmp_path: Path) -> None:
     backend = ScriptedBackend(polls={0: [NotFound("There is no job-0.")]})
     jobs = [job(0), job(1)]
     assert run(backend, jobs, tmp_path) == {0: "There is no job-0."}
     assert [one.state for one in jobs] == [State.NOT_STARTED, State.COMPLETED]
 
 
-def test_a_silent_job_is_asked_to_stop_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_silent_job_is_stopped_and_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     backend = ScriptedBackend(polls={0: [RUNNING]})
     errors = run(backend, [job(max_silent_minutes=1e-9)], tmp_path)
@@ -111,13 +112,15 @@ def test_a_job_that_waits_for_its_machine_may_be_silent(tmp_path: Path) -> None:
     assert backend.stopped == []
 
 
-def test_at_most_so_many_run_at_a_time(tmp_path: Path) -> None:
+def test_at_most_max_parallel_jobs_run_at_a_time(tmp_path: Path) -> None:
     backend = ScriptedBackend(polls={0: [RUNNING, RUNNING, completed()]})
     assert run(backend, [job(0), job(1), job(2)], tmp_path, max_parallel=1) == {}
     assert backend.submitted == [0, 1, 2]
 
 
-def test_not_waiting_says_why_a_job_was_not_started(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_without_waiting_the_reason_of_an_unstarted_job_is_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     backend = ScriptedBackend(submits={1: [NoCapacity("0 of 0 machines are yours.")]})
     jobs = [job(0), job(1)]
     file = JobsFile(sweep="a1b2c3", jobs=jobs, folder=tmp_path)
@@ -127,7 +130,7 @@ def test_not_waiting_says_why_a_job_was_not_started(tmp_path: Path, caplog: pyte
     assert "0 of 0" in caplog.text
 
 
-def test_an_interrupt_stops_what_this_command_started_and_nothing_else(tmp_path: Path) -> None:
+def test_an_interrupt_only_stops_what_this_command_started(tmp_path: Path) -> None:
     backend = ScriptedBackend()
     mine, others = job(0, state=State.RUNNING), job(1, state=State.RUNNING, adopted=True)
     file = JobsFile(sweep="a1b2c3", jobs=[mine, others], folder=tmp_path)
@@ -137,13 +140,13 @@ def test_an_interrupt_stops_what_this_command_started_and_nothing_else(tmp_path:
     poller = JobPoller(file, tracked, {"scripted": backend}, watcher)
     from snowcover.errors import Stopped
 
-    told = runner._interrupted(poller, Stopped("", 2), "stop")
+    message = runner._interrupted(poller, Stopped("", 2), "stop")
     assert backend.stopped == [0]
-    assert "1 job asked to stop" in str(told)
-    assert "1 job of another command still runs" in str(told)
+    assert "1 job asked to stop" in str(message)
+    assert "1 job of another command still runs" in str(message)
 
 
-def test_the_limit_of_cost_is_one_for_all_batches_of_a_sweep() -> None:
+def test_the_cost_limit_covers_all_batches_of_a_sweep() -> None:
     spending = Spending()
     first = [job(0, machine="ml.g5.xlarge", highest_usd=10.0), job(1, machine="ml.g5.xlarge", highest_usd=10.0)]
     spending.admit(first, 30)

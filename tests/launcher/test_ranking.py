@@ -1,4 +1,4 @@
-"""How a sweep's jobs are ranked, and what their parent run in MLflow says of them."""
+"""The ranking of a sweep's jobs, in the terminal and on their parent run in MLflow."""
 
 import math
 import shutil
@@ -15,11 +15,11 @@ from snowcover_launch.ranking import markdown, over_seeds, ranked, text
 from snowcover_launch.results import test_iou as iou_of
 
 
-def jobs(*told: tuple[str, float | None], first: int = 0, uri: str = "") -> list[Job]:
+def jobs(*results: tuple[str, float | None], first: int = 0, uri: str = "") -> list[Job]:
     return [
         Job(number=number, title=title, backend="local", experiment="snowcover", folder=str(number), tracking_uri=uri,
             objective=objective)
-        for number, (title, objective) in enumerate(told, start=first)
+        for number, (title, objective) in enumerate(results, start=first)
     ]  # fmt: skip
 
 
@@ -30,18 +30,18 @@ SEEDS = jobs(
 )  # fmt: skip
 
 
-def test_the_best_comes_first_and_what_has_no_result_last() -> None:
+def test_the_best_job_comes_first_and_jobs_without_a_result_last() -> None:
     assert [job.number for job in ranked(SEEDS)] == [5, 2, 3, 1, 0, 6, 7, 4, 8]
 
 
-def test_jobs_that_differ_in_their_seed_alone_have_a_mean_and_a_spread() -> None:
+def test_jobs_that_differ_only_in_their_seed_have_a_mean_and_a_spread() -> None:
     found = {one.title: (one.seeds, one.val.mean, one.val.sd) for one in over_seeds(SEEDS)}
     assert list(found) == ["model=pixelunet", "model=unet"]  # one seed has no spread, and dataset.seed is no seed
     assert found["model=unet"] == (2, pytest.approx(0.82), pytest.approx(0.04 / math.sqrt(2)))
     assert [one.title for one in over_seeds(jobs(("seed=0", 0.5), ("seed=1", 0.7)))] == ["all"]
 
 
-def test_terminal_and_mlflow_are_told_the_same() -> None:
+def test_terminal_and_mlflow_show_the_same() -> None:
     some = jobs(("model=pixelunet seed=0", 0.86), ("model=unet seed=0", 0.80), ("model=unet seed=1", 0.84))
     for job, score in zip(some, (None, 0.7, 0.8), strict=True):
         job.test_iou = score

@@ -1,4 +1,4 @@
-"""What is sent for a job: names, digests, the request, and what AWS would refuse of it."""
+"""What is sent for a job: names, digests, the request, and what AWS would refuse in it."""
 
 import re
 from collections.abc import Sequence
@@ -62,7 +62,7 @@ def named(made: Job) -> Job:
     experiment=st.from_regex(r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z"),
     attempt=st.integers(1, 999),
 )
-def test_every_job_has_a_name_that_aws_takes_and_that_tells_its_digest(
+def test_every_job_has_a_name_that_aws_accepts_and_that_contains_its_digest(
     plain: Job, experiment: str, attempt: int
 ) -> None:
     values = {**plain.planned_config.model_dump(), "experiment_name": experiment}
@@ -76,7 +76,7 @@ def test_every_job_has_a_name_that_aws_takes_and_that_tells_its_digest(
     assert (parts.digest, parts.attempt) == (digest, attempt)
 
 
-def test_the_digest_follows_what_is_learned_and_not_where_or_how_long() -> None:
+def test_the_digest_depends_on_what_is_learned_and_not_on_where_or_how_long() -> None:
     def digest(*overrides: str) -> str:
         return request.config_digest(job(*overrides).planned_config)
 
@@ -91,7 +91,7 @@ def test_the_digest_follows_what_is_learned_and_not_where_or_how_long() -> None:
     assert len({same, *others}) == 7
 
 
-def test_the_request_says_all_of_what_the_config_says() -> None:
+def test_the_request_contains_everything_from_the_config() -> None:
     made = job(
         "hw.spot=true", "hw.max_hours=2", "hw.instance_count=2", "hw.volume_gb=70", "aws.kms_key=alias/snow",
         "aws.subnets=[subnet-0a1b2c3d]", "aws.security_group_ids=[sg-0a1b2c3d]", "aws.tags={owner: ana}",
@@ -119,7 +119,7 @@ def test_the_request_says_all_of_what_the_config_says() -> None:
     assert {"Key": "sweep", "Value": "a1b2c3"} in sent["Tags"]
 
 
-def test_a_key_for_a_disk_is_sent_only_where_the_disk_takes_one() -> None:
+def test_a_disk_key_is_sent_only_if_the_disk_accepts_one() -> None:
     for machine, takes_one in (("p2", True), ("cpu_m5", True), ("p3", True), ("g4dn", False), ("g5", False),
                                ("g6e", False), ("p4d", False), ("p5_4x", False)):  # fmt: skip
         made = job(f"hw={machine}", "aws.kms_key=alias/snow")
@@ -128,7 +128,7 @@ def test_a_key_for_a_disk_is_sent_only_where_the_disk_takes_one() -> None:
         assert sent["OutputDataConfig"]["KmsKeyId"] == "alias/snow"
 
 
-def test_the_request_keeps_machines_and_retries_as_the_config_says() -> None:
+def test_the_request_contains_keep_alive_and_retries_of_the_config() -> None:
     made = job("hw.keep_alive_minutes=30", "hw.retries=3", "hw.fallback=[ml.g5.2xlarge]", "hw.max_silent_minutes=90")
     sent = request.training_job_request(made, {})
     check_limits(sent)
@@ -156,10 +156,10 @@ def test_a_machine_gets_the_image_that_it_can_run() -> None:
 
 
 def test_the_metric_patterns_read_the_line_of_an_epoch() -> None:
-    from snowcover.training.epochs import epoch_line
+    from snowcover.epoch_line import format_epoch
 
     row = {"epoch": 4, "train_loss": 0.5, "train_iou": 0.25, "val_loss": 0.125, "val_iou": 0.75, "tiles_per_second": 9}
-    line = epoch_line(row, 12)
+    line = format_epoch(row, 12)
     found = {entry["Name"]: re.search(entry["Regex"], line) for entry in request.metric_definitions()}
     assert {name: float(match.group(1)) for name, match in found.items() if match} == {**row, "epoch": 5}
 
@@ -184,39 +184,39 @@ def test_a_job_gets_the_resolved_config_alone_and_can_read_it(tmp_path: Any) -> 
 
 
 @pytest.mark.parametrize(
-    ("override", "told"),
+    ("override", "message"),
     [
         (
             "aws.role_arn=arn:aws:iam::12:role/x",
-            r"aws\.role_arn \(RoleArn\)='arn:aws:iam::12:role/x' is not of the form",
+            r"aws\.role_arn \(RoleArn\)='arn:aws:iam::12:role/x' does not match",
         ),
-        ("hw.instance_type=ml.g99.xlarge", r"hw\.instance_type .*'ml\.g99\.xlarge' is none of those that it knows"),
-        ("aws.tags={a: 'x#y'}", r"aws\.tags .*'x#y' is not of the form"),
+        ("hw.instance_type=ml.g99.xlarge", r"hw\.instance_type .*'ml\.g99\.xlarge' is not one of the allowed values"),
+        ("aws.tags={a: 'x#y'}", r"aws\.tags .*'x#y' does not match"),
         (f"aws.tags={{{'k' * 129}: x}}", r"aws\.tags .* has 129 characters, at most 128 are allowed"),
         ("aws.subnets=[subnet-1]", r"aws\.security_group_ids .* has 0 entries, at least 1 are needed"),
         (f"aws.environment={{A: {'x' * 513}}}", r"aws\.environment .* has 513 characters, at most 512 are allowed"),
     ],
 )
-def test_what_aws_would_refuse_is_refused_before_it_is_sent(override: str, told: str) -> None:
-    with pytest.raises(BeyondLimits, match=told):
+def test_what_aws_would_refuse_is_refused_before_it_is_sent(override: str, message: str) -> None:
+    with pytest.raises(BeyondLimits, match=message):
         job(override)
 
 
 @pytest.mark.parametrize("machine", ["p2", "p2_8x", "p3", "p3_8x", "g4dn", "g4dn_12x", "g5", "g5_12x", "g6", "g6_12x",
                                      "g6e", "g6e_12x", "g6e_48x", "p4d", "p5", "p5_4x", "p5en", "cpu_m5"])  # fmt: skip
-def test_every_machine_makes_a_request_that_aws_takes(machine: str) -> None:
+def test_every_machine_gives_a_request_that_aws_accepts(machine: str) -> None:
     check_limits(request.training_job_request(job(f"hw={machine}"), {}))
 
 
 @pytest.mark.parametrize(
-    ("overrides", "told"),
+    ("overrides", "message"),
     [
         (["data=tiles", "data.sources=[{scenes: imagery/x, collect: s3://b/c}]"], r"data\.sources names imagery/x"),
         (["data=tiles", "data.manifest=/home/ana/manifest.csv"], r"data\.manifest names /home/ana/manifest\.csv"),
         (["data.layers={slope: tiles/dem}"], r"data\.layers\.slope names tiles/dem, which is on this machine"),
         (["checkpoint.init_from=best.ckpt"], r"checkpoint\.init_from names best\.ckpt, which is on this machine"),
         (["model=unet", "model.encoder_weights=s2.pth"], r"model\.encoder_weights names s2\.pth, which is on this"),
-        (["checkpoint.resume=auto"], r"checkpoint\.resume=auto looks on this machine"),
+        (["checkpoint.resume=auto"], r"checkpoint\.resume=auto searches this machine"),
         (["checkpoint.dir=here"], r"checkpoint\.dir is for this machine"),
         (["tracking=server", "tracking.uri=http://localhost:5000"], r"localhost:5000 is on this machine"),
         (["tracking=server", "tracking.uri=http://u:pw@mlflow.lab"], r"tracking\.uri holds a password"),
@@ -234,13 +234,13 @@ def test_every_machine_makes_a_request_that_aws_takes(machine: str) -> None:
         (["hw.max_wait_hours=3"], r"max_wait_hours is for spot=true"),
     ],
 )  # fmt: skip
-def test_a_job_that_could_not_run_is_refused_with_the_way_out(overrides: list[str], told: str) -> None:
-    with pytest.raises(UserError, match=told) as raised:
+def test_a_job_that_could_not_run_is_refused_with_the_way_out(overrides: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message) as raised:
         job(*overrides)
     assert "pw@" not in str(raised.value)
 
 
-def test_a_job_is_told_of_no_home_and_has_the_same_digest_from_any(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_contains_no_home_folder_and_has_the_same_digest_from_any(monkeypatch: pytest.MonkeyPatch) -> None:
     digests, texts = set(), set()
     for home in ("/home/ana", "/home/bea"):
         monkeypatch.setenv("HOME", home)
@@ -254,7 +254,7 @@ def test_a_job_is_told_of_no_home_and_has_the_same_digest_from_any(monkeypatch: 
     assert values["data"]["sources"][0]["scenes"] == "~/demo/scenes/*"
 
 
-def test_a_users_own_tags_stay_beside_ours_whatever_they_are_called() -> None:
+def test_a_users_own_tags_are_kept_next_to_ours() -> None:
     made = job("aws.tags={project: snow, sweep: mine, experiment: e}", "experiment_name=tuolumne")
     sent = request.training_job_request(made, request.aws_tags(made, "0a1b2c", "sha"))
     assert {tag["Key"]: tag["Value"] for tag in sent["Tags"]} == {
@@ -264,7 +264,7 @@ def test_a_users_own_tags_stay_beside_ours_whatever_they_are_called() -> None:
     check_limits(sent)
     plain = request.training_job_request(job(), {})["Tags"]
     assert plain == [{"Key": "project", "Value": "snowcover"}]  # which the account's launch policy wants
-    with pytest.raises(ValueError, match="tags that begin with snowcover: are snowcover's own"):
+    with pytest.raises(ValueError, match="tags that begin with snowcover: are reserved"):
         AwsConfig.model_validate(made.config.aws.model_dump() | {"tags": {"snowcover:sweep": "mine"}})
 
 

@@ -1,4 +1,4 @@
-"""What a job left in S3 and how it comes into the user's folders, which are the user's."""
+"""Results of a job in S3, and how they are downloaded without touching the user's own files."""
 
 import gzip
 import io
@@ -44,7 +44,7 @@ def archive(members: Mapping[str, bytes | tarfile.TarInfo]) -> bytes:
 
 
 def files(folder: Path) -> dict[str, str]:
-    """Of what the user sees there."""
+    """The visible files and their contents."""
     found = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
     return {path.relative_to(folder).as_posix(): path.read_text() for path in found}
 
@@ -52,7 +52,7 @@ def files(folder: Path) -> dict[str, str]:
 # Archives
 
 
-def test_an_archive_comes_out_as_it_was_packed(tmp_path: Path) -> None:
+def test_an_archive_is_unpacked_as_it_was_packed(tmp_path: Path) -> None:
     (tmp_path / "a.tar.gz").write_bytes(archive({"best.ckpt": b"weights", "pictures/a.png": b"a", "empty": b""}))
     unpack(tmp_path / "a.tar.gz", tmp_path / "out", "s3://b/a.tar.gz")
     assert files(tmp_path / "out") == {"best.ckpt": "weights", "pictures/a.png": "a", "empty": ""}
@@ -87,9 +87,7 @@ def not_an_archive(packed: bytes) -> bytes:
     [flipped_content, flipped_checksum, cut_short, broken_in_the_middle, not_an_archive],
     ids=lambda f: f.__name__,
 )
-def test_a_damaged_archive_is_refused_whatever_of_it_can_be_read(
-    tmp_path: Path, harm: Callable[[bytes], bytes]
-) -> None:
+def test_a_damaged_archive_is_refused_even_if_partly_readable(tmp_path: Path, harm: Callable[[bytes], bytes]) -> None:
     packed = archive({"best.ckpt": b"weights", "noise": os.urandom(500)})
     (tmp_path / "a.tar.gz").write_bytes(harm(packed))
     with pytest.raises(BadArchive, match=r"s3://b/a\.tar\.gz cannot be unpacked \(.+\): nothing of it was saved"):
@@ -111,7 +109,7 @@ def special(name: str, kind: bytes, target: str = "") -> tarfile.TarInfo:
     ],
     ids=["above", "link", "hard link", "pipe"],
 )  # fmt: skip
-def test_an_archive_that_is_no_jobs_is_refused(tmp_path: Path, hostile: Mapping[str, Any]) -> None:
+def test_a_hostile_archive_is_refused(tmp_path: Path, hostile: Mapping[str, Any]) -> None:
     (tmp_path / "a.tar.gz").write_bytes(archive(hostile))
     with pytest.raises(BadArchive):
         unpack(tmp_path / "a.tar.gz", tmp_path / "out", "s3://b/a.tar.gz")
@@ -129,7 +127,7 @@ def put(folder: Path, contents: Mapping[str, str]) -> list[str]:
         return [path.relative_to(folder).as_posix() for path in put_files(new, folder)]
 
 
-def test_files_put_again_replace_their_own_and_nothing_of_the_users(tmp_path: Path) -> None:
+def test_files_put_again_replace_their_own_and_no_files_of_the_user(tmp_path: Path) -> None:
     first = {"model/best.ckpt": "epoch 1", "model/config.yaml": "lr: 1", "output/result.json": "{}"}
     assert put(tmp_path, first) == []
     (tmp_path / "model/notes.txt").write_text("mine")
@@ -143,7 +141,7 @@ def test_files_put_again_replace_their_own_and_nothing_of_the_users(tmp_path: Pa
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".fetch-")]
 
 
-def test_whatever_else_the_user_has_in_a_files_place_stays(tmp_path: Path) -> None:
+def test_anything_else_of_the_user_at_a_files_path_stays(tmp_path: Path) -> None:
     (tmp_path / "model/best.ckpt").mkdir(parents=True)
     (tmp_path / "output").write_text("a file of this name")
     (tmp_path / "model/config.yaml").symlink_to("nowhere")
@@ -155,9 +153,9 @@ def test_whatever_else_the_user_has_in_a_files_place_stays(tmp_path: Path) -> No
     assert (tmp_path / "model/manifest.csv").read_text() == "the job's"
 
 
-def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(CannotWriteFiles, match=r"cannot be written to .*file/job \(Not a directory\): make room"):
+    with pytest.raises(CannotWriteFiles, match=r"cannot be written to .*file/job \(Not a directory\): free space"):
         put(tmp_path / "file/job", {"model/best.ckpt": ""})
 
 
@@ -179,7 +177,7 @@ def key(job: Job, kind: str) -> str:
     return f"{job.prefix.split('/', 3)[3]}/output/{job.name}/output/{kind}.tar.gz"
 
 
-def test_fetching_goes_to_the_folder_that_is_named_and_again_leaves_what_the_user_put_there(
+def test_fetching_again_keeps_what_the_user_put_into_the_folder(
     account: Account, job: Job, s3: Bucket, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     s3.put(key(job, "model"), archive({"best.ckpt": b"weights", "config.yaml": b"seed: 0"}))
@@ -194,7 +192,7 @@ def test_fetching_goes_to_the_folder_that_is_named_and_again_leaves_what_the_use
     (folder / "model/config.yaml").write_text("seed: 1")
     results.fetch(account, job, folder)
     assert files(folder)["model/config.yaml"] == "seed: 1"
-    assert "model/config.yaml is not as it was fetched, so it stays: rename it and fetch again" in caplog.messages[0]
+    assert "model/config.yaml was changed, so it was not overwritten: rename it and fetch again" in caplog.messages[0]
 
 
 @pytest.mark.parametrize("left", [{}, {"train.log": b""}], ids=["no archive", "an archive without a network"])
@@ -224,13 +222,13 @@ def test_a_damaged_archive_leaves_the_folder_as_it_was(account: Account, job: Jo
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"{}", b'{"objective": "x"}', b"\xff\xfe"])
-def test_a_result_that_cannot_be_read_is_none(account: Account, s3: Bucket, content: bytes) -> None:
+def test_an_unreadable_result_is_none(account: Account, s3: Bucket, content: bytes) -> None:
     s3.put("job/result.json", content)
     assert results.read_result(account, f"{s3.uri}/job/result.json") is None
     assert results.read_result(account, f"{s3.uri}/no/result.json") is None
 
 
-def test_a_result_that_is_broken_off_while_it_is_read_is_asked_for_again_and_not_lost(
+def test_a_result_whose_download_breaks_is_read_again_and_not_lost(
     account: Account, s3: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     s3.put("job/result.json", json.dumps({"objective": 0.5, "run_id": "r"}).encode())
@@ -247,7 +245,7 @@ def test_a_result_that_is_broken_off_while_it_is_read_is_asked_for_again_and_not
     assert results.read_result(account, f"{s3.uri}/job/result.json") == {"objective": 0.5, "run_id": "r"}
 
 
-def test_what_a_job_cost_is_noted_on_its_run_but_not_over_what_a_later_job_told_of_it(
+def test_the_cost_of_a_job_is_recorded_on_its_run_but_not_over_that_of_a_later_job(
     job: Job, tmp_path: Path, empty_database: Path
 ) -> None:
     home = f"sqlite:///{tmp_path}/mlflow.db"
@@ -262,7 +260,7 @@ def test_what_a_job_cost_is_noted_on_its_run_but_not_over_what_a_later_job_told_
     assert results.import_run(nobody, job, report, tmp_path) is None
 
 
-def test_what_the_jobs_of_one_run_cost_adds_up(job: Job, tmp_path: Path, empty_database: Path) -> None:
+def test_the_costs_of_the_jobs_of_one_run_add_up(job: Job, tmp_path: Path, empty_database: Path) -> None:
     home = f"sqlite:///{tmp_path}/mlflow.db"
     (tmp_path / "mlflow.db").write_bytes(empty_database.read_bytes())
     with tracking.recorded(home, "e", "n", False, tags={"job": "first"}) as recorder:

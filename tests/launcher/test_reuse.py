@@ -1,4 +1,4 @@
-"""Which earlier jobs a command takes for its own: by what they read, what they are, and what they have left."""
+"""Which earlier jobs a command reuses: by what they read, their config, and their results."""
 
 import json
 from collections.abc import Mapping
@@ -11,13 +11,13 @@ from tests.launcher.launching import Done, Launching, completes
 
 
 def newest(folder: Path) -> Mapping[str, Any]:
-    """The one job of the sweep that was started last."""
+    """The only job of the newest sweep."""
     (job,) = json.loads(max(folder.glob("outputs/*/*/jobs.json")).read_text())["jobs"]
     found: Mapping[str, Any] = job
     return found
 
 
-def test_the_same_command_reads_changed_tiles_anew_and_follows_a_result_that_was_deleted(launching: Launching) -> None:
+def test_the_same_command_trains_again_on_changed_tiles_and_after_a_result_was_deleted(launching: Launching) -> None:
     bucket = launching.sagemaker.bucket
     for folder in ("imagery/20180528_a", "masks/ASO_20180528"):
         bucket.put(f"{folder}/15/1/1.tif", b"one")
@@ -44,18 +44,18 @@ def test_the_same_command_reads_changed_tiles_anew_and_follows_a_result_that_was
     for key in left:
         bucket.server.client.delete_object(Bucket=bucket.name, Key=key)
     assert "is complete" not in train().out
-    # AWS knows the first name for ever, as that of a job that has ended
+    # AWS never frees the name of an ended job
     assert newest(launching.folder)["name"] == f"{first.removesuffix('-1')}-2"
     assert len(launching.sagemaker.requests) == 3
 
     bucket.server.client.delete_object(Bucket=bucket.name, Key="masks/ASO_20180528/15/1/1.tif")
-    told = launching.told("-m", "hw=g5", "data=tiles", sources, "seed=0,1")
-    assert told.startswith("Job 0 (")
-    assert "so none was started: data.sources names" in told
+    message = launching.error_message("-m", "hw=g5", "data=tiles", sources, "seed=0,1")
+    assert message.startswith("Job 0 (")
+    assert "so none was started: data.sources names" in message
     assert len(launching.sagemaker.requests) == 3
 
 
-def test_a_spot_job_stays_one_whoever_waits_for_it(launching: Launching) -> None:
+def test_a_spot_job_stays_one_whichever_command_waits_for_it(launching: Launching) -> None:
     leave = ("hw=g5", "launch.wait=false")
     assert launching.train(*leave, "hw.spot=true").status == 0
     assert launching.train(*leave, "hw.data_workers=2", "tracking.tags={basin: Tuolumne}").status == 0
@@ -64,7 +64,7 @@ def test_a_spot_job_stays_one_whoever_waits_for_it(launching: Launching) -> None
     assert len(launching.sagemaker.requests) == 1
 
 
-def test_what_this_machine_has_of_complete_jobs_is_known_to_it(tmp_path: Path) -> None:
+def test_complete_jobs_are_read_from_the_records_of_this_machine(tmp_path: Path) -> None:
     def job(number: int, **more: Any) -> Job:
         common = {"title": "", "backend": "sagemaker", "experiment": "x", "folder": "0", "tracking_uri": "sqlite:///m"}
         return Job(number=number, name=f"job-{number}", **common, **more)

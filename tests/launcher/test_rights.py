@@ -1,4 +1,4 @@
-"""The launcher and its jobs at work with the rights that container/account.yaml gives them, and no others."""
+"""The launcher and its jobs with exactly the permissions of container/account.yaml."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from snowcover import storage
 from snowcover_launch.aws import bucket, training_jobs
 from snowcover_launch.aws.errors import AccessDenied
 from snowcover_launch.aws.session import Account
-from tests.aws.asking import client, refusal, request
+from tests.aws.api import client, refusal, request
 from tests.container.account import Stack, deployed, rights
 from tests.launcher.launching import Launching, completes
 from tests.sagemaker import SageMaker
@@ -46,7 +46,7 @@ def test_a_sweep_starts_and_collects_its_jobs(limited: SageMaker, launching: Lau
     assert len(limited.requests) == 2
 
 
-def test_only_allowed_machines_for_an_allowed_time_are_rented(limited: SageMaker) -> None:
+def test_only_allowed_instances_for_an_allowed_time_are_started(limited: SageMaker) -> None:
     account = Account(limited.region, None)
     g5 = {"InstanceType": "ml.g5.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 50}
     training_jobs.start(account, request(limited, "snowcover-1", ResourceConfig=g5, Tags=TAGS))
@@ -70,8 +70,8 @@ def test_a_launcher_writes_configs_once_and_nothing_else(limited: SageMaker) -> 
         with pytest.raises(AccessDenied, match=r"^You may not write s3://"):
             bucket.put_new(account, f"{root}/{key}", b"mine")
     put = client("s3").put_object
-    said = refusal(put, Bucket=limited.bucket.name, Key=f"{JOB}/config/config.yaml", Body=b"another")
-    assert said.startswith("AccessDenied: User: ")
+    message = refusal(put, Bucket=limited.bucket.name, Key=f"{JOB}/config/config.yaml", Body=b"another")
+    assert message.startswith("AccessDenied: User: ")
     assert bucket.read(account, f"{root}/{JOB}/config/config.yaml") == b"mine"
 
 
@@ -82,8 +82,8 @@ def test_a_job_writes_no_config_and_a_result_once(limited: SageMaker, aws_settin
     for condition in ({}, {"IfNoneMatch": "*"}):
         for name in ("config.yaml", "second.yaml"):
             key = f"{JOB}/config/{name}"
-            said = refusal(api.put_object, Bucket=limited.bucket.name, Key=key, Body=b"forged", **condition)
-            assert said.startswith("AccessDenied: ")
+            message = refusal(api.put_object, Bucket=limited.bucket.name, Key=key, Body=b"forged", **condition)
+            assert message.startswith("AccessDenied: ")
     storage.create(f"{root}/{JOB}/result.json", b"result")
     with pytest.raises(storage.FileExists):
         storage.create(f"{root}/{JOB}/result.json", b"forged")
@@ -93,10 +93,10 @@ def test_a_job_writes_no_config_and_a_result_once(limited: SageMaker, aws_settin
     assert limited.bucket.get(f"{JOB}/result.json") == b"result"
 
 
-def test_a_role_of_another_account_is_refused_once_and_not_at_each_job(
+def test_a_role_of_another_account_is_refused_once_and_not_for_each_job(
     limited: SageMaker, launching: Launching
 ) -> None:
-    said = launching.told("-m", "hw=g5", "seed=1,2", "aws.role_arn=arn:aws:iam::999999999999:role/job")
-    assert "is of the account 999999999999 and your credentials are of 123456789012" in said
+    message = launching.error_message("-m", "hw=g5", "seed=1,2", "aws.role_arn=arn:aws:iam::999999999999:role/job")
+    assert "is of the account 999999999999 and your credentials are of 123456789012" in message
     assert not limited.calls["CreateTrainingJob"]
     assert not limited.bucket.keys()

@@ -1,4 +1,4 @@
-"""Secrets planted wherever a user may have one, and all that a command leaves, sends or says searched for them."""
+"""Plants secrets wherever a user may have one, and searches everything a command writes, sends or prints."""
 
 import json
 from collections.abc import Mapping
@@ -36,7 +36,7 @@ def everything_in(folder: Path) -> list[bytes]:
     return [str(path).encode() + b"\0" + path.read_bytes() for path in folder.rglob("*") if path.is_file()]
 
 
-def test_a_training_in_a_store_with_a_password_keeps_it_nowhere(site: Path, tmp_path: Path) -> None:
+def test_training_with_a_password_in_the_store_address_saves_it_nowhere(site: Path, tmp_path: Path) -> None:
     here, store = tmp_path / "here", tmp_path / "store"
     here.mkdir()
     store.mkdir()
@@ -61,10 +61,10 @@ def test_a_training_in_a_store_with_a_password_keeps_it_nowhere(site: Path, tmp_
     assert not plants_in(first.out, first.err, again.out, again.err, *everything_in(tmp_path))
 
 
-def test_no_way_to_aws_takes_a_secret_along(launching: Launching, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_secret_is_sent_to_aws(launching: Launching, monkeypatch: pytest.MonkeyPatch) -> None:
     sagemaker = launching.sagemaker
-    told = [
-        launching.told(*given, *("hw=g5", "hydra.sweep.dir=sweep"))
+    messages = [
+        launching.error_message(*given, *("hw=g5", "hydra.sweep.dir=sweep"))
         for given in (
             ("-m", "seed=0,1", f"tracking.uri='postgresql://h/db?user=me&password={PASSWORD}'"),
             ("-m", "seed=0,1", f"tracking.uri=http://u:p/{PASSWORD}@h"),
@@ -73,8 +73,8 @@ def test_no_way_to_aws_takes_a_secret_along(launching: Launching, monkeypatch: p
             (f"data.cache='http://u:{PARAMETER}@h'",),
         )
     ]
-    assert ["holds a password" in told[0], "%2F for /" in told[1]] == [True, True]
-    assert all("looks like a secret" in one or "holds a secret" in one for one in told[2:])
+    assert ["holds a password" in messages[0], "%2F for /" in messages[1]] == [True, True]
+    assert all("looks like a secret" in one or "holds a secret" in one for one in messages[2:])
     assert not sagemaker.requests
 
     def fails(sagemaker: SageMaker, name: str, staged: Mapping[str, Any]) -> None:
@@ -97,4 +97,4 @@ def test_no_way_to_aws_takes_a_secret_along(launching: Launching, monkeypatch: p
     log.unlink()
     bucket = sagemaker.bucket
     sent = [json.dumps(sagemaker.requests, default=str), *bucket.keys(), *map(bucket.get, bucket.keys())]
-    assert not plants_in(*told, *out, *sent, *everything_in(launching.folder))
+    assert not plants_in(*messages, *out, *sent, *everything_in(launching.folder))

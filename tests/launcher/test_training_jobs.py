@@ -1,14 +1,14 @@
-"""Training jobs as AWS has them, whatever the command that looks at them wanted."""
+"""Training jobs as AWS reports them, whatever the current command wanted."""
 
 from datetime import timedelta
 
 from snowcover_launch.aws import training_jobs
 from snowcover_launch.aws.session import Account
-from tests.aws.asking import request
+from tests.aws.api import request
 from tests.sagemaker import SageMaker
 
 
-def test_a_job_of_a_name_is_started_once_and_tells_what_it_is_and_whose(sagemaker: SageMaker) -> None:
+def test_a_job_name_is_started_once_and_its_tags_show_whose_it_is(sagemaker: SageMaker) -> None:
     account = Account(sagemaker.region, None)
     spot = {
         "EnableManagedSpotTraining": True,
@@ -28,7 +28,7 @@ def test_a_job_of_a_name_is_started_once_and_tells_what_it_is_and_whose(sagemake
     assert found.warm_pool_s is None
 
 
-def test_a_job_tells_how_long_its_machines_waited_for_the_next_one(sagemaker: SageMaker) -> None:
+def test_a_job_reports_how_long_its_machines_waited_for_the_next_one(sagemaker: SageMaker) -> None:
     account = Account(sagemaker.region, None)
     asked = request(sagemaker)
     resources = asked["ResourceConfig"] | {"KeepAlivePeriodInSeconds": 600}

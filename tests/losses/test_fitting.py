@@ -52,10 +52,10 @@ def test_a_loss_that_knows_of_the_mask_is_left_as_it_is(loss: nn.Module) -> None
 
 
 @pytest.mark.parametrize(
-    ("node", "told"),
+    ("node", "text"),
     [
-        ({"_target_": "torch.nn.CrossEntropyLoss"}, "it does not fall when snow and bare ground are told apart"),
-        ({"_target_": "torch.nn.HingeEmbeddingLoss"}, "it does not fall when snow and bare ground are told apart"),
+        ({"_target_": "torch.nn.CrossEntropyLoss"}, "it does not fall when snow and bare ground are separated"),
+        ({"_target_": "torch.nn.HingeEmbeddingLoss"}, "it does not fall when snow and bare ground are separated"),
         (
             {"_target_": "torch.nn.TripletMarginLoss"},
             "it fails with TypeError: .*missing 1 required positional argument",
@@ -64,9 +64,9 @@ def test_a_loss_that_knows_of_the_mask_is_left_as_it_is(loss: nn.Module) -> None
         ({"_target_": "segmentation_models_pytorch.losses.DiceLoss", "mode": "multiclass"}, "it fails with "),
     ],
 )
-def test_a_loss_that_teaches_no_snow_is_refused_in_one_sentence(node: dict[str, Any], told: str) -> None:
+def test_a_loss_that_teaches_no_snow_is_refused_in_one_message(node: dict[str, Any], text: str) -> None:
     name = node["_target_"].rpartition(".")[2]
-    with pytest.raises(ConfigError, match=rf"^loss: {name} cannot be trained with: .*{told}") as raised:
+    with pytest.raises(ConfigError, match=rf"^loss: {name} cannot be trained with: .*{text}") as raised:
         make_loss(node)
     assert "\n" not in str(raised.value)
 

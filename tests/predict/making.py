@@ -18,7 +18,7 @@ from tests.prepare.rasters import UTM_11N, write_raster
 from tests.starting import Process, finish_process
 
 FOREST_LEVEL, BRIGHT_LEVEL = 0.6, 0.8
-TINTS = np.array([-0.06, -0.02, 0.02, 0.06])  # of the bands, beside a mean reflectance
+TINTS = np.array([-0.06, -0.02, 0.02, 0.06])  # of the bands, relative to a mean reflectance
 LEVEL = 0.3  # mean reflectance from which it is snow, to the tests' network
 SCALE = 1e-4
 ZOOM, TILE_PX = 13, 256  # whose pixels are 15.1 m on the ground in Tuolumne
@@ -40,15 +40,15 @@ def write_checkpoint(
     about["model"] = {"_target_": "tests.predict.networks.Brightness", "steepness": steepness}
     network = Brightness(len(bands), steepness)
     state = {f"mapper.network.{key}": value for key, value in network.state_dict().items()}
-    told = {
+    metadata = {
         "version": "0", "config": about, "bands": list(bands), "scale": scale, "offset": offset,
         "mean": [LEVEL] * len(bands), "std": [0.1] * len(bands), "manifest_digest": "0", "history": [], "steps": [],
         "run_id": run_id, "steps_per_epoch": 1, "zoom": ZOOM, "tile_size": TILE_PX, "commit": "c0ffee",
     }  # fmt: skip
     if baselines:
-        told |= {"brightness_threshold": BRIGHT_LEVEL, "forest": _forest_of(FOREST_LEVEL)}
+        metadata |= {"brightness_threshold": BRIGHT_LEVEL, "forest": _forest_of(FOREST_LEVEL)}
     path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({"state_dict": state, "snowcover": told}, path)
+    torch.save({"state_dict": state, "snowcover": metadata}, path)
     return path
 
 

@@ -1,4 +1,4 @@
-"""Scenes in memory and tiny networks whose answer can be said beforehand."""
+"""Scenes in memory and tiny networks whose output is known in advance."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -41,7 +41,7 @@ class HeldScene:
 class Opened:
     def __init__(self, scene: HeldScene, bands: int) -> None:
         self.grid, self.bands, self.dtype = scene.grid, bands, str(scene.values.dtype)
-        self.nodata, self.smooth, self._scene = 0.0, True, scene
+        self.nodata, self.continuous, self._scene = 0.0, True, scene
 
     def read(self, window: Window) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
         rows, columns = window.toslices()

@@ -13,7 +13,7 @@ from snowcover.predict.mapping import OutputGrid
 TUOLUMNE = OutputGrid(CRS.from_epsg(32611), Affine(3, 0, 280000, 0, -3, 4190000), 1000, 700)
 
 
-def test_all_degrees_together_are_the_earth() -> None:
+def test_all_degrees_add_up_to_the_area_of_the_earth() -> None:
     globe = OutputGrid(CRS.from_epsg(4326), Affine(1, 0, -180, 0, -1, 90), 360, 180)
     assert GroundArea(globe).total_km2() == pytest.approx(510_065_622, rel=1e-4)
 

@@ -1,4 +1,4 @@
-"""Maps by what stood beside the network in training."""
+"""Maps by the baselines of a training."""
 
 import shutil
 from pathlib import Path
@@ -65,7 +65,7 @@ def test_maps_of_network_and_forest_are_not_mixed(place: Path) -> None:
 
 
 @pytest.mark.parametrize(("kind", "what"), [("forest", "pixel forest"), ("brightness", "brightness threshold")])
-def test_a_run_that_kept_none_says_so_in_one_sentence(place: Path, kind: str, what: str) -> None:
+def test_a_run_without_baselines_is_refused_in_one_message(place: Path, kind: str, what: str) -> None:
     write_checkpoint(place / "older.ckpt")
     with pytest.raises(NoBaseline, match=rf"^older\.ckpt keeps no {what}, .*: map with=network, or train again"):
         predict("model=older.ckpt", "scenes=imagery/*.tif", "out=maps", f"with={kind}")
@@ -79,13 +79,13 @@ def test_a_damaged_forest_is_refused_by_name(place: Path) -> None:
     saved = torch.load(place / "best.ckpt", weights_only=True)
     saved["snowcover"]["forest"]["next_node"][0] = 99
     torch.save(saved, place / "best.ckpt")
-    told = (
+    message = (
         r"^best\.ckpt keeps a pixel forest that cannot be one \(its next_node name what there is not\): train again\.$"
     )
-    with pytest.raises(BadBaseline, match=told):
+    with pytest.raises(BadBaseline, match=message):
         predict("model=best.ckpt", "scenes=imagery/*.tif", "out=maps", "with=forest")
 
 
-def test_a_wrong_word_is_told_the_right_ones(place: Path) -> None:
+def test_a_wrong_choice_is_refused_with_the_valid_ones(place: Path) -> None:
     with pytest.raises(ConfigError, match=r"^with='trees': input should be 'network', 'forest' or 'brightness' \(what"):
         predict("model=best.ckpt", "scenes=imagery/*.tif", "out=maps", "with=trees")

@@ -1,4 +1,4 @@
-"""The command from outside: what it leaves, what it refuses, how it is stopped and goes on."""
+"""The command from outside: what it writes, what it refuses, how it is stopped and restarted."""
 
 import json
 import logging
@@ -61,7 +61,7 @@ def place(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch)
 MODEL, SCENES, OUT = "model=best.ckpt", "scenes=imagery/*.tif", "out=maps"
 
 
-def test_a_map_has_its_scenes_grid_and_says_what_made_it(place: Path) -> None:
+def test_a_map_has_its_scenes_grid_and_its_provenance(place: Path) -> None:
     predict(MODEL, SCENES, OUT)
     made = place / "maps" / SCENE
     assert set(contents(made)) == FILES
@@ -129,13 +129,13 @@ def test_maps_of_two_models_are_not_mixed_unless_overwritten(place: Path) -> Non
     assert set(contents(place / "maps" / SCENE)) == FILES  # the spread of the earlier map is gone
 
 
-def test_a_bad_scene_is_told_and_the_others_are_mapped(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_bad_scene_is_reported_and_the_others_are_mapped(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
     whole = (place / "imagery" / f"{SCENE}.tif").read_bytes()
     (place / "imagery" / "cut.tif").write_bytes(whole[: len(whole) // 2])
     write_raster(place / "imagery" / "rgb.tif", stored(reflectance())[:3], transform=PLACE, nodata=0, names=BANDS[:3])
     done = start_here(command.COMMAND, place, "tracking.system_metrics=false", MODEL, SCENES, OUT)
     assert done.status == 1
-    assert done.err.strip() == "No map was made of 2 of 3 scenes, as told above: cut, rgb."
+    assert done.err.strip() == "No map was made of 2 of 3 scenes, see the errors above: cut, rgb."
     assert re.search(r"imagery/cut\.tif (cannot be read|is damaged)", done.out)
     assert re.search(r"imagery/rgb\.tif has the bands .*: nir is missing", done.out)
     assert re.search(rf"km² observed +snow +seconds\n{SCENE} +2\.\d\d +\d\d\.\d% +\d", done.out)
@@ -145,7 +145,7 @@ def test_a_bad_scene_is_told_and_the_others_are_mapped(place: Path, capfd: pytes
     assert run.info.status == "FAILED"
 
 
-def test_a_scene_without_an_observed_pixel_gets_a_map_of_nothing(place: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unobserved_scene_gets_an_unobserved_map(place: Path, caplog: pytest.LogCaptureFixture) -> None:
     write_raster(place / "empty/20180101.tif", np.zeros((4, 50, 60), np.uint16), transform=PLACE, nodata=0, names=BANDS)
     predict(MODEL, "scenes=empty/*.tif", OUT)
     with rasterio.open(place / "maps/20180101/20180101_snow.tif") as file:
@@ -165,7 +165,7 @@ def test_a_scene_without_an_observed_pixel_gets_a_map_of_nothing(place: Path, ca
     ],
     ids=["degrees", "southern hemisphere", "Greenland"],
 )
-def test_wherever_it_lies_a_map_lies_there_too(place: Path, crs: str, transform: tuple[float, ...]) -> None:
+def test_a_map_lies_where_its_scene_lies(place: Path, crs: str, transform: tuple[float, ...]) -> None:
     affine = rasterio.Affine(*transform)
     write_raster(place / "s/scene.tif", stored(reflectance()), crs=crs, transform=affine, nodata=0, names=BANDS)
     predict(MODEL, "scenes=s/scene.tif", OUT)
@@ -200,7 +200,7 @@ def test_folders_of_tiles_are_mapped_too(place: Path) -> None:
         assert np.array_equal(file.read(1) == 255, (values == 0).all(axis=0))
 
 
-def test_other_grids_are_those_that_were_asked_for(place: Path) -> None:
+def test_other_grids_are_the_requested_ones(place: Path) -> None:
     predict(MODEL, SCENES, "out=training", "grid=training")
     like = write_raster(place / "like.tif", np.zeros((40, 50)), crs="EPSG:32611", transform=PLACE * PLACE.scale(3))
     predict(MODEL, SCENES, "out=like", f"like={like}")
@@ -257,10 +257,10 @@ def test_mlflow_has_a_run_of_the_maps(place: Path) -> None:
 def test_an_unreachable_mlflow_costs_no_map(place: Path, caplog: pytest.LogCaptureFixture) -> None:
     predict(MODEL, SCENES, OUT, "tracking.uri=http://localhost:9")
     assert set(contents(place / "maps" / SCENE)) == FILES
-    assert "MLflow has no whole record of these maps, which are made all the same" in caplog.text
+    assert "MLflow's record of these maps is incomplete; the maps themselves are not affected" in caplog.text
 
 
-def test_a_dry_run_tells_and_writes_nothing(place: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_dry_run_estimates_and_writes_nothing(place: Path, caplog: pytest.LogCaptureFixture) -> None:
     before = everything_in(place)
     caplog.set_level(logging.INFO)
     predict(MODEL, SCENES, OUT, "dry_run=true")
@@ -285,7 +285,7 @@ def test_from_and_to_s3_it_is_the_same_as_on_disk(place: Path, s3: Bucket) -> No
     predict(*there)  # all is there
 
 
-def test_a_read_only_bucket_ends_in_one_sentence(place: Path, s3: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_read_only_bucket_ends_in_one_message(place: Path, s3: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", s3.server.reader_key)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", s3.server.reader_secret)
     storage.forget_connections()
@@ -293,7 +293,7 @@ def test_a_read_only_bucket_ends_in_one_sentence(place: Path, s3: Bucket, monkey
         predict(MODEL, SCENES, f"out={s3.uri}/maps")
 
 
-def test_killed_in_each_scene_and_started_again_ends_as_in_one_go(place: Path) -> None:
+def test_a_command_killed_in_each_scene_and_restarted_gives_the_same_result(place: Path) -> None:
     names = ["20180101_a", "20180102_b", "20180103_c"]
     for number, name in enumerate(names):
         write_scene(place / f"three/{name}.tif", seed=number)
@@ -315,7 +315,7 @@ def test_killed_in_each_scene_and_started_again_ends_as_in_one_go(place: Path) -
     assert killed == contents(place / "once")
 
 
-def test_a_stop_is_told_in_one_sentence(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stop_ends_in_one_message(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (place / "tmp").mkdir()
     monkeypatch.setenv("TMPDIR", str(place / "tmp"))
     write_raster(place / "big.tif", stored(reflectance(1500, 1500)), transform=PLACE, nodata=0, names=BANDS)
@@ -335,7 +335,7 @@ def test_a_stop_is_told_in_one_sentence(place: Path, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.skipif(shutil.which("mount") is None or os.geteuid() != 0, reason="needs root, to mount a small disk")
 @pytest.mark.parametrize("full", ["out", "TMPDIR"])
-def test_a_full_disk_leaves_nothing_that_looks_whole(place: Path, full: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_nothing_half_written(place: Path, full: str, monkeypatch: pytest.MonkeyPatch) -> None:
     noise = np.random.default_rng(0).integers(1, 6000, (4, 700, 700)).astype(np.uint16)
     write_raster(place / "noise.tif", noise, transform=PLACE, nodata=0, names=BANDS)
     small = place / "small"
@@ -354,9 +354,9 @@ def test_a_full_disk_leaves_nothing_that_looks_whole(place: Path, full: str, mon
 
 
 REFUSED = {
-    "no model": (("scenes=a.tif", "out=m"), r"model \(what was trained"),
+    "no model": (("scenes=a.tif", "out=m"), r"model \(trained model"),
     "no file": ((MODEL, "scenes=none/*.tif", "out=m"), r"No GeoTIFF and no folder .* matches scenes=none/\*\.tif"),
-    "flips of pixels": ((MODEL, SCENES, "out=m", "tta=d4", "with=forest"), "with=forest: it sees each pixel alone"),
+    "flips of pixels": ((MODEL, SCENES, "out=m", "tta=d4", "with=forest"), "this baseline sees single pixels"),
     "two grids": ((MODEL, SCENES, "out=m", "grid=training", "like=a.tif"), "like=a.tif and grid=training are two"),
     "no run": (("model=latest", SCENES, "out=m"), "model=latest: no run below outputs/ has a checkpoint"),
     "twice": (("model=[best.ckpt,best.ckpt]", SCENES, "out=m"), r"model names best\.ckpt twice"),
@@ -371,14 +371,14 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_mistake_is_told_in_one_sentence(name: str, place: Path) -> None:
-    arguments, told = REFUSED[name]
+def test_a_mistake_is_reported_in_one_message(name: str, place: Path) -> None:
+    arguments, message = REFUSED[name]
     sentence = start_here(command.COMMAND, place, *arguments).sentence
-    assert re.search(told, sentence), sentence
+    assert re.search(message, sentence), sentence
     assert not (place / "m").exists()
 
 
-def test_text_stays_as_it_was_typed(place: Path) -> None:
+def test_text_is_kept_as_typed(place: Path) -> None:
     shown = start_here(command.COMMAND, place, "model=[20180528_1,1e3]", "scenes=2018_05", "out=1.10", "--cfg", "job")
     assert shown.status == 0, shown.err
     assert {"- '20180528_1'", "- '1e3'", "out: '1.10'"} <= {line.strip() for line in shown.out.splitlines()}
@@ -391,7 +391,7 @@ def test_nothing_heavy_is_loaded_before_the_config_is_right() -> None:
     assert loaded("snowcover.predict.__main__, snowcover.predict.config", *heavy) == []
 
 
-def test_a_command_that_fails_ends_with_status_1_and_its_sentence(place: Path) -> None:
+def test_a_command_that_fails_ends_with_status_1_and_its_message(place: Path) -> None:
     status, _, errors = finish(place, MODEL, "scenes=imagery/*.tif", OUT, "mosaic=date", "bands=[a,b]")
     assert status == 1
     assert re.fullmatch(r".* has 4 bands, bands names 2 .*\n", errors)

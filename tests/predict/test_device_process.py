@@ -42,7 +42,7 @@ class Choosy(nn.Module):
         return tiles[:, :1]
 
 
-def test_the_windows_are_shared_and_the_next_scene_by_the_same_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_windows_are_shared_by_processes_that_also_map_the_next_scene(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan, "LEAST_CORE_PX", TILE)  # so that there are some windows
     asked: set[DeviceProcess] = set()
     answer = DeviceProcess.map
@@ -62,14 +62,14 @@ def test_the_windows_are_shared_and_the_next_scene_by_the_same_processes(monkeyp
             np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
-def test_what_goes_wrong_there_is_raised_here_and_the_next_map_is_made() -> None:
+def test_an_error_of_the_process_is_raised_here_and_the_next_map_is_made() -> None:
     with pytest.raises(ValueError, match="too bright"):
         mapped(SCENE, own_grid(SCENE), model(Choosy(), bands=2))
     probability, _ = mapped(SCENE, own_grid(SCENE), model(blurring(1, 2), bands=2))
     assert np.isfinite(probability).all()
 
 
-def test_a_process_that_was_killed_is_told_in_a_sentence() -> None:
+def test_a_killed_process_is_reported_in_one_message() -> None:
     mapped(SCENE, own_grid(SCENE), model(blurring(1, 2), bands=2))
     for process in processes():
         os.kill(process.pid, signal.SIGKILL)

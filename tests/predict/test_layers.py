@@ -68,12 +68,12 @@ def expected(folder: Path, of: HeldScene) -> np.ndarray[Any, Any]:
     return np.asarray(1 / (1 + np.exp(-(4e-4 * of.values[..., 0] + light - 0.7 * slope - 2))))
 
 
-def test_each_pixel_is_mapped_with_the_layers_below_it(tmp_path: Path) -> None:
+def test_each_pixel_is_mapped_with_the_layers_at_its_place(tmp_path: Path) -> None:
     folder, held = write_layer(tmp_path, TILES, TILE), scene()
     found, spread = mapped(held, own_grid(held), layered(folder))
     assert spread is None
     np.testing.assert_allclose(found, expected(folder, held), atol=2e-3)
-    assert np.abs(expected(folder, held) - expected(folder, scene(TIMED[1]))).max() > 0.05  # the time of day tells
+    assert np.abs(expected(folder, held) - expected(folder, scene(TIMED[1]))).max() > 0.05  # the time of day matters
 
 
 def test_flips_turn_layers_with_the_ground(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_numbers_of_another_scale_are_converted_and_layers_are_not(tmp_path: Pat
     np.testing.assert_allclose(found, wanted, atol=2e-3)
 
 
-def test_where_the_layers_end_the_network_sees_their_mean_and_that_is_told(
+def test_beyond_the_layers_the_network_sees_their_mean_with_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder, held = write_layer(tmp_path, TILES[4:], TILE, hole=True), scene()
@@ -101,11 +101,11 @@ def test_where_the_layers_end_the_network_sees_their_mean_and_that_is_told(
         found, _ = mapped(held, own_grid(held), layered(folder))
     np.testing.assert_allclose(found, expected(folder, held), atol=2e-3)
     assert [record.message for record in caplog.records if "layers" in record.message] == [
-        f"{held.name}: the layers do not reach 4 of the 20 tiles that it touches: there the network sees their mean."
+        f"{held.name}: the layers do not cover 4 of the 20 tiles that it touches: there the network sees their mean."
     ]
 
 
-def test_a_model_without_layers_is_mapped_beside_one_with(tmp_path: Path) -> None:
+def test_a_model_without_layers_is_mapped_together_with_one_with_layers(tmp_path: Path) -> None:
     folder, held = write_layer(tmp_path, TILES, TILE), scene()
     alone, _ = mapped(held, own_grid(held), model())
     both, spread = mapped(held, own_grid(held), model(), layered(folder))
@@ -113,7 +113,7 @@ def test_a_model_without_layers_is_mapped_beside_one_with(tmp_path: Path) -> Non
     assert spread is not None
 
 
-def test_a_pixel_alone_is_mapped_as_all_ground(tmp_path: Path) -> None:
+def test_an_isolated_pixel_is_mapped_as_a_uniform_tile(tmp_path: Path) -> None:
     held = scene()
     held.grid = GRID._replace(transform=GRID.transform * Affine.scale(1 / 4))  # finer than the network's grid
     held.valid[:] = 0
@@ -125,7 +125,7 @@ def test_a_pixel_alone_is_mapped_as_all_ground(tmp_path: Path) -> None:
 def test_layers_elsewhere_and_scenes_without_a_time_are_refused(tmp_path: Path) -> None:
     held = scene()
     away = write_layer(tmp_path / "away", [Tile(ZOOM, 1, 1)], TILE)
-    with pytest.raises(NoLayer, match=rf"None of the layers' tiles lies below {held.name}"):
+    with pytest.raises(NoLayer, match=rf"None of the layers' tiles overlaps {held.name}"):
         mapped(held, own_grid(held), layered(away))
     with pytest.raises(NoTime, match="The scene held does not say"):
         mapped(scene("held"), own_grid(held), layered(write_layer(tmp_path / "dem", TILES, TILE)))

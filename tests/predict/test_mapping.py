@@ -84,8 +84,10 @@ def test_a_map_lies_on_its_scene_to_a_tenth_of_a_pixel(grid: Grid) -> None:
 
 
 LAYOUTS = [
-    plan.layout_with_margin(TILE), plan.layout_with_margin(TILE, shift_px=(32, 32)), plan.layout_with_margin(2 * TILE, 16),
-    plan.layout_with_margin(3 * TILE, 24, (-17, 40)), plan.layout_of_tile_size(TILE), plan.layout_of_tile_size(TILE, (16, 16)),
+    plan.layout_with_margin(TILE), plan.layout_with_margin(TILE, shift_px=(32, 32)),
+    plan.layout_with_margin(2 * TILE, 16),
+    plan.layout_with_margin(3 * TILE, 24, (-17, 40)), plan.layout_of_tile_size(TILE),
+    plan.layout_of_tile_size(TILE, (16, 16)),
 ]  # fmt: skip
 
 
@@ -114,7 +116,7 @@ def test_windows_leave_no_trace_whatever_their_size_and_place(laid_out) -> None:
         assert np.nanmax(np.abs(other - maps[0])) < 1e-5
 
 
-def test_in_the_training_grid_a_map_is_what_the_network_says_of_the_tiles() -> None:
+def test_in_the_training_grid_a_map_is_the_networks_prediction_for_the_tiles() -> None:
     scene = HeldScene(UTM_11N, landscape(UTM_11N, 2))
     trained = model(blurring(bands=2), 2)
     output = training_grid(scene)
@@ -127,10 +129,10 @@ def test_in_the_training_grid_a_map_is_what_the_network_says_of_the_tiles() -> N
         values, seen = warp(source, Tile(ZOOM, int(column), int(row)), TILE)
     assert seen.all()
     with torch.no_grad():
-        said = trained.mapper(torch.from_numpy(np.moveaxis(values, 2, 0).astype(np.float32))[None])[0].numpy()
+        predicted = trained.mapper(torch.from_numpy(np.moveaxis(values, 2, 0).astype(np.float32))[None])[0].numpy()
     left, top = int(column * TILE - first[0]), int(row * TILE - first[1])
     there = found[top : top + TILE, left : left + TILE]
-    assert np.abs(there - said)[6:-6, 6:-6].max() < 1e-5
+    assert np.abs(there - predicted)[6:-6, 6:-6].max() < 1e-5
 
 
 def test_a_coarser_map_holds_the_means_of_the_finer_one() -> None:
@@ -150,7 +152,7 @@ def test_a_coarser_map_holds_the_means_of_the_finer_one() -> None:
         assert np.abs(found - blocks.mean(axis=(1, 3)))[inner].max() < 0.03
 
 
-def test_pixels_alone_get_a_probability_too() -> None:
+def test_isolated_pixels_get_a_probability_too() -> None:
     """Of a network whose pixels are far coarser than the scene's."""
     grid = Grid(CRS.from_epsg(32611), Affine(3, 0, 280000, 0, -3, 4190000), 400, 300)
     values = np.full((300, 400, 1), 8000, np.uint16)
@@ -161,7 +163,7 @@ def test_pixels_alone_get_a_probability_too() -> None:
     assert np.allclose(found[valid], said_of(np.array(8000)), atol=1e-5)
 
 
-def test_a_scene_of_nothing_gives_a_map_of_nothing_without_asking_the_network() -> None:
+def test_an_unobserved_scene_gives_an_unobserved_map_without_running_the_network() -> None:
     def never(*_: object) -> None:
         raise AssertionError("the network was asked")
 
@@ -174,16 +176,16 @@ def test_a_scene_of_nothing_gives_a_map_of_nothing_without_asking_the_network() 
     assert not np.isfinite(found).any()
 
 
-def test_the_windows_told_are_those_counted() -> None:
+def test_the_windows_reported_are_those_counted() -> None:
     scene = HeldScene(UTM_11N, landscape(UTM_11N), np.tri(UTM_11N.height, UTM_11N.width))
     two = [model(), model(blurring())]
-    told: list[int] = []
-    mapped(scene, own_grid(scene), *two, on_window=told.append)
+    reported: list[int] = []
+    mapped(scene, own_grid(scene), *two, on_window=reported.append)
     counted = count_windows(scene, own_grid(scene), two, "d4")
-    assert (sum(told), counted.members) == (counted.windows, 16)
+    assert (sum(reported), counted.members) == (counted.windows, 16)
 
 
-def test_members_are_averaged_and_their_spread_told() -> None:
+def test_members_are_averaged_and_their_spread_is_given() -> None:
     scene = HeldScene(UTM_11N, landscape(UTM_11N, 2))
     output = training_grid(scene)
     three = [model(blurring(seed, 2), 2) for seed in range(3)]
@@ -252,7 +254,7 @@ class Cut(UserError):
     """As of a scene that is cut short."""
 
 
-def test_an_error_of_the_scene_is_raised_and_no_thread_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_the_scene_is_raised_and_no_thread_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     scene = HeldScene(UTM_11N, landscape(UTM_11N))
     before = threading.active_count()
     rows = map_scene(scene, own_grid(scene), [model()], device="cpu")
@@ -274,8 +276,8 @@ def test_folding_batch_norms_changes_nothing_and_leaves_the_model_alone() -> Non
     quick = group.Members([trained.mapper], False, plan.layout_with_margin(TILE), torch.device("cpu"))
     raw = np.random.default_rng(0).integers(1, 9000, (2, 1, 64, 64)).astype(np.uint16)
     with torch.no_grad():
-        said = trained.mapper(torch.from_numpy(raw.astype(np.float32)))
-    assert np.abs(quick.probabilities(raw)[:, 0] - said.numpy()).max() < 1e-6
+        predicted = trained.mapper(torch.from_numpy(raw.astype(np.float32)))
+    assert np.abs(quick.probabilities(raw)[:, 0] - predicted.numpy()).max() < 1e-6
     kinds = [type(module) for module in quick._mappers[0].modules()]
     assert nn.BatchNorm2d not in kinds
     assert nn.BatchNorm2d in [type(module) for module in trained.mapper.modules()]

@@ -71,7 +71,7 @@ def test_the_classes_follow_from_the_stored_probabilities(threshold: float) -> N
     assert np.abs(stored["probability"] * 0.005 - values)[seen].max() <= 0.005 + 1e-6
 
 
-def test_they_are_cloud_optimised_with_overviews_that_mean_the_same(tmp_path: Path) -> None:
+def test_the_files_are_cloud_optimised_with_consistent_overviews(tmp_path: Path) -> None:
     written(tmp_path, 64)
     for kind in ("snow", "probability", "spread"):
         assert cog_validate(tmp_path / f"{kind}.tif", strict=True) == (True, [], [])
@@ -94,7 +94,7 @@ def test_the_files_are_the_same_however_the_rows_come(chunk: int, tmp_path: Path
         assert (tmp_path / f"a/{kind}.tif").read_bytes() == (tmp_path / f"b/{kind}.tif").read_bytes()
 
 
-def test_areas_are_of_the_ground(tmp_path: Path) -> None:
+def test_areas_are_ground_areas(tmp_path: Path) -> None:
     values = probability()
     totals = written(tmp_path, 128, spread=False).totals
     assert totals.observed_px == np.count_nonzero(~np.isnan(values))

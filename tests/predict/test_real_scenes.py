@@ -24,7 +24,7 @@ def classes(folder: Path, name: str) -> np.ndarray:
         return file.read(1)
 
 
-def test_planetscope_is_unobserved_exactly_where_it_or_its_udm_says(place: Path, shared_data: Path) -> None:
+def test_planetscope_is_unobserved_exactly_where_its_nodata_or_its_udm_says(place: Path, shared_data: Path) -> None:
     name = "20170831_172754_101c_3B_AnalyticMS"
     write_checkpoint(place / "best.ckpt")
     predict("model=best.ckpt", f"scenes={shared_data}/planetscope_scene/{name}.tif", "out=maps", "zoom=11", NO_STORE)

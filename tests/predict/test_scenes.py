@@ -34,8 +34,8 @@ def opened(folder: Path, *overrides: str, scenes: str = "*.tif") -> Scene:
     return open_scene(chosen, only, str(folder))
 
 
-def model(folder: Path, **said: object) -> TrainedModel:
-    write_checkpoint(folder / "best.ckpt", **said)  # type: ignore[arg-type]
+def model(folder: Path, **metadata: object) -> TrainedModel:
+    write_checkpoint(folder / "best.ckpt", **metadata)  # type: ignore[arg-type]
     return load(config(folder))[0]
 
 
@@ -56,7 +56,7 @@ def test_bands_are_taken_by_name_in_the_networks_order(tmp_path: Path) -> None:
     assert np.array_equal(valid == 0, (values == 0).all(axis=0))
 
 
-def test_a_scene_without_one_of_them_is_refused(tmp_path: Path) -> None:
+def test_a_scene_without_one_of_the_bands_is_refused(tmp_path: Path) -> None:
     write_raster(tmp_path / "rgb.tif", stored(reflectance())[:3], nodata=0, names=BANDS[:3])
     scene = opened(tmp_path)
     with pytest.raises(
@@ -74,7 +74,7 @@ def test_a_pixel_that_only_other_bands_see_is_unobserved(tmp_path: Path) -> None
     assert not found[50, 60].any()
 
 
-def test_a_scenes_own_scale_is_turned_into_the_trainings(tmp_path: Path) -> None:
+def test_a_scenes_own_scale_is_converted_to_the_trainings(tmp_path: Path) -> None:
     values = stored(reflectance(), 2.75e-5, -0.2)
     write_raster(tmp_path / "landsat.tif", values, nodata=0, names=BANDS, scale=2.75e-5, offset=-0.2)
     factor, summand = opened(tmp_path).conversion(model(tmp_path))
@@ -83,12 +83,12 @@ def test_a_scenes_own_scale_is_turned_into_the_trainings(tmp_path: Path) -> None
     assert opened(tmp_path).conversion(model(tmp_path, scale=2.75e-5, offset=-0.2)) is None
 
 
-def test_a_file_that_says_no_scale_has_the_trainings(tmp_path: Path) -> None:
+def test_a_file_without_a_scale_has_the_trainings(tmp_path: Path) -> None:
     write_scene(tmp_path / "plain.tif")
     assert opened(tmp_path).conversion(model(tmp_path, scale=2.75e-5, offset=-0.2)) is None
 
 
-def test_a_udm_beside_the_scene_hides_what_it_calls_unusable(tmp_path: Path) -> None:
+def test_a_udm_next_to_the_scene_masks_unusable_pixels(tmp_path: Path) -> None:
     name = "20180528_181110_1025_3B_AnalyticMS"
     write_scene(tmp_path / f"{name}_SR_clip.tif")
     flags = np.zeros((90, 120), np.uint8)
@@ -104,7 +104,7 @@ def test_a_udm_beside_the_scene_hides_what_it_calls_unusable(tmp_path: Path) -> 
     assert whole(opened(tmp_path, "udm.use=false"))[1][40:60, 50:70].all()
 
 
-def test_tiles_are_put_together_with_holes_where_there_are_none(tmp_path: Path) -> None:
+def test_tiles_are_assembled_with_holes_where_tiles_are_missing(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     tiles = {(x, y): rng.integers(1, 9000, (4, 64, 64)).astype(np.uint16) for x, y in ((0, 0), (1, 0), (1, 2))}
     for (x, y), values in tiles.items():
@@ -125,7 +125,7 @@ def test_tiles_are_put_together_with_holes_where_there_are_none(tmp_path: Path) 
         assert scene.grid.transform.f == pytest.approx(file.bounds.top)
 
 
-def test_tiles_of_two_zooms_are_no_one_scene(tmp_path: Path) -> None:
+def test_tiles_of_two_zooms_are_not_one_scene(tmp_path: Path) -> None:
     for tile in (Tile(13, 1378, 3162), Tile(14, 2756, 6324)):
         write_tile(tmp_path / "scene", tile, np.ones((4, 64, 64), np.uint16), descriptions=BANDS)
     with pytest.raises(MixedZooms, match="holds tiles of zooms 13, 14"):
@@ -134,7 +134,7 @@ def test_tiles_of_two_zooms_are_no_one_scene(tmp_path: Path) -> None:
 
 def test_keys_of_geotiffs_are_refused_for_tiles(tmp_path: Path) -> None:
     write_tile(tmp_path / "scene", Tile(13, 1378, 3162), np.ones((4, 64, 64), np.uint16))
-    with pytest.raises(NotForTiles, match="is a folder of tiles, and crs says how GeoTIFFs are read"):
+    with pytest.raises(NotForTiles, match="is a folder of tiles, and crs applies to GeoTIFFs only"):
         list_scenes(config(tmp_path, "crs=EPSG:32611", scenes="scene"))
 
 
@@ -158,7 +158,7 @@ def test_a_mosaic_takes_the_scenes_of_each_date(tmp_path: Path) -> None:
         products(chosen, list_scenes(chosen))
 
 
-def test_what_prepare_refuses_of_a_scene_is_refused_here(tmp_path: Path) -> None:
+def test_scenes_that_prepare_refuses_are_refused_here(tmp_path: Path) -> None:
     write_raster(tmp_path / "nowhere.tif", stored(reflectance()), crs=None, names=BANDS, nodata=0)
     with pytest.raises(UserError, match="does not say its coordinate reference system"):
         opened(tmp_path)

@@ -25,7 +25,7 @@ class Observed:
 
 @settings(deadline=None)
 @given(st.integers(1, 1300), st.integers(1, 90), st.integers(20, 700), st.integers(5, 40))
-def test_whatever_bands_and_parts_ask_they_get_what_the_scene_says_and_each_pixel_is_read_once(
+def test_any_bands_and_parts_get_the_scenes_mask_and_each_pixel_is_read_once(
     height: int, width: int, band: int, columns: int
 ) -> None:
     scene, pixels = Observed(height, width), ObservedMask(height)

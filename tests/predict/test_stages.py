@@ -10,10 +10,13 @@ import pytest
 from snowcover import storage
 from snowcover.predict.blend import Blender, weights
 from snowcover.predict.cells import cells
-from snowcover.predict.plan import Box, Layout, Plan, layout_with_margin, core_px, layout_of_tile_size
+from snowcover.predict.plan import Box, Layout, Plan, core_px, layout_of_tile_size, layout_with_margin
 from snowcover.predict.prefetch import in_order, prefetched
 
-LAYOUTS = [layout_with_margin(512), layout_with_margin(100), layout_with_margin(64, 16, (5, -7)), layout_of_tile_size(256), Layout(64, 64, 0, 0)]
+LAYOUTS = [
+    layout_with_margin(512), layout_with_margin(100), layout_with_margin(64, 16, (5, -7)), layout_of_tile_size(256),
+    Layout(64, 64, 0, 0),
+]  # fmt: skip
 
 
 def opener(work):
@@ -34,18 +37,18 @@ def test_results_come_in_order_however_long_each_takes() -> None:
     assert list(prefetched(iter("snow"), 2)) == list("snow")
 
 
-def test_no_more_is_begun_than_was_asked_for() -> None:
-    begun: list[int] = []
-    found = in_order([opener(begun.append)] * 4, range(100), 6)
+def test_no_more_items_are_started_than_allowed() -> None:
+    started: list[int] = []
+    found = in_order([opener(started.append)] * 4, range(100), 6)
     for taken in range(20):
         next(found)
-        assert len(begun) <= taken + 1 + 6
+        assert len(started) <= taken + 1 + 6
     found.close()
-    assert len(begun) < 40
+    assert len(started) < 40
 
 
 @pytest.mark.parametrize("where", ["opening", "items", "work"])
-def test_an_error_comes_in_its_turn_and_ends_all_threads(where: str) -> None:
+def test_an_error_is_raised_in_order_and_ends_all_threads(where: str) -> None:
     def items():
         yield from range(3)
         if where == "items":
@@ -71,7 +74,7 @@ def test_an_error_comes_in_its_turn_and_ends_all_threads(where: str) -> None:
     assert threading.active_count() == before
 
 
-def test_cells_come_back_until_their_row_is_forgotten() -> None:
+def test_cells_are_returned_until_their_row_is_discarded() -> None:
     rng = np.random.default_rng(0)
     kept = {
         (row, column): rng.integers(0, 9, (2, 3, 4)).astype(np.uint16) for row in range(-1, 3) for column in (7, -2)
@@ -82,20 +85,20 @@ def test_cells_come_back_until_their_row_is_forgotten() -> None:
         assert all(np.array_equal(store.get(*place), values) for place, values in kept.items())
         assert store.get(0, 1) is None
         folder = store._folder
-        store.forget_before(2)
+        store.discard_before(2)
         assert [store.get(row, 7) is None for row in range(-1, 3)] == [True, True, True, False]
         assert len(list(folder.iterdir())) == 1
     assert not folder.exists()
 
 
-def test_a_full_disk_is_told_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported_in_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.pwrite", lambda *_: 7)
     with cells((4, 4), np.float32) as store, pytest.raises(storage.DiskFull, match=r"TMPDIR\.$"):
         store.put(0, 0, np.zeros((4, 4), np.float32))
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_blended_windows_add_up_to_what_they_all_say(layout: Layout) -> None:
+def test_blended_windows_reproduce_what_they_agree_on(layout: Layout) -> None:
     box = Box(1000, 2000, 1000 + 3 * layout.stride_px, 2000 + 2 * layout.stride_px + 1)
     plan = Plan(15, 512, layout, box)
     left, top = plan.core(plan.rows.start, plan.columns.start)
@@ -119,7 +122,7 @@ def test_blended_windows_add_up_to_what_they_all_say(layout: Layout) -> None:
     assert weights(layout).max() <= 1
 
 
-def test_windows_of_nothing_say_nothing() -> None:
+def test_empty_windows_give_no_block() -> None:
     blender = Blender(layout_with_margin(64))
     assert blender.add(0, 0, None) is None
     side = layout_with_margin(64).support_px

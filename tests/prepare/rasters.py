@@ -35,7 +35,7 @@ def write_raster(
     unit: str | None = None,
     **options: Any,
 ) -> Path:
-    """[C, H, W] or [H, W] as a GeoTIFF; scale, offset and unit are said of all bands, options are GDAL's."""
+    """[C, H, W] or [H, W] as a GeoTIFF; scale, offset and unit are those of all bands, options are GDAL's."""
     stack = values if values.ndim == 3 else values[None]
     bands, height, width = stack.shape
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,7 +56,7 @@ def write_raster(
 
 
 def write_mask(path: Path, observed: np.ndarray[Any, Any], inside: bool) -> None:
-    """What is observed, [H, W] bool, as the file's own mask: inside it, or beside it as .msk."""
+    """Write observed [H, W] bool as the file's own mask: inside it, or next to it as .msk."""
     with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=inside), rasterio.open(path, "r+") as file:
         file.write_mask(observed)
 

@@ -19,7 +19,7 @@ from snowcover.data.tiles import Tile, bounds, parse
 from snowcover.errors import UserError
 from snowcover.prepare import aoi, preview
 from snowcover.prepare.reprojection import Grid, period
-from snowcover.prepare.zoom import candidates, fit
+from snowcover.prepare.zoom import candidates, fitting_zoom
 from tests.prepare.command import prepare
 from tests.prepare.rasters import write_raster
 
@@ -90,7 +90,7 @@ def test_a_raster_of_the_whole_world_from_0_to_360_is_that_from_minus_180_to_180
             assert off.mean() <= 0.04  # a raster's two ends are not joined: half a pixel of 2 degrees at 0 and at 180
 
 
-def test_a_mercator_raster_that_goes_on_beyond_the_maps_edge_is_wrapped(tmp_path: Path) -> None:
+def test_a_mercator_raster_that_continues_beyond_the_maps_edge_is_wrapped(tmp_path: Path) -> None:
     edge, values = 20037508.342789244, waves(64, 128)
     write_raster(
         tmp_path / "scene.tif", values, "EPSG:3857", Affine(1000, 0, edge - 64000, 0, -1000, 2_000_000), nodata=0
@@ -123,7 +123,7 @@ def test_utm_tiles_on_both_sides_of_the_break_are_gdals(crs: str, x: int, transf
     assert max(height, width) < 1300
 
 
-def test_the_preview_lies_around_the_break_and_has_a_bound_whatever_the_tiles() -> None:
+def test_the_preview_covers_both_sides_of_the_break_and_has_a_maximum_size() -> None:
     laid = preview.layout([Tile(15, x, y) for x in (32766, 32767, 0, 1) for y in (7, 8)])
     assert (laid.left, laid.across, laid.down) == (32766, 4, 2)
     assert laid.cell(Tile(15, 0, 8)) == (1, 2)
@@ -159,7 +159,7 @@ def test_a_raster_that_holds_the_pole_gives_what_web_mercator_covers(crs: str, s
         assert ((found == 0) == (expected == 0)).mean() > 0.99
 
 
-def test_a_raster_wholly_beyond_the_map_is_told_so(tmp_path: Path) -> None:
+def test_a_raster_wholly_beyond_the_map_is_refused(tmp_path: Path) -> None:
     write_raster(tmp_path / "pole.tif", waves(50, 50), "EPSG:3413", Affine(1000, 0, -25000, 0, -1000, 25000))
     with pytest.raises(UserError, match=r"pole\.tif lies wholly beyond 85\.06 degrees"):
         prepare(f"scenes={tmp_path}/pole.tif", f"out={tmp_path}/out", "bands=[grey]")
@@ -167,7 +167,8 @@ def test_a_raster_wholly_beyond_the_map_is_told_so(tmp_path: Path) -> None:
 
 def test_the_pixel_of_a_raster_on_the_break_is_not_the_worlds_width() -> None:
     grid = Grid(CRS.from_epsg(4326), Affine(0.001, 0, 179, 0, -0.001, 17), 2000, 1000)
-    assert fit(grid, 512) == fit(grid._replace(transform=Affine.translation(-100, 0) * grid.transform), 512)
+    west = grid._replace(transform=Affine.translation(-100, 0) * grid.transform)
+    assert fitting_zoom(grid, 512) == fitting_zoom(west, 512)
 
 
 @pytest.mark.parametrize("left", [179.0, -181.0])
@@ -187,7 +188,7 @@ def test_a_footprint_is_cut_at_the_break_and_covers_its_own_tiles(left: float, t
 
 
 @pytest.mark.parametrize("crs", ["EPSG:3857", "EPSG:3832"])  # the second breaks elsewhere, at 30 degrees west
-def test_a_footprint_of_a_raster_whose_x_goes_on_is_cut_too(crs: str, tmp_path: Path) -> None:
+def test_a_footprint_of_a_raster_whose_x_continues_is_cut_too(crs: str, tmp_path: Path) -> None:
     break_x = {"EPSG:3857": 20037508.342789244, "EPSG:3832": 20037508.342789244 / 6}[crs]
     transform = Affine(100, 0, break_x - 20000, 0, -100, 1_000_000)
     write_raster(tmp_path / "flight.tif", np.full((100, 400), 0.5, np.float32), crs, transform)

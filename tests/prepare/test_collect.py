@@ -18,7 +18,7 @@ from tests.prepare.rasters import depth, write_raster
 
 
 @given(st.lists(st.floats(width=32) | st.sampled_from([-9999.0, 0.0, 30.0]), min_size=1), st.floats(0.05, 2))
-def test_every_depth_is_snow_or_not_or_unknown_by_the_words_of_the_rule(depths: list[float], threshold: float) -> None:
+def test_every_depth_is_snow_or_not_or_unknown_by_the_rule(depths: list[float], threshold: float) -> None:
     mask, out_of_range_px = Rule(-9999, threshold, 0, 30).mask(np.array(depths, np.float32))
     for metres, value in zip(np.array(depths, np.float32), mask, strict=True):
         known = not np.isnan(metres) and metres != -9999 and 0 <= metres <= 30
@@ -57,7 +57,7 @@ def test_the_footprint_holds_all_observed_ground_and_little_else(made: Path) -> 
     assert (~outside).sum() < 1.03 * observed.sum()
 
 
-def test_mask_tiles_hold_the_three_values_and_say_their_nodata(made: Path) -> None:
+def test_mask_tiles_hold_the_three_values_and_have_a_nodata_tag(made: Path) -> None:
     tiles = list((made / "masks/20180528/15").rglob("*.tif"))
     assert len(tiles) >= 4
     values = set()
@@ -79,7 +79,7 @@ MASKS = {
 
 
 @pytest.mark.parametrize("name", MASKS)
-def test_what_is_a_mask_already_is_kept_as_it_is(name: str, tmp_path: Path) -> None:
+def test_a_mask_is_kept_unchanged(name: str, tmp_path: Path) -> None:
     kinds, nodata = MASKS[name]
     stored = np.random.default_rng(0).choice(kinds, (300, 300))
     source = write_raster(tmp_path / "mask.tif", stored, nodata=nodata)

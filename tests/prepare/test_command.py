@@ -1,4 +1,4 @@
-"""The command from outside: what it leaves, what it refuses, how it is stopped and goes on."""
+"""The command from outside: what it writes, what it refuses, how it is stopped and restarted."""
 
 import json
 import os
@@ -43,7 +43,7 @@ def sources(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_scenes_and_collect_go_through_with_a_table_at_the_end(sources: Path) -> None:
+def test_scenes_and_collect_are_tiled_with_a_table_at_the_end(sources: Path) -> None:
     status, output, errors = finish(sources, "collect=flight.tif", "out=masks/20180528")
     assert (status, errors) == (0, "")
     counted = r"flight is snow depth: .* snow, .* no snow, .* unobserved; 2 of them had a depth out of range"
@@ -70,14 +70,14 @@ def test_the_index_lists_the_tiles_as_they_are(sources: Path) -> None:
     }
 
 
-def test_a_dry_run_tells_and_writes_nothing(sources: Path) -> None:
+def test_a_dry_run_estimates_and_writes_nothing(sources: Path) -> None:
     status, output, _ = finish(sources, f"scenes=imagery/{SCENE}.tif", "out=tiles", "dry_run=true")
     assert status == 0
-    told = re.search(r"about (\d+) tiles at zoom 15, (\d+) MB and \d+ s, into tiles/", output)
-    assert told
+    estimate = re.search(r"about (\d+) tiles at zoom 15, (\d+) MB and \d+ s, into tiles/", output)
+    assert estimate
     assert not (sources / "tiles").exists()
     prepare(f"scenes={sources}/imagery/{SCENE}.tif", f"out={sources}/tiles")
-    assert len(list((sources / "tiles").rglob("15/*/*.tif"))) == int(told.group(1))
+    assert len(list((sources / "tiles").rglob("15/*/*.tif"))) == int(estimate.group(1))
 
 
 def test_a_sweep_makes_each_threshold_and_zoom(sources: Path) -> None:
@@ -132,7 +132,7 @@ def test_overwriting_leaves_the_folders_below_alone(sources: Path) -> None:
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_stopped_in_the_middle_and_started_again_ends_as_in_one_go(
+def test_a_stopped_and_restarted_command_gives_the_same_result(
     how: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_raster(tmp_path / "flight.tif", depth(800), nodata=-9999)
@@ -174,7 +174,7 @@ def test_straight_to_s3_and_from_s3_is_the_same_as_on_disk(sources: Path, s3: Bu
 
 
 ERRORS = {
-    "neither_kind": (["out=x"], r"collect=FILE or scenes=FILES"),
+    "neither_kind": (["out=x"], r"exactly one of collect=FILE, scenes=FILES"),
     "no_out": (["collect=flight.tif"], r"out \(folder or s3://"),
     "bands_of_a_collect": (["collect=flight.tif", "out=x", "bands=[red]"], r"bands names the bands of scenes"),
     "unit_of_scenes": (["scenes=imagery/*.tif", "out=x", "depth_unit=cm"], r"depth_unit is the unit of a collect"),
@@ -207,15 +207,15 @@ def mistakes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("name", ERRORS)
-def test_a_mistake_is_told_in_one_sentence(name: str, mistakes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    arguments, told = ERRORS[name]
+def test_a_mistake_is_reported_in_one_message(name: str, mistakes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments, message = ERRORS[name]
     monkeypatch.chdir(mistakes)
-    with pytest.raises(UserError, match=told) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         prepare(*arguments)
     assert "\n" not in str(caught.value)
 
 
-def test_a_mistake_ends_the_command_with_its_sentence_alone(mistakes: Path) -> None:
+def test_a_mistake_ends_the_command_with_its_message_alone(mistakes: Path) -> None:
     status, output, errors = finish(mistakes, "collect=nowhere.tif", "out=x", "zom=14")
     assert (status, output) == (1, "")
     assert errors == "zom: the config has no such key (did you mean zoom?).\n"
@@ -253,7 +253,7 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path) -> None:
         subprocess.run(["umount", small], check=True)
 
 
-def test_a_read_only_key_ends_in_one_sentence(sources: Path, s3: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_read_only_key_ends_in_one_message(sources: Path, s3: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", s3.server.reader_key)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", s3.server.reader_secret)
     status, _, errors = finish(sources, "collect=flight.tif", f"out={s3.uri}/masks")

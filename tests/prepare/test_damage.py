@@ -24,7 +24,7 @@ def scene(tmp_path: Path) -> Path:
     return write_raster(tmp_path / "scene.tif", imagery(300), nodata=0, names=("nir", "red", "green", "blue"))
 
 
-def test_a_scene_that_has_lost_its_band_names_with_its_end_is_damaged(scene: Path) -> None:
+def test_a_truncated_scene_that_lost_its_band_names_is_damaged(scene: Path) -> None:
     scene.write_bytes(scene.read_bytes()[:-300])
     status, output, errors = finish(scene.parent, "scenes=scene.tif", "out=tiles", *SMALL)
     assert (status, output) == (1, "")
@@ -33,7 +33,7 @@ def test_a_scene_that_has_lost_its_band_names_with_its_end_is_damaged(scene: Pat
     assert len(errors.splitlines()) == 1
 
 
-def test_a_damaged_source_in_s3_is_told_by_its_own_name(scene: Path, s3: Bucket) -> None:
+def test_a_damaged_source_in_s3_is_reported_by_its_uri(scene: Path, s3: Bucket) -> None:
     for cut, name in ((300, "short"), (200_000, "shorter")):
         storage.write(f"{s3.uri}/in/{name}.tif", scene.read_bytes()[:-cut])
         with pytest.raises(BrokenRaster, match=f"^{s3.uri}/in/{name}.tif ") as caught:

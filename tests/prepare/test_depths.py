@@ -62,7 +62,7 @@ def test_a_depth_at_the_threshold_is_snow_in_whole_centimetres_too() -> None:
         assert np.argmax(mask == 1) == threshold - 1
 
 
-def test_unobserved_is_said_of_stored_numbers_and_by_the_files_mask(tmp_path: Path) -> None:
+def test_unobserved_follows_from_stored_numbers_and_from_the_files_mask(tmp_path: Path) -> None:
     path = write_raster(tmp_path / "flight.tif", CM.astype("int16"), nodata=20, scale=0.01)
     write_mask(path, ~UNSEEN, inside=True)
     values, _ = tiles(collect_job(path))
@@ -77,11 +77,11 @@ CLASSES = (CM // 60).astype("uint8")  # 0 to 4
 BINARY = (CM >= 100).astype("uint8")
 REFUSED: dict[str, tuple[Array, dict[str, Any], str]] = {
     "mask_of_255": (BINARY * 255, {}, "holds only 0 and 255, and no tag says what 255 is.*nodata=255"),
-    "mask_of_255_in_int16": ((BINARY * 255).astype("int16"), {}, "only 0 and 255: is it a mask coded otherwise"),
-    "mask_of_255_in_floats": ((BINARY * 255).astype("float32"), {}, "only 0 and 255: is it a mask coded otherwise"),
-    "mask_of_100": (BINARY * 100, {}, "only 0 and 100: is it a mask coded otherwise"),
-    "one_and_two": (BINARY + 1, {}, "only 1 and 2: is it a mask coded otherwise"),
-    "one_and_two_in_floats": ((BINARY + 1).astype("float32"), {}, "only 1 and 2: is it a mask coded otherwise"),
+    "mask_of_255_in_int16": ((BINARY * 255).astype("int16"), {}, "only 0 and 255: is it a mask with other codes"),
+    "mask_of_255_in_floats": ((BINARY * 255).astype("float32"), {}, "only 0 and 255: is it a mask with other codes"),
+    "mask_of_100": (BINARY * 100, {}, "only 0 and 100: is it a mask with other codes"),
+    "one_and_two": (BINARY + 1, {}, "only 1 and 2: is it a mask with other codes"),
+    "one_and_two_in_floats": ((BINARY + 1).astype("float32"), {}, "only 1 and 2: is it a mask with other codes"),
     "classes": (CLASSES, {}, "only 0, 1, 2, 3 and 4: .*of classes"),
     "classes_in_floats": (CLASSES.astype("float32"), {}, "only 0, 1, 2, 3 and 4: .*of classes"),
     "many_classes": (CM.astype("uint8") // 10, {}, "only 26 different whole numbers: .*of classes"),
@@ -94,24 +94,24 @@ REFUSED: dict[str, tuple[Array, dict[str, Any], str]] = {
     "shallow_whole_numbers": (WHOLE // 5, {}, "whole numbers with neither a scale nor a unit.*depth_unit=cm"),
     "centimetres_in_floats": (CM.astype("float32"), {}, r"depths above 30 m in \d+%.*depth_unit=cm"),
     "wrong_scale": (WHOLE * 100, {"scale": 0.1}, r"depths above 30 m in \d+%.*depth_unit=cm"),
-    "water_equivalent": (WHOLE, {"unit": "kg m-2"}, "the unit kg m-2, which is none of snow depth"),
+    "water_equivalent": (WHOLE, {"unit": "kg m-2"}, "the unit kg m-2, which is not a unit of snow depth"),
     "scale_or_unit": (WHOLE, {"scale": 0.01, "unit": "cm"}, "a scale of 0.01 and the unit cm.*depth_unit=m or"),
     "two_units": (WHOLE, {"unit": "m", "names": ("depth (cm)",)}, r"several units \(m, cm\)"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_is_neither_a_mask_nor_depths_is_refused_with_the_way_out(name: str, tmp_path: Path) -> None:
-    numbers, options, told = REFUSED[name]
+def test_what_is_neither_a_mask_nor_depths_is_refused_with_a_hint(name: str, tmp_path: Path) -> None:
+    numbers, options, message = REFUSED[name]
     path = write_raster(tmp_path / "flight.tif", numbers, **options)
-    with pytest.raises(WrongCollect, match=rf"flight\.tif .*{told}") as caught:
+    with pytest.raises(WrongCollect, match=rf"flight\.tif .*{message}") as caught:
         prepare(f"collect={path}", f"out={tmp_path}/out")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("fill", [-9999, 32767])
-def test_a_fill_among_depths_is_refused_with_the_way_out(fill: int, tmp_path: Path) -> None:
+def test_a_fill_value_among_depths_is_refused_with_a_hint(fill: int, tmp_path: Path) -> None:
     path = write_raster(tmp_path / "flight.tif", np.where(UNSEEN, fill, CM / 100).astype("float32"))
     with pytest.raises(UntaggedFill, match=rf"flight\.tif holds the value {fill} in 5\.\d% .*nodata={fill}"):
         collect_job(path)
@@ -130,7 +130,7 @@ def test_masks_stay_masks_with_or_without_an_alpha_band(tmp_path: Path) -> None:
     assert (tiles(job)[0] == tiles(collect_job(tagged))[0]).all()
 
 
-def test_tiles_made_by_another_scale_of_the_same_file_are_not_taken_over(tmp_path: Path) -> None:
+def test_tiles_made_with_another_scale_of_the_same_file_are_not_reused(tmp_path: Path) -> None:
     path = write_raster(tmp_path / "flight.tif", stored(CM, "int16"), nodata=-9999, scale=0.02)
     command = (f"collect={path}", f"out={tmp_path}/out", "zoom=16", "tile_size=64")
     prepare(*command)
@@ -160,9 +160,9 @@ def test_a_real_mask_comes_back_from_depths_made_of_it(name: str, everest: tuple
     folder, mask = everest
     status, output, errors = finish(folder, f"collect={name}.tif", f"out={name}", "zoom=13", "tile_size=64")
     assert (status, errors) == (0, "")
-    told = re.search(r"is snow depth: (.*)% snow, (.*)% no snow, (.*)% unobserved", output)
-    assert told
-    assert [float(share) for share in told.groups()] == [
+    shares = re.search(r"is snow depth: (.*)% snow, (.*)% no snow, (.*)% unobserved", output)
+    assert shares
+    assert [float(share) for share in shares.groups()] == [
         round(100 * (mask == value).mean(), 1) for value in (1, 0, 255)
     ]
     with rasterio.open(folder / name / "mask.tif") as file:

@@ -1,4 +1,4 @@
-"""A folder of tiles held against its index: what was lost or damaged is made again, what is strange is told."""
+"""A folder of tiles compared with its index: lost or damaged files are made again, unknown ones are refused."""
 
 import json
 from pathlib import Path
@@ -70,7 +70,7 @@ def test_a_damaged_tile_of_a_complete_folder_is_made_again_and_nothing_else(
 
 
 @pytest.mark.parametrize("name", ["mask.tif", "footprint.geojson", "preview.png"])
-def test_what_belongs_to_a_complete_folder_is_made_again_where_it_is_lost_or_cut(name: str, masks: Path) -> None:
+def test_a_lost_or_truncated_file_of_a_complete_folder_is_made_again(name: str, masks: Path) -> None:
     whole = contents(masks)
     for damage in (Path.unlink, cut_short if name != "footprint.geojson" else lambda path: path.write_bytes(b"{")):
         damage(masks / name)
@@ -89,7 +89,7 @@ def test_a_damaged_tile_of_an_unfinished_folder_is_made_again_too(how: str, mask
 
 
 @pytest.mark.parametrize("name", ["14/1/2.tif", "14/1/2.tiff"])
-def test_a_tile_that_the_index_does_not_name_is_told(name: str, masks: Path) -> None:
+def test_a_tile_that_the_index_does_not_name_is_refused(name: str, masks: Path) -> None:
     (masks / name).parent.mkdir()
     (masks / name).write_bytes(next(masks.rglob("14/*/*.tif")).read_bytes())
     with pytest.raises(StrangeTiles, match=rf"tiles that are not in its tiles\.json \(1, the first {name}\)"):
@@ -135,19 +135,19 @@ def test_a_damaged_tile_in_s3_is_made_again(tmp_path: Path, s3: Bucket) -> None:
     assert storage.read(tile) == whole
 
 
-def test_a_second_command_in_the_same_folder_comes_out_at_the_end(
+def test_a_second_command_in_the_same_folder_is_detected_at_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_raster(tmp_path / "flight.tif", depth(300), nodata=-9999)
     cut_all = tiling._render_all
 
-    def with_another_beside(job: Any, *rest: Any) -> Any:
+    def with_another_command(job: Any, *rest: Any) -> Any:
         monkeypatch.setattr(tiling, "_render_all", cut_all)
         made = cut_all(job, *rest)
         prepare(*of(tmp_path), "depth_threshold_m=1", "overwrite=true")
         return made
 
-    monkeypatch.setattr(tiling, "_render_all", with_another_beside)
+    monkeypatch.setattr(tiling, "_render_all", with_another_command)
     with pytest.raises(ChangedMeanwhile, match="second command"):
         prepare(*of(tmp_path))
 
@@ -164,11 +164,11 @@ NOTHING = {
 @pytest.mark.parametrize("is_dry", [False, True])
 @pytest.mark.parametrize("name", NOTHING)
 def test_no_tile_is_an_error_and_no_complete_folder(name: str, is_dry: bool, tmp_path: Path) -> None:
-    overrides, told = NOTHING[name]
+    overrides, message = NOTHING[name]
     write_raster(tmp_path / "flight.tif", depth(200), nodata=-9999)
     arguments = f"collect={tmp_path}/flight.tif", f"out={tmp_path}/masks", *SMALL, *overrides, f"dry_run={is_dry}"
     start = "No tile would be made: " if is_dry else "No tile was made: "
-    with pytest.raises(NoTiles, match=rf"^{start}.*({told})"):
+    with pytest.raises(NoTiles, match=rf"^{start}.*({message})"):
         prepare(*arguments)
     index = tmp_path / "masks/tiles.json"
     assert not index.exists() or not json.loads(index.read_text())["complete"]
@@ -181,7 +181,7 @@ def test_nothing_observed_is_an_error_that_names_the_nodata(tmp_path: Path) -> N
     assert not json.loads((tmp_path / "masks/tiles.json").read_text())["complete"]
 
 
-def test_a_scene_without_a_tile_does_not_hide_among_others_nor_keep_them_from_being_made(tmp_path: Path) -> None:
+def test_a_scene_without_a_tile_is_reported_and_the_others_are_made(tmp_path: Path) -> None:
     for name, place in (("b_here", TUOLUMNE), ("a_there", Affine(3, 0, 380000, 0, -3, 4190000))):
         write_raster(tmp_path / "imagery" / f"{name}.tif", imagery(300), transform=place, nodata=0)
     write_raster(tmp_path / "imagery/c_dark.tif", np.zeros((4, 300, 300), np.uint16), nodata=0)

@@ -24,11 +24,11 @@ INDEXES = st.builds(
 
 
 @given(INDEXES)
-def test_an_index_comes_back_as_it_was_written(index: Index) -> None:
+def test_an_index_is_read_as_it_was_written(index: Index) -> None:
     assert from_json(index.to_json(), "tiles.json") == index
 
 
-def test_the_digest_tells_settings_and_sources_apart_but_not_tiles() -> None:
+def test_the_digest_depends_on_settings_and_sources_but_not_on_tiles() -> None:
     index = Index(
         kind="scene", complete=False, source=Origin(name="a.tif", size_bytes=1, crc32=1), settings={"zoom": 15}
     )
@@ -40,7 +40,7 @@ def test_the_digest_tells_settings_and_sources_apart_but_not_tiles() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (("{", "["), "not an index"),
         (('"zoom": 15', '"zoom": 14'), "changed by hand"),
@@ -51,11 +51,11 @@ def test_the_digest_tells_settings_and_sources_apart_but_not_tiles() -> None:
         (('"version": 2', '"version": 1'), "version.*overwrite=true"),
     ],
 )
-def test_a_damaged_index_is_refused_by_name(change: tuple[str, str], told: str) -> None:
+def test_a_damaged_index_is_refused_by_name(change: tuple[str, str], message: str) -> None:
     entry = Entry(path="15/1/2.tif", size_bytes=1, crc32=1, observed_px=1)
     source = Origin(name="a.tif", size_bytes=1, crc32=1)
     text = Index(kind="scene", complete=True, source=source, settings={"zoom": 15}, tiles=(entry,)).to_json()
     assert change[0] in text
-    with pytest.raises(BadIndex, match=told) as caught:
+    with pytest.raises(BadIndex, match=message) as caught:
         from_json(text.replace(*change), "s3://b/scene/tiles.json")
     assert "s3://b/scene/tiles.json" in str(caught.value)

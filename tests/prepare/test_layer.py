@@ -43,8 +43,9 @@ def made(source: Path, *overrides: str) -> dict[Tile, Array]:
     return found
 
 
-def elevation(folder: Path, values: Array, nodata: float | None = -9999, **told: Any) -> Path:
-    return write_raster(folder / "dem.tif", values.astype(np.float32), transform=ON_THE_MERIDIAN, nodata=nodata, **told)
+def elevation(folder: Path, values: Array, nodata: float | None = -9999, **options: Any) -> Path:
+    values = values.astype(np.float32)
+    return write_raster(folder / "dem.tif", values, transform=ON_THE_MERIDIAN, nodata=nodata, **options)
 
 
 @pytest.mark.parametrize(("slope", "aspect"), [(30, 120), (5, 0), (60, 271.5)])
@@ -61,7 +62,7 @@ def test_a_plane_has_its_slope_and_faces_downhill_in_all_tiles(tmp_path: Path, s
         np.testing.assert_allclose(np.hypot(sin, cos), 1, atol=1e-5)
 
 
-def test_level_ground_faces_nowhere(tmp_path: Path) -> None:
+def test_level_ground_has_no_aspect(tmp_path: Path) -> None:
     for bands in made(elevation(tmp_path, np.full((600, 600), 1234.0))).values():
         known = np.isfinite(bands).all(axis=0)
         assert (bands[2:, known] == 0).all()
@@ -69,7 +70,7 @@ def test_level_ground_faces_nowhere(tmp_path: Path) -> None:
         assert bands[1, known].max() < 0.01
 
 
-def test_slopes_go_on_across_the_edges_of_tiles(tmp_path: Path) -> None:
+def test_slopes_are_continuous_across_the_edges_of_tiles(tmp_path: Path) -> None:
     rows, cols = np.indices((900, 900))
     tiles = made(elevation(tmp_path, 2000 + 40 * np.sin(cols / 29) + 30 * np.cos((rows + cols) / 31)))
     joined = 0
@@ -97,7 +98,7 @@ def test_nodata_stays_nodata_and_takes_its_neighbours_slopes_with_it(tmp_path: P
         assert np.nanmin(bands[0]) > 1000
     whole = np.concatenate([bands[1].ravel() for bands in tiles.values()])
     assert 0 < np.isnan(whole).mean() < 0.5
-    assert np.nanmax(np.abs(whole - 20)) < 0.05  # beside the hole too: there is no cliff
+    assert np.nanmax(np.abs(whole - 20)) < 0.05  # also next to the hole: there is no cliff
     with rasterio.open(next((tmp_path / "tiles").rglob("*.tif"))) as file:
         assert math.isnan(file.nodata)
         assert file.descriptions == TERRAIN_BANDS
@@ -107,34 +108,34 @@ def test_nodata_stays_nodata_and_takes_its_neighbours_slopes_with_it(tmp_path: P
 def test_the_folder_is_a_layer_by_its_index_and_a_second_run_leaves_it(tmp_path: Path) -> None:
     source = elevation(tmp_path, plane(10, 0))
     tiles = made(source)
-    told = json.loads((tmp_path / "tiles/tiles.json").read_text())
-    assert (told["kind"], told["complete"], told["settings"]["bands"]) == ("layer", True, list(TERRAIN_BANDS))
-    assert {entry["path"] for entry in told["tiles"]} == set(map(path, tiles))
+    content = json.loads((tmp_path / "tiles/tiles.json").read_text())
+    assert (content["kind"], content["complete"], content["settings"]["bands"]) == ("layer", True, list(TERRAIN_BANDS))
+    assert {entry["path"] for entry in content["tiles"]} == set(map(path, tiles))
     before = {file: file.stat().st_mtime_ns for file in (tmp_path / "tiles").rglob("*")}
     made(source)
     assert before == {file: file.stat().st_mtime_ns for file in (tmp_path / "tiles").rglob("*")}
 
 
-def test_an_interrupted_run_takes_what_is_there(tmp_path: Path) -> None:
+def test_an_interrupted_run_reuses_existing_tiles(tmp_path: Path) -> None:
     source = elevation(tmp_path, plane(10, 0))
     made(source)
     index = tmp_path / "tiles/tiles.json"
     whole = index.read_text()
-    told = json.loads(whole)
-    tile = tmp_path / "tiles" / told["tiles"][0]["path"]
-    index.write_text(json.dumps({**told, "complete": False, "tiles": []}))
+    content = json.loads(whole)
+    tile = tmp_path / "tiles" / content["tiles"][0]["path"]
+    index.write_text(json.dumps({**content, "complete": False, "tiles": []}))
     tile.unlink()
     made(source)
     assert index.read_text() == whole
     assert tile.exists()
 
 
-def test_feet_are_made_metres(tmp_path: Path) -> None:
+def test_feet_are_converted_to_metres(tmp_path: Path) -> None:
     tiles = made(elevation(tmp_path, plane(20, 90) / 0.3048, unit="ft"))
     assert all(np.nanmax(np.abs(bands[1] - 20)) < 0.05 for bands in tiles.values())
 
 
-def test_a_layer_of_another_name_has_one_band_as_it_is(tmp_path: Path) -> None:
+def test_a_layer_of_another_name_has_one_unchanged_band(tmp_path: Path) -> None:
     source = write_raster(
         tmp_path / "canopy.tif", (np.indices((600, 600))[1] / 20).astype(np.float32), transform=ON_THE_MERIDIAN
     )
@@ -147,19 +148,19 @@ def test_a_layer_of_another_name_has_one_band_as_it_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["elevation", "canopy_height"])
-def test_a_fill_that_nothing_tags_is_refused(tmp_path: Path, name: str) -> None:
+def test_an_untagged_fill_value_is_refused(tmp_path: Path, name: str) -> None:
     holed = plane(20, 90)
     holed[280:320, 280:320] = -9999
     with pytest.raises((WrongLayerRaster, UntaggedFill), match=r"dem\.tif holds .*nodata=-9999"):
         made(elevation(tmp_path, holed, nodata=None), f"layer_name={name}")
 
 
-def test_what_is_no_layer_is_refused(tmp_path: Path) -> None:
+def test_a_raster_that_is_not_a_layer_is_refused(tmp_path: Path) -> None:
     with pytest.raises(WrongLayerRaster, match="has 2 bands; a layer is made of one"):
         made(elevation(tmp_path, np.stack([plane(1, 1)] * 2)))
-    with pytest.raises(WrongLayerRaster, match="the unit furlong"):
+    with pytest.raises(WrongLayerRaster, match="elevations are in furlong"):
         made(elevation(tmp_path, plane(1, 1), unit="furlong"))
-    with pytest.raises(ConfigError, match="one of them"):
+    with pytest.raises(ConfigError, match="exactly one of"):
         prepare("layer=a.tif", "collect=b.tif", "out=c")
     with pytest.raises(ConfigError, match="bands is not for a layer"):
         prepare("layer=a.tif", "bands=[x]", "out=c")

@@ -41,7 +41,7 @@ NAMED: dict[str, tuple[dict[str, Any], tuple[str, ...], tuple[str, ...]]] = {
 
 
 @pytest.mark.parametrize("name", NAMED)
-def test_bands_are_called_by_the_file_or_by_the_user_in_our_own_words(name: str, tmp_path: Path) -> None:
+def test_bands_named_by_the_file_or_the_user_get_canonical_names(name: str, tmp_path: Path) -> None:
     options, overrides, expected = NAMED[name]
     with first_tile(scene_job(scene(tmp_path / "scene.tif", **options), *overrides)) as file:
         assert file.descriptions == expected
@@ -65,8 +65,8 @@ CONTRADICTED: dict[str, tuple[dict[str, Any], tuple[str, ...], str]] = {
 
 @pytest.mark.parametrize("name", CONTRADICTED)
 def test_names_that_contradict_the_file_are_refused(name: str, tmp_path: Path) -> None:
-    options, overrides, told = CONTRADICTED[name]
-    with pytest.raises(ContradictedBands, match=rf"scene\.tif .*{told}.*rio edit-info"):
+    options, overrides, message = CONTRADICTED[name]
+    with pytest.raises(ContradictedBands, match=rf"scene\.tif .*{message}.*rio edit-info"):
         scene_job(scene(tmp_path / "scene.tif", **options), *overrides)
 
 
@@ -80,8 +80,8 @@ UNKNOWN: dict[str, tuple[dict[str, Any], tuple[str, ...], str]] = {
 
 @pytest.mark.parametrize("name", UNKNOWN)
 def test_bands_without_names_are_never_named_by_their_order(name: str, tmp_path: Path) -> None:
-    options, overrides, told = UNKNOWN[name]
-    with pytest.raises(UnknownBands, match=told):
+    options, overrides, message = UNKNOWN[name]
+    with pytest.raises(UnknownBands, match=message):
         scene_job(scene(tmp_path / "scene.tif", **options), *overrides)
 
 

@@ -112,7 +112,7 @@ def test_metadata_of_other_bands_or_of_nothing_is_refused() -> None:
         reflectance_coefficients(b"<a/>", "m.xml", 4)
 
 
-def test_radiance_beside_surface_reflectance_is_refused_unless_converted(tmp_path: Path) -> None:
+def test_radiance_with_surface_reflectance_is_refused_unless_converted(tmp_path: Path) -> None:
     for name in ("20180528_1_a_3B_AnalyticMS", "20180529_1_a_3B_AnalyticMS_SR"):
         write_raster(tmp_path / "in" / f"{name}.tif", imagery(50))
     with pytest.raises(MixedQuantities, match="radiance=reflectance"):

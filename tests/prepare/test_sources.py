@@ -35,7 +35,7 @@ def tiles(folder: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize("ending", ["TIF", "TIFF", "Tif"])
-def test_upper_case_endings_are_found_with_all_that_lies_beside(ending: str, tmp_path: Path) -> None:
+def test_upper_case_extensions_are_found_with_their_companion_files(ending: str, tmp_path: Path) -> None:
     write_raster(tmp_path / "in" / f"{ACQUISITION}.{ending}", imagery(300), nodata=0)
     udm = np.zeros((300, 300), np.uint8)
     udm[:, 150:] = 1
@@ -52,7 +52,7 @@ def test_upper_case_endings_are_found_with_all_that_lies_beside(ending: str, tmp
     assert tiles(tmp_path / "masks")
 
 
-def test_two_scenes_that_differ_in_case_alone_are_told_and_one_named_exactly_is_taken(tmp_path: Path) -> None:
+def test_two_scenes_that_differ_only_in_case_are_refused_and_an_exact_name_is_accepted(tmp_path: Path) -> None:
     for name in ("a.tif", "A.TIF"):
         write_raster(tmp_path / "in" / name, imagery(300), nodata=0)
     with pytest.raises(NoScenes, match=r"A\.TIF and .*a\.tif, would share a folder"):
@@ -61,7 +61,7 @@ def test_two_scenes_that_differ_in_case_alone_are_told_and_one_named_exactly_is_
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a"]
 
 
-def test_no_wildcard_stands_for_a_leading_dot(tmp_path: Path) -> None:
+def test_no_wildcard_matches_a_leading_dot(tmp_path: Path) -> None:
     write_raster(tmp_path / "in/a.tif", imagery(300), nodata=0)
     (tmp_path / "in/._a.tif").write_bytes(b"what macOS leaves on other disks")
     prepare(f"scenes={tmp_path}/in/*.tif", f"out={tmp_path}/out", *SMALL)
@@ -97,10 +97,10 @@ PLACED_OTHERWISE = {
 
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 @pytest.mark.parametrize("how", PLACED_OTHERWISE)
-def test_a_raster_without_geotransform_is_told_the_command_that_warps_it(how: str, tmp_path: Path) -> None:
-    write, told = PLACED_OTHERWISE[how]
+def test_a_raster_without_geotransform_is_refused_with_the_command_that_warps_it(how: str, tmp_path: Path) -> None:
+    write, message = PLACED_OTHERWISE[how]
     write(tmp_path / "flight.tif")
-    with pytest.raises(MissingGeoreference, match=told):
+    with pytest.raises(MissingGeoreference, match=message):
         prepare(f"collect={tmp_path}/flight.tif", f"out={tmp_path}/masks")
 
 
@@ -118,21 +118,21 @@ FAR_OUT = {
 
 
 @pytest.mark.parametrize("name", FAR_OUT)
-def test_a_raster_that_can_lie_nowhere_is_told_so(name: str, tmp_path: Path) -> None:
-    crs, place, told = FAR_OUT[name]
+def test_a_raster_with_an_impossible_georeference_is_refused(name: str, tmp_path: Path) -> None:
+    crs, place, message = FAR_OUT[name]
     write_raster(tmp_path / "flight.tif", depth(90), crs, place)
-    with pytest.raises(MissingGeoreference, match=told):
+    with pytest.raises(MissingGeoreference, match=message):
         prepare(f"collect={tmp_path}/flight.tif", f"out={tmp_path}/masks")
 
 
 def test_a_zoom_that_gives_tiles_by_the_million_is_refused_at_once(tmp_path: Path) -> None:
     write_raster(tmp_path / "flight.tif", depth(90), "EPSG:4326", Affine(0.1, 0, 80, 0, -0.1, 30))
-    with pytest.raises(UserError, match=r"about [\d,]+ tiles at zoom=20.*fit zoom=\d, and a small cover"):
+    with pytest.raises(UserError, match=r"about [\d,]+ tiles at zoom=20.*fit zoom=\d, and cover=\.\.\. limits"):
         prepare(f"collect={tmp_path}/flight.tif", f"out={tmp_path}/masks", "zoom=20")
 
 
 @pytest.mark.parametrize("name", ["mask.tif", "14/2740/6300.tif"])
-def test_a_source_is_never_replaced_by_what_is_made_of_it(name: str, tmp_path: Path) -> None:
+def test_a_source_is_never_replaced_by_what_is_made_from_it(name: str, tmp_path: Path) -> None:
     source = write_raster(tmp_path / "masks" / name, depth(90), nodata=-9999)
     before = source.read_bytes()
     with pytest.raises(OverwritesSource, match=rf"would be replaced by the {name}"):
@@ -159,7 +159,7 @@ COVERS = {
 
 
 @pytest.mark.parametrize("name", COVERS)
-def test_a_list_of_tiles_is_read_as_editors_write_it(name: str, tmp_path: Path) -> None:
+def test_a_list_of_tiles_is_read_whatever_editor_wrote_it(name: str, tmp_path: Path) -> None:
     (tmp_path / "cover.TXT").write_bytes(COVERS[name])
     write_raster(tmp_path / "flight.tif", depth(), nodata=-9999)
     prepare(f"collect={tmp_path}/flight.tif", f"out={tmp_path}/masks", f"cover={tmp_path}/cover.TXT", *SMALL)
@@ -173,7 +173,7 @@ def polygon(points: str) -> bytes:
 WRONG_COVERS = {
     "empty list": ("[]", None, "cover=.* has no tiles"),
     "empty file": ("cover.txt", b"", "has no tiles"),
-    "no text": ("cover.txt", b"\xff\xfe1\x004\x00", "is no text"),
+    "no text": ("cover.txt", b"\xff\xfe1\x004\x00", "is not a text file"),
     "metres": (
         "c.geojson",
         b'{"type":"Polygon","coordinates":[[[280000,4190000],[1,1],[2,3]]]}',
@@ -189,24 +189,24 @@ WRONG_COVERS = {
 
 
 @pytest.mark.parametrize("name", WRONG_COVERS)
-def test_a_cover_of_nothing_is_never_taken_for_everything(name: str, tmp_path: Path) -> None:
-    cover, content, told = WRONG_COVERS[name]
+def test_an_empty_cover_is_never_taken_for_everything(name: str, tmp_path: Path) -> None:
+    cover, content, message = WRONG_COVERS[name]
     if content is not None:
         (tmp_path / cover).write_bytes(content)
         cover = f"{tmp_path}/{cover}"
     write_raster(tmp_path / "flight.tif", depth(90), nodata=-9999)
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         prepare(f"collect={tmp_path}/flight.tif", f"out={tmp_path}/masks", f"cover={cover}", *SMALL)
 
 
 @pytest.fixture
 def unreadable(tmp_path: Path) -> Path:
-    """A source that would be told first, if it were read first."""
+    """A source that would be refused first, if it were read first."""
     (tmp_path / "flight.tif").write_text("no raster")
     return tmp_path / "flight.tif"
 
 
-def test_out_is_tried_before_a_source_is_read_and_nothing_stays(unreadable: Path, tmp_path: Path) -> None:
+def test_out_is_probed_before_a_source_is_read_and_nothing_is_left(unreadable: Path, tmp_path: Path) -> None:
     with pytest.raises(Unwritable, match=r"out=.*flight\.tif/masks cannot be written to .*out="):
         prepare(f"collect={unreadable}", f"out={unreadable}/masks")
     with pytest.raises(UserError, match="cannot be read as a raster"):
@@ -214,7 +214,7 @@ def test_out_is_tried_before_a_source_is_read_and_nothing_stays(unreadable: Path
     assert not (tmp_path / "new").exists()
 
 
-def test_out_in_s3_is_tried_before_a_source_is_read(
+def test_out_in_s3_is_probed_before_a_source_is_read(
     unreadable: Path, s3: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(UserError, match="cannot be read as a raster"):
@@ -229,7 +229,7 @@ def test_out_in_s3_is_tried_before_a_source_is_read(
 
 
 @pytest.mark.skipif(shutil.which("mount") is None or os.geteuid() != 0, reason="needs root, to mount a read-only disk")
-def test_a_read_only_disk_is_told_with_the_key_to_set(
+def test_a_read_only_disk_is_reported_with_the_key_to_set(
     unreadable: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "disk").mkdir()
@@ -245,15 +245,15 @@ def test_a_read_only_disk_is_told_with_the_key_to_set(
         subprocess.run(["umount", tmp_path / "disk"], check=True)
 
 
-def test_a_temporary_folder_that_is_none_is_told(
+def test_a_tmpdir_that_is_not_a_folder_is_refused(
     unreadable: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TMPDIR", f"{tmp_path}/nowhere")
-    with pytest.raises(Unwritable, match="TMPDIR=.*nowhere is no folder"):
+    with pytest.raises(Unwritable, match="TMPDIR=.*nowhere is not a folder"):
         prepare(f"collect={unreadable}", f"out={tmp_path}/masks")
 
 
-def test_what_killed_commands_have_left_is_removed_and_nothing_else(
+def test_leftovers_of_killed_commands_are_removed_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path / "scratch"))
@@ -269,11 +269,11 @@ def test_what_killed_commands_have_left_is_removed_and_nothing_else(
         os.utime(files[name], (old, old))
         if files[name].name == ".lock":
             os.utime(files[name].parent, (old, old))
-    held = [files[".00112233445566bb.tmp"].open("rb"), files["snowcover-prepare-b/.lock"].open("rb")]
-    for file in held:  # as a process that is still at work
+    locked = [files[".00112233445566bb.tmp"].open("rb"), files["snowcover-prepare-b/.lock"].open("rb")]
+    for file in locked:  # as a process that is still at work
         fcntl.flock(file, fcntl.LOCK_EX)
     prepare(f"collect={tmp_path}/flight.tif", f"out={tmp_path}/masks", *SMALL)
     gone = {name for name, path in files.items() if not path.exists()}
     assert gone == {".00112233445566aa.tmp", "snowcover-prepare-a/.lock"}
-    for file in held:
+    for file in locked:
         file.close()

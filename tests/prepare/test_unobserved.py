@@ -116,7 +116,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> tuple[Array, Array]:
 
 
 @pytest.mark.parametrize("write", WAYS, ids=lambda write: write.__name__)
-def test_each_way_of_saying_unobserved_gives_the_same_tiles(
+def test_each_way_to_mark_unobserved_pixels_gives_the_same_tiles(
     write: Callable[[Path], tuple[str, ...]], reference: tuple[Array, Array], tmp_path: Path
 ) -> None:
     overrides = write(tmp_path / "scene.tif")
@@ -181,7 +181,7 @@ FILLS = {
 
 
 @pytest.mark.parametrize("name", FILLS)
-def test_a_fill_that_no_tag_explains_is_refused_with_the_way_out(name: str, tmp_path: Path) -> None:
+def test_an_untagged_fill_value_is_refused_with_a_hint(name: str, tmp_path: Path) -> None:
     write, way_out = FILLS[name]
     path = write(tmp_path / "scene.tif")
     with pytest.raises(UntaggedFill, match=rf"scene\.tif holds the value .* no tag says.*{way_out}") as caught:
@@ -193,7 +193,7 @@ def test_a_fill_that_no_tag_explains_is_refused_with_the_way_out(name: str, tmp_
     assert tiles(scene_job(path, kept))[1].mean() > seen.mean()
 
 
-def test_saturated_snow_is_no_fill(tmp_path: Path) -> None:
+def test_saturated_snow_is_not_a_fill_value(tmp_path: Path) -> None:
     path = write_raster(tmp_path / "scene.tif", np.where(swath(), stack(), 65535).astype("uint16"), nodata=0)
     assert tiles(scene_job(path))[0].max() == 65535
     write_raster(
@@ -202,7 +202,7 @@ def test_saturated_snow_is_no_fill(tmp_path: Path) -> None:
     assert tiles(scene_job(path))[0].max() == 255
 
 
-def test_alpha_is_a_mask_and_no_band(tmp_path: Path) -> None:
+def test_alpha_is_a_mask_and_not_a_band(tmp_path: Path) -> None:
     values = (stack() // 30).astype("uint8")
     values[3] = np.where(swath(), 255, 0)
     path = write_raster(tmp_path / "scene.tif", values)  # GDAL calls four bands of bytes red, green, blue and alpha
@@ -211,7 +211,7 @@ def test_alpha_is_a_mask_and_no_band(tmp_path: Path) -> None:
     assert 0 < tiles(job)[1].mean() < 0.9
     values[3] = values[0] + 1
     write_raster(path, values)
-    with pytest.raises(NotAlpha, match="band 4 alpha.*--bidx 4 --description nir"):
+    with pytest.raises(NotAlpha, match="band 4 as alpha.*--bidx 4 --description nir"):
         scene_job(path)
 
 
@@ -236,7 +236,7 @@ def test_black_is_a_measurement_where_the_file_has_a_mask(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("given", [-1, 70000, 0.5])
-def test_a_nodata_value_that_the_type_cannot_hold_is_told(given: float, tmp_path: Path) -> None:
+def test_a_nodata_value_that_the_type_cannot_hold_is_refused(given: float, tmp_path: Path) -> None:
     path = write_raster(tmp_path / "scene.tif", stack())
     with pytest.raises(WrongNodata, match=rf"nodata={given:g} cannot be in .*scene\.tif, whose pixels are uint16"):
         scene_job(path, f"nodata={given}")
@@ -249,12 +249,12 @@ VRT_BAND = """<VRTRasterBand dataType="{dtype}" band="{band}"><NoDataValue>{noda
 <SourceBand>{band}</SourceBand></SimpleSource></VRTRasterBand>"""
 
 
-@pytest.mark.parametrize(("second", "told"), [(("Float32", 0), "types"), (("UInt16", 7), "nodata values")])
-def test_bands_that_differ_in_kind_are_refused(second: tuple[str, float], told: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("second", "difference"), [(("Float32", 0), "types"), (("UInt16", 7), "nodata values")])
+def test_bands_that_differ_in_kind_are_refused(second: tuple[str, float], difference: str, tmp_path: Path) -> None:
     write_raster(tmp_path / "scene.tif", stack())
     bands = [VRT_BAND.format(dtype=d, band=b, nodata=n) for b, (d, n) in enumerate([("UInt16", 0), second], start=1)]
     (tmp_path / "mixed.vrt").write_text(VRT.format(bands="".join(bands)))
-    with pytest.raises(MixedBands, match=rf"mixed\.vrt has bands of different {told}"):
+    with pytest.raises(MixedBands, match=rf"mixed\.vrt has bands of different {difference}"):
         scene_job(tmp_path / "mixed.vrt")
 
 
@@ -272,15 +272,15 @@ def test_files_of_several_images_and_of_no_measurements_are_refused(tmp_path: Pa
         collect_job(write_raster(tmp_path / "complex.tif", depth(SIDE_PX).astype("complex64")))
 
 
-def test_flags_of_another_kind_are_no_udm(tmp_path: Path) -> None:
+def test_flags_of_another_kind_are_not_a_udm(tmp_path: Path) -> None:
     path = write_raster(tmp_path / "20180528_181110_1025_3B_AnalyticMS_SR_clip.tif", stack())
     flags = np.zeros((8, SIDE_PX, SIDE_PX), np.uint8)
-    beside = tmp_path / "20180528_181110_1025_3B_udm2_clip.tif"
-    write_raster(beside, flags.astype("float32"))
+    udm = tmp_path / "20180528_181110_1025_3B_udm2_clip.tif"
+    write_raster(udm, flags.astype("float32"))
     with pytest.raises(WrongUdm, match="float32"):
         scene_job(path)
     others = ("clear", "cloud", "snow", "shadow", "light_haze", "heavy_haze", "confidence", "unusable")
-    write_raster(beside, flags, names=others)
+    write_raster(udm, flags, names=others)
     with pytest.raises(WrongUdm, match="another order"):
         scene_job(path)
 
@@ -296,7 +296,7 @@ def test_reflectance_is_taken_from_whole_coefficients_alone() -> None:
     assert np.array_equal(result[0, :, 0], np.array([np.nan, 0.5, 0.0], np.float32), equal_nan=True)
 
 
-def test_a_mask_beside_a_raster_comes_along_from_s3(tmp_path: Path, s3: Bucket) -> None:
+def test_a_mask_next_to_a_raster_is_copied_from_s3(tmp_path: Path, s3: Bucket) -> None:
     metres = np.where(swath(), 1, 0.01).astype("float32")
     path = write_raster(tmp_path / "flight.tif", metres)
     write_mask(path, swath(), inside=False)
@@ -309,7 +309,7 @@ def test_a_mask_beside_a_raster_comes_along_from_s3(tmp_path: Path, s3: Bucket) 
 
 @pytest.fixture(scope="module")
 def everest(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The real scene as reflectance in float32, NaN beside a swath, without a tag; and 0 there, as it is."""
+    """The real scene as reflectance in float32, NaN next to a swath, without a tag; and 0 there, unchanged."""
     folder = tmp_path_factory.mktemp("everest")
     with rasterio.open(shared("landsat7_everest") / "everest_bgrn.tif") as file:
         values, place = file.read(), {"crs": file.crs.to_string(), "transform": file.transform}
@@ -332,10 +332,10 @@ def test_a_real_scene_in_floating_point_has_as_much_nodata_as_in_whole_numbers(e
     path = next((everest / "floats/floats/13").rglob("*.tif"))
     with rasterio.open(path) as file:
         values = file.read()
-    assert np.nanmax(values) <= 1.02  # no white pixels beside the swath; the brightest of the scene is 1.02
+    assert np.nanmax(values) <= 1.02  # no white pixels next to the swath; the brightest of the scene is 1.02
     shutil.rmtree(everest / "floats")
 
 
-def test_every_refusal_is_a_sentence_for_the_user() -> None:
+def test_every_refusal_is_a_user_error() -> None:
     for error in (UntaggedFill, NotAlpha, WrongNodata, MixedBands, SeveralImages, WrongUdm):
         assert issubclass(error, UserError)

@@ -21,9 +21,9 @@ class Held:
     """A source in memory: values [H, W, C], valid [H, W]."""
 
     def __init__(
-        self, grid: Grid, values: np.ndarray, valid: np.ndarray, smooth: bool = True, nodata: float = 0
+        self, grid: Grid, values: np.ndarray, valid: np.ndarray, continuous: bool = True, nodata: float = 0
     ) -> None:
-        self.grid, self.values, self.valid, self.smooth, self.nodata = grid, values, valid, smooth, nodata
+        self.grid, self.values, self.valid, self.continuous, self.nodata = grid, values, valid, continuous, nodata
         self.bands, self.dtype = values.shape[2], str(values.dtype)
 
     def read(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
@@ -73,7 +73,7 @@ def true_places(grid: Grid, box: tuple[float, float, float, float], size_px: int
 
 @settings(max_examples=40, deadline=None)
 @given(grids(), st.integers(9, 16), st.sampled_from([64, 100, 256]), st.randoms())
-def test_every_pixel_comes_back_in_its_place_within_half_a_pixel(grid: Grid, zoom: int, size_px: int, random) -> None:
+def test_every_pixel_is_in_its_place_within_half_a_pixel(grid: Grid, zoom: int, size_px: int, random) -> None:
     tile = random.choice(candidates(grid, zoom))
     values, observed = warp(encoding_position(grid), tile, size_px)
     columns, rows = true_places(grid, bounds(tile), size_px)
@@ -94,7 +94,7 @@ def test_every_pixel_comes_back_in_its_place_within_half_a_pixel(grid: Grid, zoo
 
 @settings(max_examples=20, deadline=None)
 @given(grids(), st.integers(10, 16), st.randoms())
-def test_away_from_edges_the_place_is_right_to_an_eighth_of_a_pixel(grid: Grid, zoom: int, random) -> None:
+def test_far_from_edges_positions_are_right_to_an_eighth_of_a_pixel(grid: Grid, zoom: int, random) -> None:
     tile = random.choice(candidates(grid, zoom))
     columns, rows = source_positions(grid, bounds(tile), 256)
     exact = true_places(grid, bounds(tile), 256)
@@ -136,7 +136,7 @@ def test_interpolation_is_exact_not_to_a_32nd_of_a_pixel(bands: int, dtype: str)
 def test_labels_are_never_mixed() -> None:
     labels = np.random.default_rng(0).choice(np.array([0, 1, 255], np.uint8), (300, 300, 1))
     grid = Grid(CRS.from_epsg(32611), Affine(3, 0, 280000, 0, -3, 4190000), 300, 300)
-    source = Held(grid, labels, labels[..., 0] != 255, smooth=False, nodata=255)
+    source = Held(grid, labels, labels[..., 0] != 255, continuous=False, nodata=255)
     for zoom in (12, 15, 17):
         values, observed = warp(source, candidates(grid, zoom)[0], 256)
         assert set(np.unique(values)) <= {0, 1, 255}
@@ -148,7 +148,7 @@ def test_image_and_mask_of_one_grid_have_the_same_nodata() -> None:
     grid = Grid(CRS.from_epsg(32611), Affine(3, 0, 280000, 0, -3, 4190000), 300, 300)
     valid = random.random((300, 300)) > 0.3
     image = Held(grid, np.full((300, 300, 4), 500, np.uint16), valid)
-    mask = Held(grid, np.where(valid, 1, 255).astype(np.uint8)[..., None], valid, smooth=False, nodata=255)
+    mask = Held(grid, np.where(valid, 1, 255).astype(np.uint8)[..., None], valid, continuous=False, nodata=255)
     for tile in candidates(grid, 15):
         assert (warp(image, tile, 256)[1] == warp(mask, tile, 256)[1]).all()
 
@@ -163,7 +163,7 @@ def test_a_coarse_tile_is_an_average_not_a_sample() -> None:
     assert inner.std() < 60
 
 
-def test_a_tile_made_in_parts_is_the_same_as_in_one_go_to_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tile_made_in_parts_is_the_same_up_to_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(5)
     grid = Grid(CRS.from_epsg(32611), Affine(3, 0, 280000, 0, -3, 4190000), 900, 900)
     source = Held(grid, random.integers(1, 9000, (900, 900, 4)).astype(np.uint16), random.random((900, 900)) > 0.1)

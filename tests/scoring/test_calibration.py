@@ -67,7 +67,7 @@ def test_sums_of_halves_are_those_of_the_pixels(pixels: list[tuple[float, bool]]
     assert probability_histogram(counts, cold, 256)[:, 128:].sum() == (logits >= 0).sum()
 
 
-def test_where_there_is_nothing_to_tell_snow_from_nothing_is_fitted() -> None:
+def test_where_there_is_only_one_class_nothing_is_fitted() -> None:
     logits, snow = survey(1, 1, 100)
     assert fitted_temperature(logit_counts(logits, torch.ones_like(snow)).numpy()) is None
     assert fitted_temperature(np.zeros((2, LEVELS), np.int64)) is None

@@ -64,7 +64,7 @@ def test_across_file_systems_it_is_a_copy(home: str, monkeypatch: pytest.MonkeyP
     assert Path(f"mlruns/home/{recorder.run_id}/artifacts/best.ckpt").read_bytes() == b"weights"
 
 
-def test_a_renamed_project_is_told_before_training_and_its_old_place_is_not_made_again(
+def test_a_renamed_project_is_reported_before_training_and_its_old_place_is_not_made_again(
     home: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with recorded(home, "home", "n", False) as first:
@@ -73,12 +73,12 @@ def test_a_renamed_project_is_told_before_training_and_its_old_place_is_not_made
     Path.cwd().rename(renamed)
     monkeypatch.chdir(renamed)
     uri = f"sqlite:///{renamed}/mlflow.db"
-    told = (
+    message = (
         rf"The experiment home in {uri} keeps its artifacts in {tmp_path}/home/mlruns/home, which is not there any "
         r"more: .*ln -s.*experiment_name="
     )
     for run_id in (None, first.run_id):
-        with pytest.raises(CannotRecord, match=told), recorded(uri, "home", "n", False, run_id):
+        with pytest.raises(CannotRecord, match=message), recorded(uri, "home", "n", False, run_id):
             pass
     assert not (tmp_path / "home").exists()
     assert len(MlflowClient(uri).search_runs(["1"])) == 1
@@ -87,18 +87,18 @@ def test_a_renamed_project_is_told_before_training_and_its_old_place_is_not_made
         pass
 
 
-def test_artifacts_that_go_elsewhere_are_told_with_the_way_out(
+def test_artifacts_that_go_elsewhere_are_reported_with_the_way_out(
     home: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "project/mlruns").mkdir(parents=True)
     MlflowClient(home).create_experiment("copied", str(tmp_path / "project/mlruns/1"))
     with caplog.at_level(logging.WARNING), recorded(home, "copied", "n", False):
         pass
-    assert f"artifacts of the experiment copied go to {tmp_path}/project/mlruns/1, where it was begun" in caplog.text
+    assert f"artifacts of the experiment copied go to {tmp_path}/project/mlruns/1, where it was created" in caplog.text
     assert "experiment_name=..." in caplog.text
 
 
-def test_artifacts_stay_beside_the_database_whatever_folder_the_first_run_began_in(
+def test_artifacts_stay_next_to_the_database_whatever_folder_the_first_run_began_in(
     home: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = tmp_path / "other"
@@ -133,7 +133,7 @@ def of_others(empty_database: Path, home: str) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
         (
             "mlflow.db",
@@ -146,20 +146,20 @@ def of_others(empty_database: Path, home: str) -> Iterator[Path]:
         ("mlruns", r"artifact folder \S+/mlruns/home cannot be written \(Permission denied\): .* with tracking\.uri="),
     ],
 )
-def test_a_store_that_is_read_only_is_told_before_the_run_begins(of_others: Path, name: str, told: str) -> None:
+def test_a_store_that_is_read_only_is_reported_before_the_run_begins(of_others: Path, name: str, message: str) -> None:
     euid = os.geteuid()
     if os.getuid() == 0:
         os.seteuid(0)
     (of_others / name).chmod(0o555)
     os.seteuid(euid)
     uri = f"sqlite:///{of_others}/mlflow.db"
-    with pytest.raises(CannotRecord, match=told) as error, recorded(uri, "home", "n", False):
+    with pytest.raises(CannotRecord, match=message) as error, recorded(uri, "home", "n", False):
         pass
     assert "\n" not in str(error.value)
     assert not list(MlflowClient(uri).search_runs(["0", "1"]))
 
 
-def test_killed_while_the_model_is_kept_and_gone_on_with_there_is_one_model(
+def test_killed_while_the_model_is_kept_and_resumed_there_is_one_model(
     home: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def killed(*_: Any, **__: Any) -> None:
@@ -207,7 +207,7 @@ def test_a_network_that_cannot_be_exported_leaves_no_model_and_a_tag(home: str) 
     assert "of its own mind" in MlflowClient(home).get_run(recorder.run_id).data.tags["model_not_exported"]
 
 
-def test_a_job_s_run_is_brought_home_without_a_second_copy(left: Left, home: str) -> None:
+def test_a_job_s_run_is_imported_without_a_second_copy(left: Left, home: str) -> None:
     (artifacts,) = left.folder.glob(f"mlruns/*/{left.run_id}/artifacts")
     (artifacts / "checkpoints").mkdir()
     (artifacts / "checkpoints/best.ckpt").write_bytes(b"weights")
@@ -220,14 +220,14 @@ def test_a_job_s_run_is_brought_home_without_a_second_copy(left: Left, home: str
     assert brought not in described
 
 
-def test_a_model_that_was_deleted_in_a_job_s_store_is_not_brought(left: Left, home: str) -> None:
+def test_a_model_that_was_deleted_in_a_job_s_store_is_not_imported(left: Left, home: str) -> None:
     execute(left.folder / "mlflow.db", "UPDATE logged_models SET lifecycle_stage = 'deleted'")
     import_run(left.folder, home, "home", {})
     experiment = MlflowClient(home).get_experiment_by_name("home")
     assert not MlflowClient(home).search_logged_models([experiment.experiment_id])
 
 
-def test_a_server_that_keeps_artifacts_in_a_folder_of_its_own_is_told(tmp_path: Path) -> None:
+def test_a_server_that_keeps_artifacts_in_a_folder_of_its_own_is_reported(tmp_path: Path) -> None:
     with pytest.raises(CannotRecord, match=r"start the server with --serve-artifacts .* with tracking\.uri=\.\.\."):
         check_place("http://mlflow.lab:5000", "home", "/srv/not-here/mlruns/1")
     check_place("http://localhost:5000", "home", str(tmp_path / "1"))  # which is this machine, or a shared disk

@@ -23,8 +23,8 @@ def test_a_run_that_the_environment_names_is_refused_and_left_as_it_was(
     home: str, finished: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_RUN_ID", finished)
-    told = rf"^MLFLOW_RUN_ID={finished} in the environment names another run, .*`unset MLFLOW_RUN_ID`"
-    with pytest.raises(CannotRecord, match=told), recorded(home, "home", "second", False):
+    message = rf"^MLFLOW_RUN_ID={finished} in the environment names another run, .*`unset MLFLOW_RUN_ID`"
+    with pytest.raises(CannotRecord, match=message), recorded(home, "home", "second", False):
         pass
     (run,) = runs(home)
     assert (run.info.run_name, run.info.status) == ("first", "FINISHED")
@@ -38,8 +38,8 @@ def test_another_experiment_in_the_environment_is_refused_by_its_variable(
     home: str, variable: str, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(variable, value)
-    told = rf"^{variable}={value} in the environment contradicts experiment_name=home.*`unset {variable}`"
-    with pytest.raises(CannotRecord, match=told), recorded(home, "home", "n", False):
+    message = rf"^{variable}={value} in the environment contradicts experiment_name=home.*`unset {variable}`"
+    with pytest.raises(CannotRecord, match=message), recorded(home, "home", "n", False):
         pass
     assert not runs(home)
 
@@ -54,8 +54,8 @@ def test_the_experiment_of_the_config_may_be_named_twice(home: str, monkeypatch:
 def test_a_run_that_is_active_in_this_process_is_not_written_to(home: str) -> None:
     mlflow.set_tracking_uri(home)
     with mlflow.start_run() as mine:
-        told = f"^The MLflow run {mine.info.run_id} is still active in this process"
-        with pytest.raises(CannotRecord, match=told), recorded(home, "home", "n", False):
+        message = f"^The MLflow run {mine.info.run_id} is still active in this process"
+        with pytest.raises(CannotRecord, match=message), recorded(home, "home", "n", False):
             pass
     assert not runs(home)
 

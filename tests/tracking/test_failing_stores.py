@@ -14,6 +14,7 @@ import requests
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+from snowcover.run_metadata import RunMetadata
 from snowcover.tracking import CannotRecord, recorded, retry
 from snowcover.tracking.errors import cannot_record, passes
 from snowcover.training.epochs import Epochs, MetricLogger
@@ -43,8 +44,8 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
             cursor.execute("PRAGMA busy_timeout = 10")
 
     event.listen(Engine, "after_cursor_execute", shorten)
-    monkeypatch.setattr(retry, "PATIENCE_S", 1.0)
-    monkeypatch.setattr(retry, "TELL_AFTER_S", 0.0)
+    monkeypatch.setattr(retry, "RETRY_S", 1.0)
+    monkeypatch.setattr(retry, "LOG_AFTER_S", 0.0)
     yield
     event.remove(Engine, "after_cursor_execute", shorten)
 
@@ -52,7 +53,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_database_that_is_locked_for_a_while_is_waited_for(
     home: str, hasty: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(retry, "PATIENCE_S", 300.0)
+    monkeypatch.setattr(retry, "RETRY_S", 300.0)
     with caplog.at_level(logging.INFO), recorded(home, "home", "n", False) as recorder, locked(home) as other:
         threading.Timer(0.5, other.rollback).start()
         recorder.metrics([(0, {"loss": 1.0})])
@@ -63,11 +64,13 @@ def test_a_database_that_is_locked_for_a_while_is_waited_for(
     assert [row.value for row in MlflowClient(home).get_metric_history(run.info.run_id, "loss")] == [1.0]
 
 
-def test_a_database_that_stays_locked_is_one_sentence_and_the_run_is_failed_once_it_is_free(
+def test_a_database_that_stays_locked_is_one_message_and_the_run_is_failed_once_it_is_free(
     home: str, hasty: None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    told = r"^MLflow cannot record at sqlite:.*\(database is locked\): end what keeps the database locked.*resume=auto"
-    with pytest.raises(CannotRecord, match=told) as error, recorded(home, "home", "n", False) as recorder:
+    message = (
+        r"^MLflow cannot record at sqlite:.*\(database is locked\): end what keeps the database locked.*resume=auto"
+    )
+    with pytest.raises(CannotRecord, match=message) as error, recorded(home, "home", "n", False) as recorder:
         with locked(home) as other:
             with pytest.raises(CannotRecord):
                 recorder.metrics([(0, {"loss": 1.0})])
@@ -92,32 +95,32 @@ def test_an_outage_is_waited_for_once(home: str, monkeypatch: pytest.MonkeyPatch
         calls.append(clock[0])
         raise requests.ConnectionError("Max retries exceeded")
 
-    patiently = retry.Patience(URI)
+    patiently = retry.Retry(URI)
     for _ in range(2):
         with pytest.raises(CannotRecord):
             patiently(away)
     waited = len(calls) - 1
     assert waited > 5
-    assert 100 < clock[0] <= retry.PATIENCE_S
+    assert 100 < clock[0] <= retry.RETRY_S
     patiently.renew()
     with pytest.raises(CannotRecord):
         patiently(away)
     assert len(calls) == 2 * waited + 1
 
 
-def test_a_run_that_is_deleted_while_it_trains_is_told_with_the_way_to_bring_it_back(home: str) -> None:
+def test_a_run_that_is_deleted_while_it_trains_is_reported_with_the_way_to_restore_it(home: str) -> None:
     with pytest.raises(CannotRecord) as error, recorded(home, "home", "n", False) as recorder:
         MlflowClient(home).delete_run(recorder.run_id)
         recorder.metrics([(0, {"loss": 1.0})])
-    told = (
-        f"`MLFLOW_TRACKING_URI={home} mlflow runs restore --run-id {recorder.run_id}` brings it back, then go on with"
+    text = (
+        f"`MLFLOW_TRACKING_URI={home} mlflow runs restore --run-id {recorder.run_id}` brings it back, then resume with"
     )
-    assert told in str(error.value)
+    assert text in str(error.value)
     with pytest.raises(CannotRecord, match="was deleted"), recorded(home, "home", "n", False, recorder.run_id):
         pass
 
 
-def test_a_run_that_is_deleted_while_it_trains_is_told_once_and_not_each_epoch(
+def test_a_run_that_is_deleted_while_it_trains_is_reported_once_and_not_each_epoch(
     home: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     history = [{"epoch": epoch, "val_iou": 0.5} for epoch in range(3)]
@@ -125,17 +128,17 @@ def test_a_run_that_is_deleted_while_it_trains_is_told_once_and_not_each_epoch(
         epochs = Epochs(tmp_path, MetricLogger(recorder, resumed=False), None, 1, False)
         MlflowClient(home).delete_run(recorder.run_id)
         for count in (1, 2):
-            epochs.record(SimpleNamespace(about={"steps": [], "history": history[:count]}))  # type: ignore[arg-type]
+            epochs.record(SimpleNamespace(metadata=RunMetadata({}, [], 1, 0, [], [], history=history[:count])))  # type: ignore[arg-type]
         MlflowClient(home).restore_run(recorder.run_id)
-        epochs.record(SimpleNamespace(about={"steps": [], "history": history}))  # type: ignore[arg-type]
+        epochs.record(SimpleNamespace(metadata=RunMetadata({}, [], 1, 0, [], [], history=history)))  # type: ignore[arg-type]
     assert caplog.text.count("are recorded once MLflow takes them: MLflow cannot record at") == 1
     assert "mlflow runs restore --run-id" in caplog.text
     assert len(MlflowClient(home).get_metric_history(recorder.run_id, "val_iou")) == 3
 
 
-def test_going_on_in_a_store_that_never_had_the_run_is_told(home: str) -> None:
-    told = rf"\(it has no run {RUN}\): give the store that holds it with tracking\.uri=\.\.\., or"
-    with pytest.raises(CannotRecord, match=told), recorded(home, "home", "n", False, RUN):
+def test_resuming_in_a_store_that_never_had_the_run_is_reported(home: str) -> None:
+    message = rf"\(it has no run {RUN}\): give the store that holds it with tracking\.uri=\.\.\., or"
+    with pytest.raises(CannotRecord, match=message), recorded(home, "home", "n", False, RUN):
         pass
 
 
@@ -161,7 +164,7 @@ def _geopackage(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("damage", "told"),
+    ("damage", "message"),
     [
         (_folder, r"mlflow\.db is a folder\): give the path of a file in it, such as "),
         (_cut, r"mlflow\.db is cut short\): put a backup of it in its place, or move it away, "),
@@ -179,13 +182,13 @@ def _geopackage(path: Path) -> None:
         ),
     ],
 )
-def test_a_file_that_mlflow_cannot_use_is_told_and_left_as_it_was(
-    home: str, damage: Callable[[Path], object], told: str
+def test_a_file_that_mlflow_cannot_use_is_reported_and_left_as_it_was(
+    home: str, damage: Callable[[Path], object], message: str
 ) -> None:
     path = Path("mlflow.db")
     damage(path)
     before = path.read_bytes() if path.is_file() else None
-    with pytest.raises(CannotRecord, match=told) as error, recorded(home, "home", "n", False):
+    with pytest.raises(CannotRecord, match=message) as error, recorded(home, "home", "n", False):
         pass
     assert "\n" not in str(error.value)
     assert (path.read_bytes() if path.is_file() else None) == before
@@ -235,7 +238,7 @@ def rest_error(code: int, body: str = "") -> MlflowException:
         (rest_error(413), "the server, or a proxy before it, takes no file as large: raise its limit", False),
         (rest_error(429), "delete runs that are not needed, or ask for more room", True),
         (rest_error(503), "give a store that can be reached and written with tracking.uri=...", True),
-        (OSError(28, "No space left on device"), "free some space, then go on with checkpoint.resume=auto", False),
+        (OSError(28, "No space left on device"), "free some space, then resume with checkpoint.resume=auto", False),
         (RuntimeError("(sqlite3.OperationalError) attempt to write a readonly database"), "make the database", False),
         (MlflowException("(x.OperationalError) database is locked"), "end what keeps the database locked", True),
         (MlflowException("Names may only contain alphanumerics"), "give it a name of letters, digits", False),
@@ -243,7 +246,7 @@ def rest_error(code: int, body: str = "") -> MlflowException:
     ],
 )
 def test_each_cause_has_its_way_out(error: Exception, way_out: str, waits: bool) -> None:
-    told = str(cannot_record(error, "http://ada:hunter2@mlflow.lab"))
-    assert f"): {way_out}" in told
-    assert "hunter2" not in told
+    text = str(cannot_record(error, "http://ada:hunter2@mlflow.lab"))
+    assert f"): {way_out}" in text
+    assert "hunter2" not in text
     assert passes(error) == waits

@@ -86,7 +86,7 @@ def _halved_table(store: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("damage", "told"),
+    ("damage", "message"),
     [
         (_missing, r"is no job's MLflow store: it has no mlflow\.db\.$"),
         (_truncated, r"mlflow\.db is damaged \(.+\): fetch the job's output again\.$"),
@@ -95,12 +95,12 @@ def _halved_table(store: Path) -> None:
         (_another, r"mlflow\.db is no MLflow database: "),
         (_newer, r"MLflow \S+ cannot read .*mlflow\.db \(.*f00f00f00f00.*\): if a newer MLflow wrote it, install"),
         (_halved_table, r"MLflow \S+ cannot read .*mlflow\.db \(.*steps?\b.*\): "),
-        (_without_run, r"mlflow\.db holds no run: the job ended before it began one\.$"),
+        (_without_run, r"mlflow\.db holds no run: the job ended before it started one\.$"),
     ],
 )
-def test_a_store_that_cannot_be_read_is_told_in_one_sentence(left: Left, home: str, damage: Any, told: str) -> None:
+def test_a_store_that_cannot_be_read_ends_in_one_message(left: Left, home: str, damage: Any, message: str) -> None:
     damage(left.folder)
-    with pytest.raises(RunImportError, match=told) as error:
+    with pytest.raises(RunImportError, match=message) as error:
         import_run(left.folder, home, "home", {})
     assert "\n" not in str(error.value)
     assert not runs(home)

@@ -21,7 +21,7 @@ def test_a_run_that_fails_at_once_is_under_its_parent(home: str) -> None:
     assert run.data.tags.items() >= parent.items()
 
 
-def test_going_on_with_a_run_sets_its_tags_again(home: str) -> None:
+def test_resuming_with_a_run_sets_its_tags_again(home: str) -> None:
     with recorded(home, "e", "n", False, tags={"job": "first", "kept": "yes"}) as recorder:
         pass
     with recorded(home, "e", "n", False, recorder.run_id, {"job": "second"}) as again:
@@ -48,18 +48,18 @@ def test_a_training_that_fails_before_its_first_tile_has_the_tags_of_its_config(
     assert run.data.tags["job"] == "job-1"
 
 
-def test_a_deleted_experiment_is_told_with_the_way_to_bring_it_back(home: str) -> None:
+def test_a_deleted_experiment_is_reported_with_the_way_to_restore_it(home: str) -> None:
     client = MlflowClient(home)
     client.delete_experiment(client.create_experiment("gone"))
-    told = r"the experiment gone was deleted: `mlflow experiments restore -x \d+` brings it back"
-    with pytest.raises(CannotRecord, match=told), recorded(home, "gone", "n", False):
+    message = r"the experiment gone was deleted: `mlflow experiments restore -x \d+` brings it back"
+    with pytest.raises(CannotRecord, match=message), recorded(home, "gone", "n", False):
         pass
 
 
 @pytest.mark.parametrize("key", ["a@b", "", "k" * 251, "/basin", "a/../b"])
 def test_a_tag_that_mlflow_would_not_take_a_second_time_is_refused_the_first(home: str, key: str) -> None:
-    told = r"^tracking\.tags: MLflow takes no tag called "
-    with pytest.raises(CannotRecord, match=told), recorded(home, "e", "n", False, tags={key: "x"}):
+    message = r"^tracking\.tags: MLflow takes no tag called "
+    with pytest.raises(CannotRecord, match=message), recorded(home, "e", "n", False, tags={key: "x"}):
         pass
     assert MlflowClient(home).get_experiment_by_name("e") is None
 

@@ -50,7 +50,7 @@ def managed(home: str, s3: Bucket, monkeypatch: pytest.MonkeyPatch) -> Iterator[
         proxy.close()
 
 
-def test_runs_are_recorded_and_brought_by_the_arn_of_a_managed_server(
+def test_runs_are_recorded_and_imported_by_the_arn_of_a_managed_server(
     managed: Proxy, s3: Bucket, left: Left, caplog: pytest.LogCaptureFixture
 ) -> None:
     parent = open_sweep(ARN, "e", "sweep", {})
@@ -90,23 +90,25 @@ def refusal(uri: str) -> str:
     return str(error.value)
 
 
-def test_without_credentials_a_managed_server_is_told_with_the_way_in(
+def test_without_credentials_a_managed_server_is_reported_with_the_way_in(
     aws_settings: pytest.MonkeyPatch, home: str
 ) -> None:
     aws_settings.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    told = refusal(ARN)
-    assert told.startswith(f"MLflow cannot record at {ARN} (")
-    assert "Unable to locate credentials): log in to AWS as somebody who may use that server, or give" in told
+    text = refusal(ARN)
+    assert text.startswith(f"MLflow cannot record at {ARN} (")
+    assert "Unable to locate credentials): log in to AWS as somebody who may use that server, or give" in text
 
 
-def test_a_managed_server_that_does_not_answer_is_told(aws_settings: pytest.MonkeyPatch, home: str) -> None:
+def test_a_managed_server_that_does_not_answer_is_reported(aws_settings: pytest.MonkeyPatch, home: str) -> None:
     aws_settings.setenv("AWS_ACCESS_KEY_ID", "key")
     aws_settings.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     aws_settings.setenv("SAGEMAKER_MLFLOW_CUSTOM_ENDPOINT", "http://127.0.0.1:9")
     assert refusal(ARN).startswith(f"MLflow cannot record at {ARN} (")
 
 
-def test_without_the_plugin_a_managed_server_is_told_with_its_name(monkeypatch: pytest.MonkeyPatch, home: str) -> None:
+def test_without_the_plugin_a_managed_server_is_reported_with_its_name(
+    monkeypatch: pytest.MonkeyPatch, home: str
+) -> None:
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "sagemaker_mlflow" else found(name))
     assert refusal(ARN).endswith("through a plugin that is not here: pip install sagemaker-mlflow.")
@@ -121,9 +123,9 @@ def test_without_the_plugin_a_managed_server_is_told_with_its_name(monkeypatch: 
         ARN.replace("us-west-2", ""),
     ],
 )
-def test_a_wrong_arn_is_told_with_a_right_one(uri: str, home: str) -> None:
-    told = refusal(uri)
-    assert told.startswith(f"tracking.uri={uri} is no ARN of a managed MLflow server: give the TrackingServerArn that ")
+def test_a_wrong_arn_is_reported_with_a_right_one(uri: str, home: str) -> None:
+    text = refusal(uri)
+    assert text.startswith(f"tracking.uri={uri} is no ARN of a managed MLflow server: give the TrackingServerArn that ")
 
 
 @pytest.mark.parametrize(

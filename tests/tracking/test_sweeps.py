@@ -41,7 +41,7 @@ def test_a_sweep_is_found_with_its_children(home: str) -> None:
 
 
 @pytest.mark.parametrize("status", ["FAILED", "KILLED"])
-def test_a_sweep_ends_as_it_is_told(home: str, status: Any) -> None:
+def test_a_sweep_ends_with_the_given_status(home: str, status: Any) -> None:
     parent = open_sweep(home, "e", "n", {})
     close_sweep(home, parent, status)
     assert MlflowClient(home).get_run(parent).info.status == status
@@ -80,7 +80,7 @@ def test_what_is_noted_twice_is_there_once_and_the_last_value_counts(home: str) 
     ],
 )
 @pytest.mark.parametrize("uri", [AWAY, "sqlite:////dev/null/mlflow.db", "file:./mlruns"])
-def test_a_store_that_cannot_be_used_is_told_in_one_sentence(
+def test_a_store_that_cannot_be_used_ends_in_one_message(
     call: Callable[[str], Any], uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -89,7 +89,7 @@ def test_a_store_that_cannot_be_used_is_told_in_one_sentence(
     assert "\n" not in str(error.value)
 
 
-def test_a_store_that_is_away_when_a_sweep_ends_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_store_that_is_unreachable_when_a_sweep_ends_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         close_sweep(AWAY, "0" * 32, "FINISHED", {"best_val_iou": 0.9})
     assert "The sweep's run 00000000000000000000000000000000 stays open: MLflow cannot record at" in caplog.text

@@ -22,7 +22,7 @@ def test_what_an_optimizer_keeps_of_each_weight_is_seen(overrides: list[str], co
     assert optimizer_copies(config(*overrides).optimizer) == pytest.approx(copies, abs=0.05)
 
 
-def test_a_disk_without_room_for_the_checkpoints_is_told_with_both_figures(
+def test_a_disk_without_room_for_the_checkpoints_is_reported_with_both_figures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     net, adam = nn.Linear(1000, 2500, bias=False), config("optimizer=adam").optimizer  # 10 MB, 30 MB with its state

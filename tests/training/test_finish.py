@@ -160,8 +160,10 @@ def test_where_no_model_is_to_be_exported_mlflow_keeps_the_best_checkpoint_and_m
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_and_leaves_no_best_checkpoint(site: Path, here: Path) -> None:
-    told = r"loss is not finite in epoch 1, at step [123]: lower optimizer\.lr \(it was 1e\+30 then\), or .*clip_norm"
-    with pytest.raises(NotFinite, match=told):
+    message = (
+        r"loss is not finite in epoch 1, at step [123]: lower optimizer\.lr \(it was 1e\+30 then\), or .*clip_norm"
+    )
+    with pytest.raises(NotFinite, match=message):
         fit(small(site, here, "optimizer=sgd", "optimizer.lr=1e30", "scheduler=none"), here / "run", [])
     assert [path.name for path in (here / "run/checkpoints").iterdir()] == ["last.ckpt"]
     assert checkpoints.load(str(here / "run/checkpoints/last.ckpt"))["snowcover"]["history"] == []
@@ -197,7 +199,7 @@ def test_weights_to_begin_with_are_looked_at_before_any_tile(here: Path) -> None
         fit(small(here / "no-tiles", here, f"checkpoint.init_from={here}/other.ckpt"), here / "run", [])
 
 
-def test_a_schedule_of_single_steps_goes_on_with_as_many_steps_an_epoch_alone(here: Path) -> None:
+def test_a_schedule_of_single_steps_resumes_with_as_many_steps_an_epoch_alone(here: Path) -> None:
     before = RunMetadata({}, [], 1, 0, [], [], steps_per_epoch=8)
     start = ResumePoint(here, here / "checkpoints", "last.ckpt", before)
     with pytest.raises(CannotResume, match=r"epochs of 8 steps, and here they have 4.*hw\.devices as before"):

@@ -360,9 +360,9 @@ def test_the_reliability_diagram_says_how_far_off_the_probabilities_are(tmp_path
     before = Reliability(said, np.array([0.05, np.nan, 0.95]), np.array([30, 0, 10]))
     after = Reliability(np.array([0.05, np.nan, 0.94]), np.array([0.05, np.nan, 0.95]), np.array([30, 0, 10]))
     scores.draw_reliability(tmp_path / "a.png", before, after, 0.1234, title="Test tiles")
-    told = words(drawn[0])
-    assert "as the network says it: off by 0.300 on average" in told
-    assert "calibrated (temperature 0.123): off by 0.003 on average" in told  # a quarter of the pixels, by 0.01
+    text = words(drawn[0])
+    assert "as the network says it: off by 0.300 on average" in text
+    assert "calibrated (temperature 0.123): off by 0.003 on average" in text  # a quarter of the pixels, by 0.01
     nothing = Reliability(np.full(3, np.nan), np.full(3, np.nan), np.zeros(3, int))
     scores.draw_reliability(tmp_path / "b.png", nothing, nothing, 1.0)
     assert "No pixel was observed" in words(drawn[1])

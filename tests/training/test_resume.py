@@ -30,23 +30,23 @@ def save(path: Path, of: Config, epochs: int, goes_on: bool = True, **more: Any)
     return path
 
 
-def test_auto_with_nothing_to_go_on_from_begins_and_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_auto_with_nothing_to_resume_starts_and_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for place in ([], [f"checkpoint.dir={tmp_path}/kept"]):
         with caplog.at_level(logging.INFO):
             start = resume.resume_point(small("checkpoint.resume=auto", *place), tmp_path / "outputs/snowcover/1")
         assert start.resumed_from is None
-        assert "there is no run of exactly this config yet, so it begins now" in caplog.messages[-1]
+        assert "there is no run of exactly this config yet, so a new one starts" in caplog.messages[-1]
 
 
 @pytest.mark.parametrize("name", ["last.ckpt", "best.ckpt"])
 @pytest.mark.parametrize("key", ["auto", "null"])
-def test_what_another_run_saved_is_never_begun_over(tmp_path: Path, name: str, key: str) -> None:
+def test_what_another_run_saved_is_never_overwritten(tmp_path: Path, name: str, key: str) -> None:
     save(tmp_path / name, small("optimizer.lr=1"), 1, goes_on=name == "last.ckpt")
     with pytest.raises(CannotResume, match=r"lr was 1 and is now|holds another run's"):
         resume.resume_point(small(f"checkpoint.dir={tmp_path}", f"checkpoint.resume={key}"), tmp_path / "run")
 
 
-def test_a_checkpoint_of_another_place_is_not_gone_on_with_over_another_run(tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_place_is_not_resumed_over_another_run(tmp_path: Path) -> None:
     save(tmp_path / "kept/best.ckpt", small("seed=3"), 1)
     last = save(tmp_path / "job/last.ckpt", small(), 1)
     with pytest.raises(CannotResume, match=r"kept holds another run's best\.ckpt"):
@@ -105,7 +105,7 @@ def test_a_folder_is_one_runs_at_a_time_and_tidied_of_what_a_kill_left(tmp_path:
         pass
 
 
-def test_the_log_of_a_run_that_goes_on_is_in_its_own_folder_and_no_other_is_left(tmp_path: Path) -> None:
+def test_the_log_of_a_run_that_resumes_is_in_its_own_folder_and_no_other_is_left(tmp_path: Path) -> None:
     before, folder = tmp_path / "2", tmp_path / "1"
     before.mkdir()
     folder.mkdir()

@@ -158,7 +158,7 @@ def test_the_same_seed_gives_identical_losses_with_any_number_of_workers(site: P
 
 
 @pytest.mark.parametrize("scheduler", ["none", "cosine", "onecycle", "plateau"])
-def test_a_stopped_run_goes_on_as_if_it_had_never_stopped(
+def test_a_stopped_run_resumes_as_if_it_had_never_stopped(
     site: Path, here: Path, monkeypatch: pytest.MonkeyPatch, scheduler: str
 ) -> None:
     overrides = (f"scheduler={scheduler}", *(["scheduler.patience=0"] if scheduler == "plateau" else []))
@@ -180,7 +180,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_never_stopped(
         assert recorded(client, cut.info.run_id, metric) == recorded(client, whole.info.run_id, metric), metric
 
 
-def test_a_run_stopped_in_its_first_epoch_goes_on_too(site: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_stopped_in_its_first_epoch_resumes_too(site: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     undo = stop_at(monkeypatch, epoch=0, batch=2)
     with pytest.raises(Stopped):
         fit(small(site), here / "outputs/snowcover/1", [])
@@ -205,7 +205,7 @@ def test_a_resumed_run_in_s3_brings_its_best_epoch_along(
     assert (here / "elsewhere/checkpoints/best.ckpt").is_file()
 
 
-def test_going_on_with_another_learning_rate_is_refused_and_weights_alone_are_not(site: Path, here: Path) -> None:
+def test_resuming_with_another_learning_rate_is_refused_and_weights_alone_are_not(site: Path, here: Path) -> None:
     fit(small(site, "scheduler=none"), here / "outputs/snowcover/1", [])
     best = here / "outputs/snowcover/1/checkpoints/best.ckpt"
     with pytest.raises(UserError, match=r"optimizer\.lr was 0\.001 and is now 0\.0001.*checkpoint\.init_from="):
@@ -218,7 +218,7 @@ def test_going_on_with_another_learning_rate_is_refused_and_weights_alone_are_no
     assert first["train_loss"] < history(here / "outputs/snowcover/1")[0]["train_loss"]
 
 
-def test_a_run_that_began_from_weights_goes_on_with_the_same_command(
+def test_a_run_that_began_from_weights_resumes_with_the_same_command(
     site: Path, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fit(small(site, "trainer.max_epochs=1", "experiment_name=first"), here / "outputs/first/1", [])
@@ -233,7 +233,7 @@ def test_a_run_that_began_from_weights_goes_on_with_the_same_command(
     assert len(history(here / "outputs/snowcover/1")) == 2
 
 
-def test_a_longer_run_goes_on_from_a_finished_one(site: Path, here: Path) -> None:
+def test_a_longer_run_resumes_from_a_finished_one(site: Path, here: Path) -> None:
     steady = ("scheduler=none", "checkpoint.keep_last=true")
     fit(small(site, *steady, "trainer.max_epochs=2"), here / "outputs/snowcover/1", [])
     done = fit(small(site, *steady, "trainer.max_epochs=2", "checkpoint.resume=auto"), here / "outputs/snowcover/2", [])
@@ -259,7 +259,7 @@ def test_a_failed_run_ends_failed_with_its_error(site: Path, here: Path, tmp_pat
 
 
 @pytest.mark.parametrize("uri", ["http://127.0.0.1:9", "sqlite:////dev/null/mlflow.db", "file:./mlruns"])
-def test_a_store_that_cannot_record_is_told_before_training(site: Path, here: Path, uri: str) -> None:
+def test_a_store_that_cannot_record_is_reported_before_training(site: Path, here: Path, uri: str) -> None:
     with pytest.raises(UserError, match="MLflow cannot record at .* with tracking.uri="):
         fit(small(site, f"tracking.uri={uri}"), here / "run", [])
     assert not (here / "run/checkpoints").exists()
@@ -274,7 +274,7 @@ def test_a_password_in_the_tracking_uri_is_kept_nowhere(
     assert "hunter2" not in json.dumps(resume.public(secret))
 
 
-def test_mlflow_away_for_an_epoch_loses_nothing(site: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mlflow_unreachable_for_an_epoch_loses_nothing(site: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     metrics, calls = Recorder.metrics, []
 
     def flaky(self: Recorder, rows: Sequence[tuple[int, Mapping[str, float]]]) -> None:
@@ -343,7 +343,7 @@ def test_a_store_that_takes_half_of_an_epoch_gets_the_other_half_alone(
     assert [step for step, _ in recorded(client, run.info.run_id, "loss")] == list(range(12))
 
 
-def test_a_run_that_goes_on_in_a_new_folder_has_there_what_it_was_made_from(
+def test_a_run_that_resumes_in_a_new_folder_has_there_what_it_was_made_from(
     site: Path, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     undo = stop_at(monkeypatch, epoch=1, batch=0)

@@ -32,7 +32,7 @@ def test_whatever_does_better_than_the_network_is_named() -> None:
     assert verdict({**RESULT, "test": {"forest_iou": 0.8}}) is None  # nothing to compare
 
 
-def test_a_description_written_anew_keeps_what_somebody_else_wrote_above() -> None:
+def test_a_description_written_again_keeps_what_somebody_else_wrote_above() -> None:
     ours = description(RESULT)
     assert ours.splitlines()[2:6] == [
         "|  | network | forest | brightness |",

@@ -38,7 +38,7 @@ def create(account: Account, request: Mapping[str, Any]) -> None:
 def describe(account: Account, name: str) -> AlgorithmState:
     """Raises: NotFound: there is no algorithm of that name; AwsError."""
     try:
-        with aws_errors(f"look at the algorithm {name}"):
+        with aws_errors(f"describe the algorithm {name}"):
             answer = account.client("sagemaker").describe_algorithm(AlgorithmName=name)
     except AwsError as error:
         if "does not exist" in str(error):

@@ -52,7 +52,7 @@ def refuse_other_region(account: Account, bucket: str) -> None:
         NotFound: there is no such bucket.
     """
     try:
-        with aws_errors(f"look at the bucket {bucket}", account):
+        with aws_errors(f"check the bucket {bucket}", account):
             # boto3 follows a bucket to another region; SageMaker does not.
             answer = account.client("s3").head_bucket(Bucket=bucket)
     except NotFound as error:
@@ -90,7 +90,9 @@ def objects_beginning(account: Account, prefix: str, excluded_folder: str = "") 
     bucket, key = _split(prefix)
     options = {"Delimiter": excluded_folder} if excluded_folder else {}
     with aws_errors(f"list {prefix}", account):
-        for page in account.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key, **options):
+        for page in (
+            account.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key, **options)
+        ):
             for entry in page.get("Contents", []):
                 yield StoredObject(
                     f"s3://{bucket}/{entry['Key']}", entry["Size"], entry["ETag"].strip('"'), entry["LastModified"]
@@ -125,7 +127,7 @@ def download(account: Account, uri: str, path: Path) -> bool:
 def _put_if(account: Account, uri: str, content: bytes, **condition: Any) -> bool:
     """Write an object if the condition holds; returns whether it did.
 
-    S3 answers all but one of several simultaneous writes with a conflict, which says nothing about the condition.
+    S3 answers all but one of simultaneous writes with a conflict, which says nothing about the condition.
     """
     bucket, key = _split(uri)
     for attempt in range(CONFLICT_ATTEMPTS):

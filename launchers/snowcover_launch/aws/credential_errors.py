@@ -51,15 +51,15 @@ def credentials_problem(error: ClientError, action: str) -> str | None:
         return None
     ahead = _clock_ahead(error)
     if ahead is not None or code in SKEWED or SKEWED_SIGNATURE.match(_message(error)):
-        return f"AWS would not {action}, for this machine's clock is {_off(ahead)}: set it."
+        return f"AWS refused to {action}, because this machine's clock is {_off(ahead)}: set it."
     if code in EXPIRED:
         return f"Your AWS credentials to {action} have expired ({code}): run `aws sso login`, or set new ones."
     if code in UNKNOWN:
-        return f"AWS does not know the access key that was to {action} ({code}): {SIGN_IN}."
+        return f"AWS does not know the access key used to {action} ({code}): {SIGN_IN}."
     if code in WRONG_SECRET:
-        return f"The secret does not belong to the access key that was to {action} ({code}): {SIGN_IN}."
+        return f"The secret does not belong to the access key used to {action} ({code}): {SIGN_IN}."
     if code in UNSIGNED:
-        return f"AWS does not take the credentials to {action} ({code}): {SIGN_IN}."
+        return f"AWS does not accept the credentials to {action} ({code}): {SIGN_IN}."
     return None
 
 

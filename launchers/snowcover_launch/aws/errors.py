@@ -86,7 +86,7 @@ def _aws_error(error: Exception, action: str, account: HasClients | None) -> Aws
     if isinstance(error, boto.HTTPClientError | boto.ConnectionError | boto.IncompleteReadError):
         return Unreachable(f"AWS cannot be reached to {action} ({_message(error)}): check the network and AWS_REGION.")
     if isinstance(error, boto.ParamValidationError):
-        return AwsError(f"AWS would not take the request to {action}: {_message(error)}.")
+        return AwsError(f"AWS did not accept the request to {action}: {_message(error)}.")
     # NoCredentialsError, PartialCredentialsError, and those of SSO and roles
     return NoCredentials(f"There are no valid AWS credentials to {action} ({_message(error)}): {SIGN_IN}.")
 
@@ -103,25 +103,25 @@ def _from_response(error: boto.ClientError, action: str) -> AwsError:
         )
     if code == "ResourceLimitExceeded":
         return QuotaExceeded(
-            f"AWS would not {action}: {message}. That is a quota of the account: ask for more of it in the Service "
+            f"AWS refused to {action}: {message}. That is a quota of the account: ask for more of it in the Service "
             "Quotas console under Amazon SageMaker, or take another machine with hw=..."
         )
     if code in _LATER or code.startswith("Throttl"):
         return Unreachable(f"AWS asks to {action} later ({code}).")
     if code in _REGION:
-        return OtherRegion(f"AWS would not {action}: {message}: the bucket must be in the region of the jobs.")
+        return OtherRegion(f"AWS refused to {action}: {message}: the bucket must be in the region of the jobs.")
     if code == "ResourceInUse":
-        return NameInUse(f"AWS would not {action}: {message}.")
+        return NameInUse(f"AWS refused to {action}: {message}.")
     if code in _CONFLICT:
-        return ObjectExists(f"AWS would not {action}: another command was faster.")
+        return ObjectExists(f"AWS refused to {action}: another command was faster.")
     if code in _MISSING or "not found" in message.lower() or "could not find" in message.lower():
-        return NotFound(f"AWS would not {action}: {message or code}.")
+        return NotFound(f"AWS refused to {action}: {message or code}.")
     if code == "400":  # of a HEAD request, and STS finds nothing wrong with the credentials or cannot be reached
         return AwsError(
-            f"AWS would not {action} and gives no reason (400 {message}): see whether your credentials are valid with "
+            f"AWS refused to {action} and gave no reason (400 {message}): check that your credentials are valid with "
             "`aws sts get-caller-identity`."
         )
-    return AwsError(f"AWS would not {action} ({code}): {message}.")
+    return AwsError(f"AWS refused to {action} ({code}): {message}.")
 
 
 def _message(error: Exception) -> str:

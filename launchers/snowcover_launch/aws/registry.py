@@ -19,7 +19,9 @@ MANIFESTS = ["application/vnd.docker.distribution.manifest.v2+json", "applicatio
 INDEXES = ["application/vnd.docker.distribution.manifest.list.v2+json", "application/vnd.oci.image.index.v1+json"]
 TIMEOUT_S = 20
 # Labels and digests are optional information: give up sooner than when starting a job.
-SHORT_TIMEOUTS = Config(retries={"total_max_attempts": 2, "mode": "standard"}, connect_timeout=5, read_timeout=TIMEOUT_S)
+SHORT_TIMEOUTS = Config(
+    retries={"total_max_attempts": 2, "mode": "standard"}, connect_timeout=5, read_timeout=TIMEOUT_S
+)
 
 
 class Unreadable(Exception):
@@ -43,7 +45,7 @@ def repository(account: Account, name: str, kms_key: str | None) -> tuple[str, b
     """
     ecr = account.client("ecr")
     try:
-        with aws_errors(f"look at the ECR repository {name}"):
+        with aws_errors(f"find the ECR repository {name}"):
             return ecr.describe_repositories(repositoryNames=[name])["repositories"][0]["repositoryUri"], False
     except NotFound:
         key = {"kmsKey": kms_key} if kms_key else {}
@@ -51,7 +53,7 @@ def repository(account: Account, name: str, kms_key: str | None) -> tuple[str, b
             made = ecr.create_repository(
                 repositoryName=name,
                 imageScanningConfiguration={"scanOnPush": True},
-                imageTagMutability="IMMUTABLE",  # a tag always names the same image, so that a job's record shows what ran
+                imageTagMutability="IMMUTABLE",  # a tag always names the same image: jobs record it
                 encryptionConfiguration={"encryptionType": "KMS" if kms_key else "AES256", **key},
                 tags=[{"Key": "project", "Value": name}],
             )
@@ -73,7 +75,7 @@ def pushed_digest(account: Account, name: str, tag: str) -> str | None:
         AwsError
     """
     ecr = account.client("ecr")
-    with aws_errors(f"look for {name}:{tag} in ECR"):
+    with aws_errors(f"find {name}:{tag} in ECR"):
         try:
             found = ecr.describe_images(repositoryName=name, imageIds=[{"imageTag": tag}])
         except ecr.exceptions.ImageNotFoundException:
@@ -109,17 +111,17 @@ def labels(account: Account, uri: str) -> Mapping[str, str]:
     name, image = _parts(parts["name"])
     try:
         ecr = account.session.client("ecr", region_name=parts["region"], config=SHORT_TIMEOUTS)
-        repository_keys = {"registryId": parts["registry"], "repositoryName": name}
-        manifest = _manifest(ecr, repository_keys, image, uri)
-        config = _blob(ecr, repository_keys, manifest["config"]["digest"])
+        repository = {"registryId": parts["registry"], "repositoryName": name}
+        manifest = _manifest(ecr, repository, image, uri)
+        config = _blob(ecr, repository, manifest["config"]["digest"])
     except (BotoCoreError, ClientError, OSError, ValueError, LookupError) as error:
         raise Unreadable(" ".join(str(error).split())) from error
     return config.get("config", {}).get("Labels") or {}
 
 
-def _manifest(ecr: Any, repository_keys: Mapping[str, str], image: Mapping[str, str], uri: str) -> dict[str, Any]:
+def _manifest(ecr: Any, repository: Mapping[str, str], image: Mapping[str, str], uri: str) -> dict[str, Any]:
     try:
-        found = ecr.batch_get_image(**repository_keys, imageIds=[image], acceptedMediaTypes=[*MANIFESTS, *INDEXES])["images"]
+        found = ecr.batch_get_image(**repository, imageIds=[image], acceptedMediaTypes=[*MANIFESTS, *INDEXES])["images"]
     except ecr.exceptions.RepositoryNotFoundException:
         found = []
     if not found:
@@ -129,12 +131,12 @@ def _manifest(ecr: Any, repository_keys: Mapping[str, str], image: Mapping[str, 
     manifest: dict[str, Any] = json.loads(found[0]["imageManifest"])
     if "manifests" in manifest:  # an index, as buildx creates it: one image and its attestations
         images = [each for each in manifest["manifests"] if each.get("platform", {}).get("os") != "unknown"]
-        return _manifest(ecr, repository_keys, {"imageDigest": images[0]["digest"]}, uri)
+        return _manifest(ecr, repository, {"imageDigest": images[0]["digest"]}, uri)
     return manifest
 
 
-def _blob(ecr: Any, repository_keys: Mapping[str, str], digest: str) -> dict[str, Any]:
-    url = ecr.get_download_url_for_layer(**repository_keys, layerDigest=digest)["downloadUrl"]
+def _blob(ecr: Any, repository: Mapping[str, str], digest: str) -> dict[str, Any]:
+    url = ecr.get_download_url_for_layer(**repository, layerDigest=digest)["downloadUrl"]
     with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
         found: dict[str, Any] = json.load(answer)
     return found

@@ -14,7 +14,7 @@ def refuse_role_of_other_account(account: Account, role_arn: str) -> None:
     Raises:
         RoleOfOtherAccount
     """
-    with aws_errors("say who you are", account):
+    with aws_errors("identify you", account):
         own = account.client("sts").get_caller_identity()["Account"]
     theirs = role_arn.split(":")[4]
     if theirs != own:

@@ -11,8 +11,8 @@ from botocore.session import Session
 
 from snowcover_launch.aws.errors import NoCredentials
 
-# Throttling starts at 5 to 16 parallel starts: let each client adapt to the rate that AWS allows. boto3 and the SageMaker
-# SDK both read these from the environment, and the SDK from nowhere else.
+# AWS throttles from 5 to 16 parallel starts: let each client adapt to the rate it allows. boto3 and the SageMaker SDK
+# both read these from the environment, and the SDK from nowhere else.
 RETRIES = {"AWS_RETRY_MODE": "adaptive", "AWS_MAX_ATTEMPTS": "10"}
 
 

@@ -93,13 +93,11 @@ def _created(name: str, arguments: Mapping[str, Any], account: Account) -> Any:
 def describe(account: Account, name: str) -> JobState:
     """Raises: NotFound: there is no such job; AwsError."""
     try:
-        with aws_errors(f"look at the job {name}"):
+        with aws_errors(f"describe the job {name}"):
             return _state(TrainingJob.get(name, session=account.session, region=account.region))
     except AwsError as error:
         if "Requested resource not found" in str(error):
-            raise NotFound(
-                f"There is no job {name} in {account.region}: see `jobs list`."
-            ) from error
+            raise NotFound(f"There is no job {name} in {account.region}: see `jobs list`.") from error
         raise
 
 

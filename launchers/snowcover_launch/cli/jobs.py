@@ -152,7 +152,7 @@ def _wait(selections: list[Selection], given: argparse.Namespace) -> None:
     failed = []
     for selection in selections:
         if unsent := [job for job in selection.jobs if job.state is State.PLANNED and job.twin_of is None]:
-            say(f"{len(unsent)} jobs were never started; the command that started the others, run again, starts only them.")
+            say(f"{len(unsent)} jobs were never started: run the command again, which starts only these.")
         sent = [job for job in selection.jobs if job.may_run or job.twin_of is not None]
         errors = JobRunner(selection.file, sent, selection.backends).run(None, given.on_interrupt)
         failed += [job.name for job in sent if job.number in errors or job.result is None]

@@ -23,7 +23,9 @@ def refuse_without_engine() -> None:
 
 
 def docker_output(
-    *arguments: str, stdin: str | None = None, environment: Mapping[str, str] | None = None,
+    *arguments: str,
+    stdin: str | None = None,
+    environment: Mapping[str, str] | None = None,
     include_stderr: bool = False,
 ) -> str:
     """The output of `docker arguments...`.

@@ -1,4 +1,4 @@
-"""The figures of a report: each drawn from the rows of an evaluation, each a PNG."""
+"""The figures of a report as PNG, drawn from the rows of an evaluation."""
 
 from snowcover.evaluate.figures.drawing import Picture, Style
 from snowcover.evaluate.figures.fractions import draw_fractions
@@ -15,7 +15,7 @@ __all__ = ["Picture", "draw_figures"]
 
 
 def draw_figures(evaluation: Evaluation) -> list[Picture]:
-    """All figures that the evaluation has numbers for, in the order of the report; a new one is one line here."""
+    """All figures that the evaluation has numbers for, in the order of the report; add new figures here."""
     selection, style = select(evaluation), Style.of(evaluation.products)
     return [
         *draw_maps(evaluation),

@@ -1,7 +1,7 @@
-"""What all figures share: colours, axes of one size, and PNG bytes.
+"""Shared by all figures: colours, axes of one size, and PNG output.
 
-Figures are built without pyplot, whose global state does not stand several at once. Colours are those of Okabe and Ito
-(https://jfly.uni-koeln.de/color/), fit for colour-blind readers; products differ by marker, too.
+Figures are built without pyplot, whose global state is not thread-safe. Colours are those of Okabe and Ito
+(https://jfly.uni-koeln.de/color/), which suit colour-blind readers; products also differ by marker.
 """
 
 import io
@@ -17,14 +17,14 @@ from matplotlib.figure import Figure
 from snowcover.evaluate.results import Row
 from snowcover.evaluate.words import REFERENCE
 
-logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it tells of its caches, which is nothing to a user
+logging.getLogger("matplotlib").setLevel(logging.ERROR)  # users need not know of its font caches
 
 Section = Literal[
     "maps", "scores", "differences", "strata", "fractions", "probabilities", "depth", "snow_line", "area", "thresholds"
 ]
 PX_PER_IN = 100  # of the page
-SHARPNESS = 2  # image pixels a pixel of the page
-WIDE_IN = 5.4  # half of the page, and a telephone's width when made smaller
+SHARPNESS = 2  # image pixels per pixel of the page
+WIDE_IN = 5.4  # half of the page, and scaled down the width of a phone
 PRODUCT_COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#8c564b", "#7f7f7f")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 INK, FAINT = "#222222", "#d9d9d9"
@@ -40,23 +40,23 @@ class Picture:
     """One figure as a file."""
 
     name: str
-    """of its file, without .png"""
+    """of its file, without extension"""
     section: Section
     """of the report"""
     title: str
     caption: str
-    """what is seen, for whoever reads it and for whoever cannot see it"""
+    """describes the figure, also as alternative text"""
     png: bytes
     width_px: int
     height_px: int
-    """on the page; the image has SHARPNESS times as many"""
+    """on the page; the image has SHARPNESS times as many pixels"""
     narrow_png: bytes | None = None
-    """the same for a narrow screen, where making it smaller would not do"""
+    """another layout for narrow screens, if scaling down is not enough"""
 
 
 @dataclass(frozen=True)
 class Style:
-    """How each product is drawn, the same in every figure."""
+    """Colours and markers of products, the same in every figure."""
 
     colours: Mapping[str, str]
     markers: Mapping[str, str]
@@ -74,7 +74,7 @@ class Style:
 
 
 def one_panel(height_in: float, width_in: float = WIDE_IN) -> tuple[Figure, Axes]:
-    """A figure of one panel; sides in inches of the page, drawn SHARPNESS times finer."""
+    """A figure with one panel; sizes in inches of the page, rendered SHARPNESS times finer."""
     figure = Figure(figsize=(width_in, height_in), dpi=PX_PER_IN * SHARPNESS, layout="constrained", facecolor="white")
     axes = figure.add_subplot()
     style_axes(axes)
@@ -98,7 +98,7 @@ def name_axes(axes: Axes, x: str = "", y: str = "") -> None:
 
 
 def add_legend(figure: Figure, axes: Axes) -> None:
-    """Below the panel, where it hides nothing; names are a user's own, of any length."""
+    """Add a legend below the panel; names are given by users and may be long."""
     handles, labels = axes.get_legend_handles_labels()
     longest = max((len(label) for label in labels), default=1)
     columns = max(1, min(len(labels), int(66 / (longest + 5))))
@@ -111,24 +111,24 @@ def add_legend(figure: Figure, axes: Axes) -> None:
 
 
 def shortened(text: str, longest: int = 40) -> str:
-    """At most `longest` characters, the last of them an ellipsis if something was cut."""
+    """At most `longest` characters, the last of them an ellipsis if the text was cut."""
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 def values(rows: Iterable[Row]) -> list[float]:
-    """Of rows that have one."""
+    """The values of rows that have one."""
     return [row.value for row in rows if row.value is not None]
 
 
 def interval(row: Row) -> tuple[float, float]:
-    """How far the interval reaches below and above the value; nothing where there is none."""
+    """Distances of the interval's ends below and above the value; 0 without an interval."""
     if row.value is None or row.low is None or row.high is None:
         return 0.0, 0.0
     return max(row.value - row.low, 0.0), max(row.high - row.value, 0.0)
 
 
 def limits_of(rows: Iterable[Row]) -> tuple[float, float]:
-    """The smallest and largest number of some rows and their intervals, with some room."""
+    """Axis limits for rows and their intervals, with a margin."""
     numbers = [number for row in rows for number in (row.value, row.low, row.high) if number is not None]
     low, high = min(numbers), max(numbers)
     room = 0.06 * (high - low) or 0.05 * abs(high) or 0.05
@@ -136,14 +136,14 @@ def limits_of(rows: Iterable[Row]) -> tuple[float, float]:
 
 
 def png(figure: Figure) -> bytes:
-    """The same figure gives the same bytes."""
+    """PNG bytes; the same figure gives the same bytes."""
     content = io.BytesIO()
     FigureCanvasAgg(figure).print_png(content, metadata={"Software": None})  # type: ignore[no-untyped-call]
     return content.getvalue()
 
 
 def picture(figure: Figure, name: str, section: Section, title: str, caption: str) -> Picture:
-    """A drawn figure as PNG, with its size on the page in pixels."""
+    """A figure as PNG, with its size on the page."""
     width_in, height_in = figure.get_size_inches()
     return Picture(
         name, section, title, caption, png(figure), round(width_in * PX_PER_IN), round(height_in * PX_PER_IN)

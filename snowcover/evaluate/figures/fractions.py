@@ -1,4 +1,4 @@
-"""Fractional snow cover of a product against the reference's, as hexagons."""
+"""Fractional snow cover of a product against the reference's, as hexagonal bins."""
 
 from collections.abc import Iterator
 
@@ -15,16 +15,16 @@ from snowcover.evaluate.words import FRACTIONS, number
 
 Reals = NDArray[np.floating]
 
-COLOURS = ListedColormap(colormaps["Blues"](np.linspace(0.15, 1, 256)))  # the rarest is no white
+COLOURS = ListedColormap(colormaps["Blues"](np.linspace(0.15, 1, 256)))  # without white for the rarest
 PANEL_IN = 3.55
 HEXAGONS = 22  # across
-PARTS = 5  # a bin is spread over as many points a side: hexagons of whole bins would show a pattern of their own
+PARTS = 5  # each bin is spread over PARTS x PARTS points, else hexagons would show a moiré pattern
 
 
 def draw_fractions(selection: Selection) -> Iterator[Picture]:
-    """One figure a product and size of cells."""
+    """One figure per product and cell size."""
     order = {name: index for index, name in enumerate(selection.evaluation.products)}
-    found = sorted(selection.evaluation.fractions.items(), key=lambda one: (order.get(one[0][0], 99), one[0][1]))
+    found = sorted(selection.evaluation.fractions.items(), key=lambda item: (order.get(item[0][0], 99), item[0][1]))
     for (product, cell_m), histogram in found:
         if not histogram.cells.any():
             continue
@@ -49,7 +49,7 @@ def _figure(selection: Selection, product: str, cell_m: float, histogram: Fracti
     drawn.set_array(in_hexagons)
     drawn.set_norm(LogNorm(1, max(10.0, float(in_hexagons.max()))))
     bar = figure.colorbar(drawn, ax=axes, location="bottom", shrink=0.9, aspect=32, pad=0.02)
-    bar.ax.minorticks_off()  # whose labels take longer to lay out than all else
+    bar.ax.minorticks_off()  # laying out their labels is slow
     bar.ax.tick_params(labelsize=9)
     bar.set_label("Cells", fontsize=9.5)
     axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect="equal")
@@ -66,7 +66,7 @@ def _scores(selection: Selection, product: str, cell_m: float) -> str:
 
 
 def _points(histogram: FractionHistogram) -> tuple[Reals, Reals, Reals]:
-    """Fractions of reference and product [N], and the cells that each point stands for."""
+    """Fractions of reference and product [N], and the number of cells of each point."""
     fine = np.repeat(np.repeat(histogram.cells / PARTS**2, PARTS, axis=0), PARTS, axis=1)
     reference, product = np.nonzero(fine)
     side = np.array(fine.shape)

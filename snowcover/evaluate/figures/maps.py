@@ -1,4 +1,4 @@
-"""A product beside the reference and where the two differ, with one scale bar and one legend."""
+"""A product next to the reference and their differences, with one scale bar and one legend."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,17 +17,17 @@ from snowcover.predict.scale_bar import scale_bar_label, scale_bar_m
 
 Image = NDArray[np.floating]
 
-NO_SNOW, SNOW, UNOBSERVED = "#c6b28b", "#2978cc", "#e9e9ec"  # the first two as in the previews of maps
+NO_SNOW, SNOW, UNOBSERVED = "#c6b28b", "#2978cc", "#e9e9ec"  # the first two as in previews
 RIGHT_NO_SNOW, RIGHT_SNOW, MISSED, FALSE = "#ddd5c4", "#a9cdec", "#d55e00", "#332288"
-PALE = 0.72  # how far ground that is not counted is turned white
+PALE = 0.72  # how much unscored ground is faded to white
 PANEL_IN, GAP_IN, EDGE_IN, HEAD_IN, FOOT_IN = 3.4, 0.14, 0.06, 0.36, 0.62
 NARROW_IN = 3.6
-TALLEST = 1.5  # times as high as wide; a longer strip is drawn narrower
+TALLEST = 1.5  # aspect ratio; longer strips are drawn narrower
 BAR_SHARE = 0.35  # of a panel's width that the scale bar takes at most
 
 
 def draw_maps(evaluation: Evaluation) -> Iterator[Picture]:
-    """One figure a product; none without an overview."""
+    """One figure per product; none without an overview."""
     overview = evaluation.overview
     if overview is None:
         return
@@ -39,29 +39,29 @@ def draw_maps(evaluation: Evaluation) -> Iterator[Picture]:
         }
         caption = (
             f"Left {name}, in the middle the reference: blue is snow, brown is none, mixed colours are pixels of both. "
-            "Right where they differ: orange is snow that the map missed, dark blue is snow that is not there. "
-            "Pale ground was not counted, light grey was not observed."
+            "Right, where they differ: orange is missed snow, dark blue is false snow. Pale ground was not scored, "
+            "light grey was not observed."
         )
         wide = picture(_figure(panels, overview, across=3), f"map_{number}", "maps", name, caption)
         yield replace(wide, narrow_png=png(_figure(panels, overview, across=1)))
 
 
 def share_image(share: NDArray[np.float32]) -> Image:
-    """Snow share [H, W], NaN unobserved -> colours [H, W, 3] from no snow to snow."""
+    """Snow share [H, W], NaN unobserved -> colours [H, W, 3] between no snow and snow."""
     known = np.nan_to_num(share)[..., None]
     colours = np.array(to_rgb(NO_SNOW)) * (1 - known) + np.array(to_rgb(SNOW)) * known
     return np.where(np.isnan(share)[..., None], to_rgb(UNOBSERVED), colours)
 
 
 def error_image(share: NDArray[np.float32], overview: Overview) -> Image:
-    """Colours [H, W, 3] of right and wrong, snow being what fills at least half of a pixel."""
-    found, there = share >= 0.5, overview.reference >= 0.5
+    """Colours [H, W, 3] of hits and errors; a pixel is snow if at least half of it is."""
+    mapped, reference = share >= 0.5, overview.reference >= 0.5
     image = np.empty((*share.shape, 3))
     for where, colour in (
-        (~found & ~there, RIGHT_NO_SNOW),
-        (found & there, RIGHT_SNOW),
-        (~found & there, MISSED),
-        (found & ~there, FALSE),
+        (~mapped & ~reference, RIGHT_NO_SNOW),
+        (mapped & reference, RIGHT_SNOW),
+        (~mapped & reference, MISSED),
+        (mapped & ~reference, FALSE),
     ):
         image[where] = to_rgb(colour)
     image[~overview.counted] = image[~overview.counted] * (1 - PALE) + PALE
@@ -70,7 +70,7 @@ def error_image(share: NDArray[np.float32], overview: Overview) -> Image:
 
 
 def _figure(panels: dict[str, Image], overview: Overview, across: int) -> Figure:
-    """The panels in a row, or below each other, at one scale."""
+    """The panels in a row or in a column, at one scale."""
     height, width = overview.reference.shape
     panel_in = PANEL_IN if across > 1 else NARROW_IN
     unit = panel_in / max(width, height / TALLEST)
@@ -121,7 +121,7 @@ def _add_legends(figure: Figure, whole: tuple[float, float], across: int) -> Non
         "snow in both": RIGHT_SNOW,
         "no snow in both": RIGHT_NO_SNOW,
         "snow missed": MISSED,
-        "snow that is not there": FALSE,
+        "false snow": FALSE,
     }
     places = ((0.0, 0.0, 3), (2 / 3, 0.0, 2)) if across > 1 else ((0.0, 0.5, 3), (0.0, 0.2, 2))
     for named, (left, lift_in, columns) in zip((shown, errors), places, strict=True):

@@ -21,22 +21,22 @@ from snowcover.evaluate.selection import Selection
 
 
 def draw_reliability(selection: Selection, style: Style) -> Iterator[Picture]:
-    """One diagram for all products that have probabilities, above how often each probability was said."""
+    """One diagram for all products with probabilities, above a histogram of the probabilities."""
     from matplotlib.figure import Figure
 
-    found = {name: one for name, one in selection.evaluation.reliability.items() if one.pixels.any()}
+    found = {name: curve for name, curve in selection.evaluation.reliability.items() if curve.pixels.any()}
     if not found:
         return
     figure = Figure(figsize=(WIDE_IN, 4.9), dpi=PX_PER_IN * SHARPNESS, layout="constrained", facecolor="white")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3.4, 1))
     upper.plot([0, 1], [0, 1], color=INK, lw=0.9, ls="--", zorder=1)
-    for name, one in found.items():
-        known = one.pixels > 0
-        x, y = one.mean_probability[known], one.observed_share[known]
+    for name, curve in found.items():
+        known = curve.pixels > 0
+        x, y = curve.mean_probability[known], curve.observed_share[known]
         colour = style.colours[name]
         upper.plot(x, y, color=colour, marker=style.markers[name], ms=5.5, lw=1.8, label=name)
-        edges = np.linspace(0, 1, len(one.pixels) + 1)
-        lower.stairs(one.pixels / one.pixels.sum(), edges, color=colour, lw=1.8)
+        edges = np.linspace(0, 1, len(curve.pixels) + 1)
+        lower.stairs(curve.pixels / curve.pixels.sum(), edges, color=colour, lw=1.8)
     for axes in (upper, lower):
         style_axes(axes)
         axes.grid(color=FAINT, lw=0.7)
@@ -48,6 +48,6 @@ def draw_reliability(selection: Selection, style: Style) -> Iterator[Picture]:
     add_legend(figure, upper)
     yield picture(
         figure, "reliability", "probabilities", "Reliability",
-        "Of the pixels with one probability of snow, the share that is snow in the reference. On the dashed line the "
-        "probability is right; below it the map is too sure of snow. Underneath: the pixels of each probability.",
+        "The share of snow in the reference among the pixels of each predicted probability. On the dashed line the map "
+        "is calibrated; below it the map overestimates snow. Underneath: a histogram of the probabilities.",
     )  # fmt: skip

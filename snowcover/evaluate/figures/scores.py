@@ -22,7 +22,7 @@ from snowcover.evaluate.figures.drawing import (
 from snowcover.evaluate.results import Row
 from snowcover.evaluate.selection import ANY, Selection
 
-ROW_IN = 0.34  # a line of a figure of lines
+ROW_IN = 0.34  # height of a line
 SHOWN_DIFFERENCES = ("iou", "f1", "precision", "recall")
 
 
@@ -46,12 +46,12 @@ def draw_scores(selection: Selection, style: Style) -> Iterator[Picture]:
     add_legend(figure, axes)
     yield picture(
         figure, "scores", "scores", "Scores",
-        f"Each score on {words.GROUND[selection.ground]}, the lines being 95 % intervals.",
+        f"Each score on {words.GROUND[selection.ground]}; lines are 95 % intervals.",
     )  # fmt: skip
 
 
 def draw_differences(selection: Selection, style: Style) -> Iterator[Picture]:
-    """How much better each product is than another on the same pixels, for the scores that most papers give."""
+    """How much better each product is than another on the same pixels, for the most common scores."""
     rows = [row for name in SHOWN_DIFFERENCES for row in selection.rows(name, versus=ANY) if row.versus is not None]
     rows = [row for row in rows if row.value is not None]
     pairs = list(dict.fromkeys((row.product, row.versus) for row in rows))
@@ -91,6 +91,6 @@ def _lines(axes: Axes, names: Sequence[str]) -> None:
 
 
 def _spread(number: int, count: int) -> float:
-    """Where in its line the number-th of some points stands, between -0.3 and 0.3."""
+    """Offset of the number-th point within its line, between -0.3 and 0.3."""
     step = min(0.22, 0.6 / max(1, count - 1))
     return step * (number - (count - 1) / 2)

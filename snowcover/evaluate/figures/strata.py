@@ -28,8 +28,8 @@ from snowcover.evaluate.selection import Selection
 
 DEPTH = "snow_depth"
 IN_UNIT = re.compile(r"(?P<bin>.*\d) ?(?P<unit>m|°|days?)(?P<end> or more)?")
-BARS = 0.84  # of a bin's room that its bars take
-MOST_LETTERS = 64  # of all bins' names where they stand level beside each other
+BARS = 0.84  # share of a bin's width that its bars take
+MOST_LETTERS = 64  # of all bins' names together, for horizontal labels
 
 
 def draw_strata(selection: Selection, style: Style) -> Iterator[Picture]:
@@ -47,7 +47,7 @@ def draw_strata(selection: Selection, style: Style) -> Iterator[Picture]:
 
 def _bars(selection: Selection, style: Style, rows: Sequence[Row], name: str) -> Figure:
     bins, products = selecting.bins(rows), selection.evaluation.products
-    figure, axes = one_panel(3.3 if len(bins) < 10 else 3.8)  # the more there are, the longer are their names
+    figure, axes = one_panel(3.3 if len(bins) < 10 else 3.8)  # many bins have long names
     width = BARS / len(products)
     for number, product in enumerate(products):
         own = {row.bin: row for row in rows if row.product == product and row.value is not None}
@@ -68,7 +68,7 @@ def _bars(selection: Selection, style: Style, rows: Sequence[Row], name: str) ->
 
 
 def draw_depth_recall(selection: Selection, style: Style) -> Iterator[Picture]:
-    """How much of the snow of each depth was found."""
+    """The recall of snow by its depth."""
     of_snow = selection.recall_by_depth()
     rows, bins = [row for row in of_snow if row.value is not None], selecting.bins(of_snow)
     if not rows:
@@ -79,7 +79,7 @@ def draw_depth_recall(selection: Selection, style: Style) -> Iterator[Picture]:
         own = [row for row in rows if row.product == product]
         if not own:
             continue
-        shift = 0.08 * (number - (count - 1) / 2)  # so that intervals stand beside each other
+        shift = 0.08 * (number - (count - 1) / 2)  # so that intervals do not overlap
         below, above = zip(*(interval(row) for row in own), strict=True)
         axes.errorbar(
             [bins.index(str(row.bin)) + shift for row in own], values(own), yerr=[below, above],
@@ -98,10 +98,10 @@ def draw_depth_recall(selection: Selection, style: Style) -> Iterator[Picture]:
 
 
 def _name_bins(axes: Axes, bins: Sequence[str]) -> str:
-    """Names below their bins, slanted where they would run into each other.
+    """Label bins, slanted if the labels would overlap.
 
     Returns:
-        The unit that all have in common, as it stands behind the name of the axis.
+        The common unit of all bins, as a suffix for the axis label.
     """
     unit, names = without_unit(bins)
     slanted = max(len(name) + 1 for name in names) * len(names) > MOST_LETTERS
@@ -113,7 +113,7 @@ def _name_bins(axes: Axes, bins: Sequence[str]) -> str:
 
 
 def without_unit(bins: Sequence[str]) -> tuple[str, list[str]]:
-    """`2-5 m`, `5 m or more` -> `m`, and `2-5`, `5 or more`; aspects by their letters."""
+    """`2-5 m`, `5 m or more` -> `m`, and `2-5`, `5 or more`; aspects are abbreviated."""
     found = [IN_UNIT.fullmatch(name) for name in bins]
     units = {match["unit"] for match in found if match}
     if None in found or len(units) != 1:

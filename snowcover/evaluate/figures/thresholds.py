@@ -19,14 +19,14 @@ from snowcover.evaluate.selection import ANY, Selection
 
 
 def draw_thresholds(selection: Selection, style: Style) -> Iterator[Picture]:
-    """IoU by depth threshold, where there are several."""
+    """IoU by depth threshold, if there are several."""
     rows = [row for row in selection.rows("iou", depth_threshold_m=ANY) if row.value is not None]
     if len(selecting.depth_thresholds(selection.evaluation)) < 2 or not rows:
         return
     figure, axes = one_panel(3.2)
     for product in selection.evaluation.products:
         own = [(row.depth_threshold_m or 0.0, row) for row in rows if row.product == product]
-        own.sort(key=lambda one: one[0])
+        own.sort(key=lambda item: item[0])
         if not own:
             continue
         below, above = zip(*(interval(row) for _, row in own), strict=True)

@@ -1,4 +1,4 @@
-"""The report of an evaluation: one HTML page that needs no other file."""
+"""The report of an evaluation: one self-contained HTML page."""
 
 from snowcover.evaluate.report.page import render
 

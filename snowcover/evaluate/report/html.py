@@ -1,4 +1,4 @@
-"""HTML that cannot hold unescaped text: what is not `Html` is escaped wherever it is put into a tag. Pure."""
+"""HTML without unescaped text: strings that are not `Html` are escaped when put into a tag. Pure."""
 
 import base64
 import re
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from html import escape
 
 PER_CENT = re.compile(r"(?<=\d) ?%")
-VOID = frozenset({"img", "meta", "source"})  # tags without an end
+VOID = frozenset({"img", "meta", "source"})  # tags without an end tag
 
 
 class Html(str):
@@ -21,30 +21,30 @@ def tag(name: str, /, *content: str, **attributes: str | int | None) -> Html:
     Args:
         attributes: `class_` is class, other underscores are dashes; None leaves one out.
     """
-    told = "".join(
+    rendered = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{escape(str(value))}"' for key, value in attributes.items()
         if value is not None
     )  # fmt: skip
-    return Html(f"<{name}{told}>" if name in VOID else f"<{name}{told}>{join(content)}</{name}>")
+    return Html(f"<{name}{rendered}>" if name in VOID else f"<{name}{rendered}>{join(content)}</{name}>")
 
 
 def join(content: Iterable[str]) -> Html:
-    """Pieces one after another, each escaped unless it is markup."""
+    """Concatenate pieces, each escaped unless it is markup."""
     return Html("".join(part if isinstance(part, Html) else escape(_unbroken(part)) for part in content))
 
 
 def _unbroken(text: str) -> str:
-    """A number and its per cent sign stand apart, and on one line."""
+    """Put a no-break space between a number and its per cent sign."""
     return PER_CENT.sub("\N{NO-BREAK SPACE}%", text)
 
 
 def image_data(png: bytes) -> str:
-    """An image as an address, so that the page needs no other file."""
+    """An image as a data URI, so that the page is self-contained."""
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[str]], caption: str) -> Html:
-    """Scrolls sideways by itself where it is too wide; the first cell of each row names it."""
+    """A table that scrolls horizontally if it is too wide; the first cell of each row is its heading."""
     headings = (tag("th", cell, scope="col") for cell in head)
     lines = (
         tag("tr", *(tag("td", cell) if number else tag("th", cell, scope="row") for number, cell in enumerate(row)))

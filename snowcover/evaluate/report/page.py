@@ -1,4 +1,4 @@
-"""One self-contained page: summary, notes and facts first, then a section for each question."""
+"""One self-contained page: summary, notes and facts, then one section per topic."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ from snowcover.evaluate.selection import Selection, select
 
 NOTHING_FROM_ELSEWHERE = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 NARROW = "(max-width: 640px)"
-BESIDE = frozenset({"scores", "depth", "probabilities", "snow_line", "thresholds"})  # one table and one figure
+SIDE_BY_SIDE = frozenset({"scores", "depth", "probabilities", "snow_line", "thresholds"})  # one table and one figure
 
 
 @dataclass(frozen=True)
 class Section:
-    """A heading with what answers it; one without figures and tables is left out."""
+    """A section of the page; without figures and tables it is left out."""
 
     id: str
-    """of its figures, and of its anchor"""
+    """its anchor, and the section of its figures"""
     heading: str
     lead: str
     tables: Callable[[Selection], Html]
@@ -33,19 +33,19 @@ def _nothing(selection: Selection) -> Html:
 
 
 SECTIONS = (
-    Section("maps", "Maps", "Each product beside the reference, and where they differ.", _nothing),
+    Section("maps", "Maps", "Each product next to the reference, and where they differ.", _nothing),
     Section(
         "scores", "Scores", "How well map and reference agree, pixel by pixel. Below each score is its 95 % interval.",
         lambda selection: _scores(selection),
     ),
     Section(
         "differences", "Differences between products",
-        "Is one product better than another? Where the interval does not hold 0, it is.",
+        "Is one product better than another? If the interval does not contain 0, it is.",
         lambda selection: tables.differences(selection, [*words.SCORES, *words.PROBABILITY_SCORES]),
     ),
     Section("strata", "By kind of ground", "Where the maps are good, and where they are not.", lambda s: _strata(s)),
     Section(
-        "depth", "Shallow snow", "How much of the snow is found depends on how deep it lies.",
+        "depth", "Shallow snow", "How much of the snow is found depends on its depth.",
         lambda selection: _by_bin(selection, selection.recall_by_depth()),
     ),
     Section(
@@ -54,7 +54,7 @@ SECTIONS = (
     ),
     Section(
         "probabilities", "Probabilities", "For products that give a probability of snow: how well it ranks pixels, and "
-        "whether it can be taken at its word.",
+        "whether it is calibrated.",
         lambda selection: tables.by_product(selection, words.PROBABILITY_SCORES, "Scores of probabilities"),
     ),
     Section(
@@ -101,11 +101,11 @@ def _top(selection: Selection, title: str) -> Html:
     lead = tag("p", f"Scores on {where}, with 95 % intervals in brackets:", class_="lead")
     found = tag("ul", *(tag("li", sentence) for sentence in text.summary(selection)), class_="summary")
     notes = tag("ul", *(tag("li", note) for note in evaluation.notes))
-    warned = (
+    warnings = (
         tag("aside", tag("h2", "Read this first", id="notes"), notes, class_="notes") if evaluation.notes else Html()
     )
     facts = join(tag("div", tag("dt", name), tag("dd", value)) for name, value in evaluation.facts.items())
-    return tag("header", tag("h1", title), lead, found, warned, tag("dl", facts, class_="facts"))
+    return tag("header", tag("h1", title), lead, found, warnings, tag("dl", facts, class_="facts"))
 
 
 def _contents(sections: Sequence[tuple[Section, Html]]) -> Html:
@@ -116,16 +116,16 @@ def _contents(sections: Sequence[tuple[Section, Html]]) -> Html:
 
 def _section(anchor: str, heading: str, lead: str, content: Html) -> Html:
     link = tag("a", "#", href=f"#{anchor}", class_="anchor", aria_label=f"Link to {heading}")
-    told = tag("p", lead, class_="lead") if lead else Html()
-    return tag("section", tag("h2", heading, " ", link), told, content, id=anchor)
+    introduction = tag("p", lead, class_="lead") if lead else Html()
+    return tag("section", tag("h2", heading, " ", link), introduction, content, id=anchor)
 
 
 def _content(section: Section, selection: Selection, pictures: Sequence[Picture]) -> Html:
     figures = [_figure(picture) for picture in pictures if picture.section == section.id]
     shown = tag("div", *figures, class_=f"figures {section.id}") if figures else Html()
     found = section.tables(selection)
-    if section.id in BESIDE and figures and found:
-        return tag("div", found, shown, class_="beside")
+    if section.id in SIDE_BY_SIDE and figures and found:
+        return tag("div", found, shown, class_="side-by-side")
     return join([shown, found] if section.id == "strata" else [found, shown])
 
 
@@ -158,7 +158,7 @@ def _strata(selection: Selection) -> Html:
 
 
 def _snow_lines(selection: Selection) -> Html:
-    """Of all ground and by aspect, and how much higher than the reference's each product's lies."""
+    """Snow lines of all ground and by aspect, and the difference of each product from the reference."""
     lines = _by_bin(selection, selection.snow_lines())
     higher = _by_bin(selection, selection.snow_lines(versus=words.REFERENCE))
     return tag("div", lines, _folded("Metres above the snow line of the reference", higher)) if lines else lines
@@ -180,8 +180,8 @@ def _paragraphs(sentences: Iterator[str]) -> Html:
 
 
 def _glossary(selection: Selection) -> Html:
-    there = {row.quantity for row in selection.evaluation.rows if row.value is not None}
-    named = [(about.name, about.meaning) for name, about in words.QUANTITIES.items() if name in there and about.meaning]
+    shown = {row.quantity for row in selection.evaluation.rows if row.value is not None}
+    named = [(about.name, about.meaning) for name, about in words.QUANTITIES.items() if name in shown and about.meaning]
     both = (
         ("Reference", "What the maps are scored against: lidar snow depth, or a mask of snow."),
         ("Product", "A map that is evaluated."),

@@ -1,4 +1,4 @@
-"""The tables of the report, each of rows of the evaluation. Pure."""
+"""The tables of the report, made from rows of the evaluation. Pure."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -14,7 +14,7 @@ GROUND_SCORES = ("iou", "f1", "precision", "recall")
 def value_cell(row: Row | None) -> Html:
     """A value above its interval."""
     if row is None:
-        return join(["–"])  # noqa: RUF001 - where there is nothing
+        return join(["–"])  # noqa: RUF001 - an en dash for no value
     about = words.quantity(row.quantity)
     value = words.number(row.value, about.digits)
     if row.value is None or row.low is None or row.high is None:
@@ -25,7 +25,7 @@ def value_cell(row: Row | None) -> Html:
 
 
 def by_product(selection: Selection, quantities: Iterable[str], caption: str, pixels_of: str = "common") -> Html:
-    """A line a quantity, a column a product; empty where none has a value."""
+    """One line per quantity, one column per product; empty if none has a value."""
     names = selection.quantities(quantities, pixels_of=pixels_of)
     if not names:
         return Html()
@@ -51,15 +51,15 @@ def _name(quantity: str) -> str:
 
 
 def _pixels(selection: Selection, quantity: str, products: Iterable[str], pixels_of: str) -> Iterator[list[str]]:
-    """The line of pixels; none where they were not counted, as of a whole map."""
+    """The line of pixel counts; none if they were not counted, as for whole maps."""
     rows = [selection.row(quantity, product, pixels_of=pixels_of) for product in products]
     pixels = [row.pixels if row else None for row in rows]
-    if any(one is not None for one in pixels):
-        yield ["Pixels", *(words.number(one, 0) for one in pixels)]
+    if any(count is not None for count in pixels):
+        yield ["Pixels", *(words.number(count, 0) for count in pixels)]
 
 
 def differences(selection: Selection, quantities: Sequence[str]) -> Html:
-    """A line a score, a column a pair of products."""
+    """One line per score, one column per pair of products."""
     rows = [row for name in quantities for row in selection.rows(name, versus=ANY) if row.versus is not None]
     pairs = list(dict.fromkeys((row.product, row.versus) for row in rows))
     if not pairs:
@@ -72,7 +72,7 @@ def differences(selection: Selection, quantities: Sequence[str]) -> Html:
 
 
 def by_bin(rows: Sequence[Row], products: Sequence[str]) -> Html:
-    """A line a bin, a column a product, and the pixels in it; rows: of one quantity and stratum, at least one."""
+    """One line per bin, one column per product, and the pixels; rows: at least one, of one quantity and stratum."""
     quantity, stratum = rows[0].quantity, str(rows[0].stratum)
     found = {(row.bin, row.product): row for row in rows}
     lines = []
@@ -87,7 +87,7 @@ def by_bin(rows: Sequence[Row], products: Sequence[str]) -> Html:
 
 
 def by_ground(selection: Selection) -> Html:
-    """The main scores on each kind of ground; empty where there is only one kind."""
+    """The main scores on each kind of ground; empty if there is only one kind."""
     rows = [row for name in GROUND_SCORES for row in selection.rows(name, ground=ANY) if row.value is not None]
     grounds = [ground for ground in words.GROUND if any(row.ground == ground for row in rows)]
     if len(grounds) < 2:
@@ -103,7 +103,7 @@ def by_ground(selection: Selection) -> Html:
 
 
 def by_cell(selection: Selection) -> Html:
-    """Fractional snow cover: a line a product and size of cells."""
+    """Fractional snow cover: one line per product and cell size."""
     rows = [row for name in words.FRACTIONS for row in selection.rows(name, cell_m=ANY) if row.cell_m is not None]
     found = {(row.quantity, row.product, row.cell_m): row for row in rows if row.value is not None}
     places = {(row.product, row.cell_m): row.pixels for row in found.values()}
@@ -120,7 +120,7 @@ def by_cell(selection: Selection) -> Html:
 
 
 def by_threshold(selection: Selection) -> Html:
-    """IoU by depth threshold; empty where there is only one."""
+    """IoU by depth threshold; empty if there is only one."""
     thresholds = sorted(selecting.depth_thresholds(selection.evaluation))
     if len(thresholds) < 2:
         return Html()

@@ -1,4 +1,4 @@
-"""What the report says in sentences. Pure."""
+"""The sentences of the report. Pure."""
 
 from collections.abc import Iterator
 
@@ -7,43 +7,44 @@ from snowcover.evaluate.results import Row
 from snowcover.evaluate.selection import ANY, Selection
 
 SAME_PIXELS = (
-    "All products are compared in the grid of the reference. A map of smaller pixels is averaged over each pixel of "
-    "it by area; a map of larger pixels is taken as it is there. A pixel counts only where the reference and "
+    "All products are compared in the grid of the reference. A map with smaller pixels is averaged by area over each "
+    "of its pixels; a map with larger pixels is used as it is. A pixel counts only where the reference and "
     "every product were observed, so that all products are scored on the same pixels."
 )
 INTERVALS = (
-    "Neighbouring pixels are alike: counted one by one, they would make a score look surer than it is. The "
-    "ground is cut into blocks, whole blocks are drawn with replacement, and the middle 95 % of the scores of all "
-    "draws is the interval. A difference between two products is computed in each draw, on the same blocks for both."
+    "The errors of neighbouring pixels are correlated: counted independently, they would make a score look too "
+    "certain. The ground is divided into blocks, whole blocks are drawn with replacement, and the middle 95 % of the "
+    "scores of all draws is the interval. A difference between two products is computed in each draw, on the same "
+    "blocks for both."
 )
 UNSEEN = (
     "Unseen ground is ground that no product's network was trained on. Scores on trained ground are higher than what a "
     "map of new ground can be expected to reach."
 )
 BLANKS = (
-    "A score that is not defined, such as the precision of a map without snow, is left blank, and so is a bin of too "
-    "few pixels."
+    "An undefined score, such as the precision of a map without snow, is left blank, and so is a bin with too few "
+    "pixels."
 )
 ADJUSTED = (
-    "The adjusted area corrects the mapped area for the errors that were counted, after Olofsson et al. 2014, Remote "
+    "The adjusted area corrects the mapped area for the map's errors, after Olofsson et al. 2014, Remote "
     "Sensing of Environment 148, 42-57."
 )
 
 
 def title(selection: Selection) -> str:
-    """The page's title: it names all products."""
+    """The page's title, with the names of all products."""
     return f"Snow map evaluation: {listed(list(selection.evaluation.products))}"
 
 
 def summary(selection: Selection) -> Iterator[str]:
-    """A sentence a product, and one for each of the others against the first."""
+    """One sentence per product, and one for each other product against the first."""
     for product in selection.evaluation.products:
         row = selection.row("iou", product)
         if row is None or row.value is None:
-            yield f"{product}: no IoU, for no snow was mapped or there."
+            yield f"{product}: no IoU, because neither map nor reference has snow."
             continue
         yield f"{product}: IoU {_with_interval(row)}{_found(selection, product)}"
-    main = selection.evaluation.products[0]  # of all pairs there would be too many to read
+    main = selection.evaluation.products[0]  # all pairs would be too many to read
     for row in selection.rows("iou", versus=ANY):
         if row.versus is not None and main in (row.product, row.versus):
             yield from _difference(row)
@@ -66,15 +67,15 @@ def _with_interval(row: Row) -> str:
 
 
 def _difference(row: Row) -> Iterator[str]:
-    """Who is better, as far as it can be told."""
+    """Which product is better, if the interval allows a decision."""
     if row.value is None or row.low is None or row.high is None:
         return
     first, second = (row.product, row.versus) if row.value >= 0 else (row.versus, row.product)
     low, high = sorted((abs(row.low), abs(row.high)))
     if row.low <= 0 <= row.high:
         yield (
-            f"{row.product} and {row.versus} cannot be told apart by IoU: the difference is "
-            f"{_with_interval(row)}, and 0 lies in its interval."
+            f"{row.product} and {row.versus} do not differ significantly in IoU: the difference is "
+            f"{_with_interval(row)}, and its interval contains 0."
         )
         return
     yield (
@@ -84,7 +85,7 @@ def _difference(row: Row) -> Iterator[str]:
 
 
 def methods(selection: Selection) -> Iterator[str]:
-    """How the numbers came about, a paragraph each."""
+    """How the numbers were computed, a paragraph each."""
     yield SAME_PIXELS
     if any(row.low is not None for row in selection.evaluation.rows):
         yield INTERVALS

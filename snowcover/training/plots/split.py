@@ -66,7 +66,7 @@ def draw_split_map(path: Path, tiles: Sequence[tuple[int, int, int, str]]) -> No
 def _cell(z: int, x: int, y: int, zoom: int) -> Rectangle:
     """The square of a tile on the grid of a zoom at least its own, centred on whole numbers there."""
     side = 2 ** (zoom - z)
-    inset = 0.03 * side  # so that neighbours are told apart
+    inset = 0.03 * side  # so that neighbours can be told apart
     return Rectangle((x * side - 0.5 + inset, y * side - 0.5 + inset), side - 2 * inset, side - 2 * inset)
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from snowcover.labels import BARE, SNOW, UNOBSERVED
 from snowcover.training.plots.drawing import DPI, GREY, PROBABILITY, Pixels, Reals, save
 
-MISSED_SNOW, FALSE_SNOW = 2, 3  # beside the values of a mask
+MISSED_SNOW, FALSE_SNOW = 2, 3  # next to the values of a mask
 MASK_NAMES = {SNOW: "Snow", BARE: "No snow", UNOBSERVED: "Unobserved"}
 ERROR_NAMES = {
     SNOW: "True snow",

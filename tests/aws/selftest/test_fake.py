@@ -1,11 +1,11 @@
-"""The fake SageMaker keeps jobs, algorithms and tags as AWS does."""
+"""The fake SageMaker stores jobs, algorithms and tags as AWS does."""
 
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from tests.aws.asking import algorithm, client, refusal, request
+from tests.aws.api import algorithm, client, refusal, request
 from tests.aws.front import service_model
 from tests.aws.job import now
 from tests.aws.shapes import check_request
@@ -27,7 +27,7 @@ def test_a_job_is_in_progress_until_the_test_ends_it(sagemaker: SageMaker) -> No
     assert [each["TrainingJobName"] for each in sagemaker.requests] == ["snowcover-unet-001"]
 
 
-def test_what_describe_answers_fits_the_services_own_model(sagemaker: SageMaker) -> None:
+def test_the_response_of_describe_fits_the_services_own_model(sagemaker: SageMaker) -> None:
     api = client()
     api.create_training_job(**request(sagemaker, Environment={"A": "b"}))
     sagemaker.finish("snowcover-unet-001", "Failed", "AlgorithmError: no tiles")
@@ -35,7 +35,7 @@ def test_what_describe_answers_fits_the_services_own_model(sagemaker: SageMaker)
     check_request(shape, sagemaker.job("snowcover-unet-001").describe())
 
 
-def test_a_name_is_taken_for_ever(sagemaker: SageMaker) -> None:
+def test_a_name_is_never_free_again(sagemaker: SageMaker) -> None:
     api = client()
     api.create_training_job(**request(sagemaker))
     sagemaker.finish("snowcover-unet-001")
@@ -57,8 +57,8 @@ def test_a_stopped_job_is_stopping_first(sagemaker: SageMaker) -> None:
 
 @pytest.mark.parametrize("action", ["describe_training_job", "stop_training_job"])
 def test_a_missing_job_is_a_validation_error(sagemaker: SageMaker, action: str) -> None:
-    said = refusal(getattr(client(), action), TrainingJobName="nobody")
-    assert said == "ValidationException: Requested resource not found."
+    message = refusal(getattr(client(), action), TrainingJobName="nobody")
+    assert message == "ValidationException: Requested resource not found."
 
 
 def test_jobs_are_listed_in_pages(sagemaker: SageMaker) -> None:
@@ -101,7 +101,7 @@ def test_an_algorithm_reads_files_only_and_may_fail(sagemaker: SageMaker) -> Non
     assert seen["AlgorithmStatusDetails"]["ImageScanStatuses"][0]["FailureReason"]
 
 
-def test_tags_are_kept_with_their_job(sagemaker: SageMaker) -> None:
+def test_tags_are_stored_with_their_job(sagemaker: SageMaker) -> None:
     api = client()
     tags = [{"Key": "project", "Value": "snowcover"}]
     arn = api.create_training_job(**request(sagemaker, Tags=tags))["TrainingJobArn"]
@@ -161,14 +161,14 @@ def test_the_sdk_makes_an_algorithm_and_waits_for_it(sagemaker: SageMaker) -> No
     assert list(resources.Algorithm.get_all()) == []
 
 
-def test_machines_are_billed_by_whoever_multiplies(sagemaker: SageMaker) -> None:
+def test_billed_seconds_are_of_one_machine(sagemaker: SageMaker) -> None:
     resources = {"InstanceType": "ml.p2.xlarge", "InstanceCount": 4, "VolumeSizeInGB": 50}
     client().create_training_job(**request(sagemaker, ResourceConfig=resources))
     sagemaker.finish("snowcover-unet-001", seconds=90)
     assert client().describe_training_job(TrainingJobName="snowcover-unet-001")["BillableTimeInSeconds"] == 90
 
 
-def test_where_no_machine_is_free_a_job_fails_and_is_not_billed(sagemaker: SageMaker) -> None:
+def test_without_capacity_a_job_fails_and_is_not_billed(sagemaker: SageMaker) -> None:
     sagemaker.faults.no_capacity("ml.p2.xlarge", times=2)
     wait = {"MaxRuntimeInSeconds": 60, "MaxWaitTimeInSeconds": 60}
     client().create_training_job(**request(sagemaker, "on-demand"))
@@ -194,8 +194,8 @@ def test_a_warm_pool_goes_to_the_next_job_that_matches(sagemaker: SageMaker) -> 
     api = client()
 
     def pool(name: str) -> dict[str, Any] | None:
-        told: dict[str, Any] | None = api.describe_training_job(TrainingJobName=name).get("WarmPoolStatus")
-        return told
+        status: dict[str, Any] | None = api.describe_training_job(TrainingJobName=name).get("WarmPoolStatus")
+        return status
 
     api.create_training_job(**request(sagemaker, "job-1", **warm))
     assert pool("job-1") == {"Status": "InUse"}
@@ -211,7 +211,7 @@ def test_a_warm_pool_goes_to_the_next_job_that_matches(sagemaker: SageMaker) -> 
     assert pool("job-4") == {"Status": "Terminated", "ResourceRetainedBillableTimeInSeconds": 600}
 
 
-def test_a_failure_of_awss_own_is_tried_again(sagemaker: SageMaker) -> None:
+def test_a_failure_of_aws_itself_is_retried(sagemaker: SageMaker) -> None:
     api = client()
     api.create_training_job(**request(sagemaker, RetryStrategy={"MaximumRetryAttempts": 1}))
     for secondary in ("Starting", "Failed"):

@@ -8,14 +8,14 @@ from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConnectionError
 
-from tests.aws.asking import client, refusal, request
+from tests.aws.api import client, refusal, request
 from tests.sagemaker import SageMaker
 
 
 def test_only_the_right_key_gets_in(sagemaker: SageMaker) -> None:
     wrong_key = {"aws_access_key_id": "AKIAWRONG", "aws_secret_access_key": "x"}
-    said = refusal(client(**wrong_key).list_training_jobs)
-    assert said == "UnrecognizedClientException: The security token included in the request is invalid."
+    message = refusal(client(**wrong_key).list_training_jobs)
+    assert message == "UnrecognizedClientException: The security token included in the request is invalid."
     assert refusal(client("sts", **wrong_key).get_caller_identity).startswith("InvalidClientTokenId: ")
     wrong_secret = {"aws_access_key_id": sagemaker.bucket.server.key, "aws_secret_access_key": "x"}
     assert refusal(client(**wrong_secret).list_training_jobs).startswith("InvalidSignatureException: The request sign")
@@ -25,12 +25,12 @@ def test_only_the_right_key_gets_in(sagemaker: SageMaker) -> None:
     assert client("sts").get_caller_identity()["Account"] == "123456789012"
 
 
-def test_who_may_only_read_starts_nothing(sagemaker: SageMaker) -> None:
+def test_a_read_only_user_starts_nothing(sagemaker: SageMaker) -> None:
     server = sagemaker.bucket.server
     reader = client(aws_access_key_id=server.reader_key, aws_secret_access_key=server.reader_secret)
     assert reader.list_training_jobs()["TrainingJobSummaries"] == []
-    said = refusal(reader.create_training_job, **request(sagemaker))
-    assert said.startswith("AccessDeniedException: User: arn:aws:iam::123456789012:user/reader-key is not authorized")
+    message = refusal(reader.create_training_job, **request(sagemaker))
+    assert message.startswith("AccessDeniedException: User: arn:aws:iam::123456789012:user/reader-key is not auth")
 
 
 def test_credentials_expire_for_some_calls(sagemaker: SageMaker) -> None:
@@ -100,7 +100,7 @@ def test_something_happens_just_after_a_call(sagemaker: SageMaker) -> None:
     assert counts == [2]
 
 
-def test_of_many_who_want_one_name_one_gets_it(sagemaker: SageMaker) -> None:
+def test_of_many_requests_for_one_name_one_succeeds(sagemaker: SageMaker) -> None:
     wanted = request(sagemaker)
     clients = [client() for _ in range(8)]
 

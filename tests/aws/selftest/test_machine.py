@@ -1,4 +1,4 @@
-"""The stand-in for SageMaker's machine keeps SageMaker's contract with what it runs."""
+"""The fake SageMaker machine fulfils SageMaker's contract with the jobs it runs."""
 
 import io
 import json
@@ -12,7 +12,7 @@ import yaml
 from omegaconf import OmegaConf
 
 from snowcover import __version__
-from tests.aws.asking import client, request
+from tests.aws.api import client, request
 from tests.aws.namespaces import Namespaces
 from tests.making import TINY_UNET, compose, sources
 from tests.sagemaker import SageMaker
@@ -62,7 +62,7 @@ def archive(sagemaker: SageMaker, name: str) -> dict[str, bytes]:
         return {member.name: opened.extractfile(member).read() for member in opened if member.isfile()}  # type: ignore[union-attr]
 
 
-def test_a_job_gets_what_its_request_says_and_nothing_of_ours(
+def test_a_job_gets_its_request_and_nothing_of_this_process(
     sagemaker: SageMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SECRET_OF_THE_DEVELOPER", "x")
@@ -70,26 +70,26 @@ def test_a_job_gets_what_its_request_says_and_nothing_of_ours(
         START
         + """
 seen = {str(file.relative_to(ml)): file.read_text() for file in ml.rglob("*") if file.is_file()}
-told = {"files": seen, "environment": dict(os.environ), "arguments": sys.argv[1:], "pid": os.getpid()}
-(ml / "output" / "data" / "told.json").write_text(json.dumps(told))
+record = {"files": seen, "environment": dict(os.environ), "arguments": sys.argv[1:], "pid": os.getpid()}
+(ml / "output" / "data" / "record.json").write_text(json.dumps(record))
 """
     )
     sagemaker.bucket.put(f"checkpoints/{NAME}/deep/last.ckpt", b"before")
     run(sagemaker, tmp_path, program, Environment={"GIVEN": "y"}, HyperParameters={"lr": "0.1"})
     assert sagemaker.wait_for(NAME).status == "Completed", sagemaker.log(NAME)
-    told = json.loads(archive(sagemaker, "output.tar.gz")["told.json"])
-    assert (told["arguments"], told["pid"]) == (["train"], 1)
-    assert json.loads(told["files"]["input/config/hyperparameters.json"]) == {"lr": "0.1"}
-    assert json.loads(told["files"]["input/config/resourceconfig.json"])["hosts"] == ["algo-1"]
-    assert json.loads(told["files"]["input/config/inputdataconfig.json"])["config"]["TrainingInputMode"] == "File"
-    assert told["files"]["input/data/config/config.yaml"].startswith("job:")
-    assert told["files"]["checkpoints/deep/last.ckpt"] == "before"
-    assert told["environment"]["GIVEN"] == "y"
-    assert told["environment"]["TRAINING_JOB_NAME"] == NAME
+    record = json.loads(archive(sagemaker, "output.tar.gz")["record.json"])
+    assert (record["arguments"], record["pid"]) == (["train"], 1)
+    assert json.loads(record["files"]["input/config/hyperparameters.json"]) == {"lr": "0.1"}
+    assert json.loads(record["files"]["input/config/resourceconfig.json"])["hosts"] == ["algo-1"]
+    assert json.loads(record["files"]["input/config/inputdataconfig.json"])["config"]["TrainingInputMode"] == "File"
+    assert record["files"]["input/data/config/config.yaml"].startswith("job:")
+    assert record["files"]["checkpoints/deep/last.ckpt"] == "before"
+    assert record["environment"]["GIVEN"] == "y"
+    assert record["environment"]["TRAINING_JOB_NAME"] == NAME
     own = {"PATH", "HOME", "TMPDIR", "PWD", "LC_CTYPE"}  # the last two are the shell's and Python's
     network = {"AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"}
     named = {"TRAINING_JOB_NAME", "TRAINING_JOB_ARN"}
-    assert set(told["environment"]) - own == {"GIVEN"} | named | network
+    assert set(record["environment"]) - own == {"GIVEN"} | named | network
 
 
 def test_a_job_goes_through_every_status_and_leaves_its_archives(sagemaker: SageMaker, tmp_path: Path) -> None:
@@ -132,9 +132,7 @@ def test_a_job_goes_through_every_status_and_leaves_its_archives(sagemaker: Sage
         ("(ml / 'output' / 'failure').write_text('x' * 2000); sys.exit(1)", "x" * (1024 - len("AlgorithmError: "))),
     ],
 )
-def test_a_failure_is_told_in_the_jobs_own_words(
-    sagemaker: SageMaker, tmp_path: Path, program: str, reason: str
-) -> None:
+def test_a_failure_has_the_jobs_own_reason(sagemaker: SageMaker, tmp_path: Path, program: str, reason: str) -> None:
     run(sagemaker, tmp_path, START + program)
     job = sagemaker.wait_for(NAME)
     assert (job.status, job.failure_reason) == ("Failed", f"AlgorithmError: {reason}")
@@ -152,7 +150,7 @@ def test_a_stopped_job_may_end_by_itself(sagemaker: SageMaker, tmp_path: Path) -
 
 
 def kept(sagemaker: SageMaker, key: str) -> bytes:
-    """An object that may not be there yet."""
+    """An object that may not exist yet."""
     keys = sagemaker.bucket.keys()
     return sagemaker.bucket.get(key) if key in keys else b""
 
@@ -187,7 +185,7 @@ def test_a_job_ends_at_its_time_limit(sagemaker: SageMaker, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("notice", [True, False])
-def test_a_spot_job_goes_on_from_its_checkpoints_on_a_fresh_machine(
+def test_a_spot_job_resumes_from_its_checkpoints_on_a_fresh_machine(
     sagemaker: SageMaker, tmp_path: Path, notice: bool
 ) -> None:
     run(sagemaker, tmp_path, COUNT, **SPOT)
@@ -201,8 +199,8 @@ def test_a_spot_job_goes_on_from_its_checkpoints_on_a_fresh_machine(
     assert steps == [*once, "Interrupted", *once, "Uploading", "Completed"]
     assert ("stopped" in sagemaker.log(NAME)) == notice
     assert sagemaker.log(NAME)[-1] == "begins at 3"
-    told = job.describe()
-    assert 1 <= told["BillableTimeInSeconds"] <= told["TrainingTimeInSeconds"]
+    record = job.describe()
+    assert 1 <= record["BillableTimeInSeconds"] <= record["TrainingTimeInSeconds"]
 
 
 def test_two_jobs_run_at_once_and_the_third_waits(sagemaker: SageMaker, tmp_path: Path) -> None:
@@ -234,7 +232,7 @@ def test_an_output_in_another_region_fails_only_at_the_end(sagemaker: SageMaker,
 
 
 def staged_config(sagemaker: SageMaker, site: Path, *overrides: str) -> dict[str, Any]:
-    """A config as the launcher stages it, of tiny tiles that lie in the bucket."""
+    """A config as staged by the launcher, with tiny tiles in the bucket."""
     for tile in site.rglob("*.tif"):
         sagemaker.bucket.put(f"site/{tile.relative_to(site)}", tile.read_bytes())
     tiny = (*TINY_UNET, "trainer.max_epochs=1", "trainer.batch_size=6", "hw=cpu")

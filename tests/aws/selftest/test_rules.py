@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from botocore.config import Config
 
-from tests.aws.asking import algorithm, client, refusal, request
+from tests.aws.api import algorithm, client, refusal, request
 from tests.sagemaker import SageMaker
 
 
@@ -37,11 +37,11 @@ BAD_SHAPES = {
 
 @pytest.mark.parametrize("case", BAD_SHAPES)
 def test_what_the_model_forbids_is_refused(sagemaker: SageMaker, case: str) -> None:
-    changes, sentence = BAD_SHAPES[case]
+    changes, message = BAD_SHAPES[case]
     unchecked = client(config=Config(parameter_validation=False))
-    said = refusal(unchecked.create_training_job, **request(sagemaker, **changes))
-    assert said.startswith("ValidationException: ")
-    assert sentence in said
+    refused = refusal(unchecked.create_training_job, **request(sagemaker, **changes))
+    assert refused.startswith("ValidationException: ")
+    assert message in refused
     assert sagemaker.requests == []
 
 
@@ -104,8 +104,8 @@ BAD_SENSE = {
 
 @pytest.mark.parametrize("case", BAD_SENSE)
 def test_what_aws_refuses_is_refused(sagemaker: SageMaker, case: str) -> None:
-    changes, sentence = BAD_SENSE[case]
-    assert sentence in refusal(client().create_training_job, **request(sagemaker, **changes))
+    changes, message = BAD_SENSE[case]
+    assert message in refusal(client().create_training_job, **request(sagemaker, **changes))
     assert sagemaker.requests == []
 
 
@@ -115,29 +115,29 @@ def test_an_input_channel_must_have_objects_in_the_region(sagemaker: SageMaker) 
     for uri in (f"{sagemaker.bucket.uri}/nothing-here", "s3://no-such-bucket/x", f"s3://{elsewhere}/config"):
         source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": uri}}
         channels = [{"ChannelName": "config", "DataSource": source}]
-        said = refusal(client().create_training_job, **request(sagemaker, InputDataConfig=channels))
-        assert said.startswith(f'ValidationException: No S3 objects found under S3 URL "{uri}"')
+        refused = refusal(client().create_training_job, **request(sagemaker, InputDataConfig=channels))
+        assert refused.startswith(f'ValidationException: No S3 objects found under S3 URL "{uri}"')
 
 
-def test_s3_tells_where_a_bucket_is(sagemaker: SageMaker) -> None:
+def test_s3_returns_the_region_of_a_bucket(sagemaker: SageMaker) -> None:
     elsewhere = sagemaker.add_bucket("eu-west-1")
     s3 = client("s3", attempts=5)
     for bucket, region in ((sagemaker.bucket.name, "us-west-2"), (elsewhere, "eu-west-1")):
-        told = s3.head_bucket(Bucket=bucket)["ResponseMetadata"]["HTTPHeaders"]
-        assert told["x-amz-bucket-region"] == region
+        headers = s3.head_bucket(Bucket=bucket)["ResponseMetadata"]["HTTPHeaders"]
+        assert headers["x-amz-bucket-region"] == region
         assert s3.get_bucket_location(Bucket=bucket)["LocationConstraint"] == region
     s3.put_object(Bucket=sagemaker.bucket.name, Key="here", Body=b"1")
     assert s3.get_object(Bucket=sagemaker.bucket.name, Key="here")["Body"].read() == b"1"
 
 
-def test_quotas_count_what_runs_by_type_and_kind(sagemaker: SageMaker) -> None:
+def test_quotas_count_running_jobs_by_type_and_kind(sagemaker: SageMaker) -> None:
     sagemaker.quota("ml.p2.xlarge", 1)
     sagemaker.quota("ml.p2.xlarge", 0, spot=True)
     api = client()
     api.create_training_job(**request(sagemaker, "a"))
-    said = refusal(api.create_training_job, **request(sagemaker, "b"))
+    refused = refusal(api.create_training_job, **request(sagemaker, "b"))
     limit = "The account-level service limit 'ml.p2.xlarge for training job usage' is 1 Instances, with current"
-    assert said.startswith(f"ResourceLimitExceeded: {limit} utilization of 1 Instances and a request delta of 1 Inst")
+    assert refused.startswith(f"ResourceLimitExceeded: {limit} utilization of 1 Instances and a request delta of 1")
     spot = SPOT | {"StoppingCondition": {"MaxRuntimeInSeconds": 60, "MaxWaitTimeInSeconds": 60}}
     assert "'ml.p2.xlarge for spot training job usage' is 0" in refusal(
         api.create_training_job, **request(sagemaker, "c", **spot)
@@ -147,7 +147,7 @@ def test_quotas_count_what_runs_by_type_and_kind(sagemaker: SageMaker) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "sentence"),
+    ("changes", "message"),
     [
         (machine(InstanceType="ml.g5.xlarge"), "ml.g5.xlarge is not supported by the algorithm"),
         (machine(InstanceCount=2), "does not support distributed training"),
@@ -155,15 +155,15 @@ def test_quotas_count_what_runs_by_type_and_kind(sagemaker: SageMaker) -> None:
         ({"HyperParameters": {"lr": "1"}}, "has no hyperparameters ['lr']"),
     ],
 )
-def test_an_algorithm_takes_only_what_it_was_made_for(
-    sagemaker: SageMaker, changes: dict[str, Any], sentence: str
+def test_an_algorithm_only_accepts_what_it_supports(
+    sagemaker: SageMaker, changes: dict[str, Any], message: str
 ) -> None:
     api = client()
     api.create_algorithm(**algorithm(sagemaker))
     for _ in range(2):
         api.describe_algorithm(AlgorithmName="snowcover-0-1-0")
     by_name = {"AlgorithmSpecification": {"AlgorithmName": "snowcover-0-1-0", "TrainingInputMode": "File"}}
-    assert sentence in refusal(api.create_training_job, **request(sagemaker, **by_name, **changes))
+    assert message in refusal(api.create_training_job, **request(sagemaker, **by_name, **changes))
 
 
 def test_a_disk_may_have_a_key_where_it_is_not_the_machines_own(sagemaker: SageMaker) -> None:
@@ -174,7 +174,7 @@ def test_a_warm_pool_has_a_quota_of_its_own(sagemaker: SageMaker) -> None:
     sagemaker.quota("ml.p2.xlarge", 1, warm=True)
     warm = machine(KeepAlivePeriodInSeconds=600)
     client().create_training_job(**request(sagemaker, "job-1", **warm))
-    said = refusal(client().create_training_job, **request(sagemaker, "job-2", **warm))
-    assert said.startswith("ResourceLimitExceeded: ")
-    assert "'ml.p2.xlarge for training warm pool usage' is 1 Instances" in said
+    refused = refusal(client().create_training_job, **request(sagemaker, "job-2", **warm))
+    assert refused.startswith("ResourceLimitExceeded: ")
+    assert "'ml.p2.xlarge for training warm pool usage' is 1 Instances" in refused
     client().create_training_job(**request(sagemaker, "job-2"))

@@ -24,7 +24,7 @@ from snowcover_launch.results import KINDS, STORE, import_store, test_iou
 
 log = logging.getLogger(__name__)
 
-FORWARDED_VARIABLES = ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_NO_SIGN_REQUEST")
+FORWARDED = ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_NO_SIGN_REQUEST")
 KILLED = 137  # 128 + SIGKILL
 
 
@@ -179,7 +179,7 @@ def _aws_environment(job: Job) -> dict[str, str]:
     """Environment variables that give the job our AWS credentials; none if there are none."""
     from snowcover_launch.aws.session import credentials_environment
 
-    found = {name: os.environ[name] for name in FORWARDED_VARIABLES if os.environ.get(name)}
+    found = {name: os.environ[name] for name in FORWARDED if os.environ.get(name)}
     return found | credentials_environment(job.planned_config.aws.profile)
 
 

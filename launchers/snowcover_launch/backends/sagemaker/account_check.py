@@ -1,4 +1,4 @@
-"""What a config must say before SageMaker can be asked for anything. Asks nobody."""
+"""What a config must contain before anything is requested from SageMaker. Makes no requests."""
 
 from snowcover.errors import UserError
 from snowcover.paths import weights_file
@@ -9,13 +9,13 @@ from snowcover_launch.errors import MissingAccount
 
 
 class NotReachable(UserError):
-    """A cloud instance is to read or write something that only this machine has."""
+    """A cloud instance would have to read or write something on this machine."""
 
 
 def refuse_local_only(config: JobConfig) -> None:
-    """Raises: NotReachable: the job would read or write what is on this machine."""
+    """Raises: NotReachable: the job would use files of this machine."""
     data, checkpoint, tracking = config.data, config.checkpoint, config.tracking
-    there = f"hw.instance_type={config.hw.instance_type} cannot read it; copy it with `aws s3 cp --recursive` and give"
+    copy = f"hw.instance_type={config.hw.instance_type} cannot read it; copy it with `aws s3 cp --recursive` and give"
     named = {"data.manifest": [data.manifest] if data.manifest else []}
     if not (data.manifest or data.generate):
         named["data.sources"] = [place for source in data.sources for place in (*source.patterns, source.collect)]
@@ -25,15 +25,15 @@ def refuse_local_only(config: JobConfig) -> None:
     named["model.encoder_weights"] = [weights] if (weights := weights_file(config.model)) else []
     if checkpoint.resume == "auto":
         raise NotReachable(
-            "checkpoint.resume=auto looks on this machine. A job resumes by itself where an equal one stopped: leave "
-            "it out, or give the s3://... of another job's last.ckpt."
+            "checkpoint.resume=auto searches this machine. A job resumes by itself where an identical one stopped: "
+            "leave it out, or give the s3://... of another job's last.ckpt."
         )
     for key, given in named.items():
         for place in given:
             if not place.startswith("s3://"):
-                raise NotReachable(f"{key} names {place}, which is on this machine: {there} its s3://... instead.")
+                raise NotReachable(f"{key} names {place}, which is on this machine: {copy} its s3://... instead.")
     if checkpoint.dir is not None:
-        raise NotReachable("checkpoint.dir is for this machine: a job saves where SageMaker keeps its checkpoints.")
+        raise NotReachable("checkpoint.dir is for this machine: a job saves them where SageMaker does.")
     if only_here(tracking.uri) and not tracking.uri.startswith("sqlite:"):
         raise NotReachable(
             f"tracking.uri={tracking.uri} is on this machine, where the job cannot reach it: give a server's address "
@@ -42,7 +42,7 @@ def refuse_local_only(config: JobConfig) -> None:
 
 
 def refuse_incomplete_account(aws: AwsConfig) -> None:
-    """Raises: MissingAccount: names each value that is missing, and where it comes from."""
+    """Raises: MissingAccount: names each missing value, and where to get it."""
     if aws.image_uri and aws.algorithm_arn:
         raise MissingAccount(
             "aws.image_uri and aws.algorithm_arn are both given: give one of them "

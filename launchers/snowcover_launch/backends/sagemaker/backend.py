@@ -1,4 +1,4 @@
-"""SageMaker as a backend: each job one training job, its config, checkpoints and results in S3."""
+"""SageMaker as a backend: one training job per job, with its config, checkpoints and results in S3."""
 
 import json
 import logging
@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 QUOTA = re.compile(r"is (\d+) Instances.*request delta of (\d+)", re.DOTALL)
 CAPACITY_ATTEMPTS = 5
-CAPACITY_PAUSE_S = 60.0  # after the first time; twice as long each time
+CAPACITY_PAUSE_S = 60.0  # after the first attempt; doubles each time
 
 
 class SageMakerBackend:
@@ -47,23 +47,23 @@ class SageMakerBackend:
     slots: int | None = None
     outlives_us = True
 
-    def __init__(self, context: SweepContext, place: tuple[str | None, str | None] | None = None) -> None:
-        """`place` is the region and profile of jobs.json; else the jobs' own config names them."""
+    def __init__(self, context: SweepContext, region_and_profile: tuple[str | None, str | None] | None = None) -> None:
+        """`region_and_profile` are those of jobs.json; otherwise the jobs' own config names them."""
         self._context = context
-        self._place = place
+        self._region_and_profile = region_and_profile
         self._logs: dict[str, JobLog | None] = {}
         self._warned: set[str] = set()
         self._images: Images | None = None
-        """of the batch that was validated last"""
+        """of the last batch that was validated"""
         self._last_numbers: dict[str, int] = {}
-        """of the attempts at a job, by its digest"""
+        """number of the last attempt at a job, by digest"""
         found = commit()
         self._commit = found.sha if found else None
 
     @cached_property
     def account(self) -> Account:
-        assert self._place is not None, "no job was checked yet"
-        return Account(*self._place)
+        assert self._region_and_profile is not None, "no job was checked yet"
+        return Account(*self._region_and_profile)
 
     # Before anything is sent
 
@@ -71,22 +71,22 @@ class SageMakerBackend:
         config = job.planned_config
         refuse_local_only(config)
         refuse_incomplete_account(config.aws)
-        place = config.aws.region, config.aws.profile
-        if place != (self._place or place):
+        region_and_profile = config.aws.region, config.aws.profile
+        if region_and_profile != (self._region_and_profile or region_and_profile):
             raise MissingAccount("The jobs of one sweep run in one account: do not sweep aws.region or aws.profile.")
-        self._place = place
+        self._region_and_profile = region_and_profile
         job.alternatives = configs_to_try(config, self._context.hw_of, typed_hw_keys(job.overrides))
-        for warning in dict.fromkeys(said for each in job.alternatives for said in machine_warnings(each)):
+        for warning in dict.fromkeys(warning for each in job.alternatives for warning in machine_warnings(each)):
             if warning not in self._warned:
                 log.warning(warning)
             self._warned.add(warning)
         costs = {str(each.hw.instance_type): self._cost(each) for each in job.alternatives}
         job.highest_usd = most_expensive(list(costs.values())).highest_usd
-        job.unpriced = [machine for machine, what in costs.items() if what.highest_usd is None]
+        job.unpriced = [machine for machine, cost_on_machine in costs.items() if cost_on_machine.highest_usd is None]
         job.own_store = config.tracking.uri.startswith("sqlite:")
-        self._name(job, request.config_digest(config), 1)  # until it can be asked which files and code it will meet
-        for each in reversed(job.alternatives):  # ends with the job's own
-            self._use(job, each)
+        self._name(job, request.config_digest(config), 1)  # preliminary, until _identify
+        for each in reversed(job.alternatives):  # the job's own comes last
+            self._use_machine(job, each)
             check_limits(self._request(job))
 
     def validate(self, jobs: Sequence[Job]) -> None:
@@ -108,12 +108,12 @@ class SageMakerBackend:
             for job in jobs:
                 self._last_numbers |= {digest: earlier.last_number(digest) for digest in job.digests}
                 self._name(job, job.digests[0], self._last_numbers[job.digests[0]] + 1)
-                if job.planned_config.launch.reuse and (equal := self._earlier(job, earlier)) is not None:
-                    found[job] = equal
+                if job.planned_config.launch.reuse and (existing := self._find_earlier(job, earlier)) is not None:
+                    found[job] = existing
         return found
 
     def _identify(self, jobs: Sequence[Job]) -> None:
-        """Tell what each job is on each of its machines, now that it can be asked which files and code it will meet."""
+        """Compute the digest of each job on each of its machines, with the files and code that AWS has for it."""
         images, inputs = self._images or Images(self.account), InputDigests(self.account)
         for job in jobs:
             with naming_job(job.number, [job.title], len(jobs)):
@@ -121,22 +121,22 @@ class SageMakerBackend:
                     request.config_digest(config, inputs.of(config), images.code(config)) for config in job.alternatives
                 ]
 
-    def _earlier(self, job: Job, earlier: EarlierJobs) -> ExistingJob | None:
-        """The complete or running attempt; where the last one ended otherwise, the job goes on from its checkpoints."""
+    def _find_earlier(self, job: Job, earlier: EarlierJobs) -> ExistingJob | None:
+        """The complete or running attempt, if any. Otherwise the job resumes from the last one's checkpoints."""
         for attempt in earlier.attempts(job):
-            if (known := earlier.known(attempt)) is not None:
+            if (known := earlier.locally_known(attempt)) is not None:
                 return known
             try:
                 state = aws_jobs.describe(self.account, attempt.name)
-            except NotFound:  # its config was uploaded, then something came between: it is created under that name
+            except NotFound:  # its config was uploaded, but it was not created: use its name
                 if attempt.digest == job.digest:
                     self._name(job, job.digest, attempt.number)
                 continue
-            there = request.job_prefix(job.planned_config, attempt.name)
+            prefix = request.job_prefix(job.planned_config, attempt.name)
             if state.status in ("Completed", "InProgress"):
-                report = self._report(job, state, there)
-                if report.state is not State.FAILED:  # else its files were deleted since
-                    facts = reports.facts_of_earlier(job, state, there, self.account.region, self._context.prices)
+                report = self._report(job, state, prefix)
+                if report.state is not State.FAILED:  # else its files have been deleted
+                    facts = reports.facts_of_earlier(job, state, prefix, self.account.region, self._context.prices)
                     return ExistingJob(attempt.name, report, facts)
             if state.checkpoints:
                 job.checkpoints = state.checkpoints
@@ -154,32 +154,32 @@ class SageMakerBackend:
     def submit(self, job: Job) -> Report:
         try:
             with self._refreshing_credentials():
-                while (state := self._submitted(job)) is None:
-                    self._name_again(job)
+                while (state := self._start(job)) is None:
+                    self._name_next_attempt(job)
         except QuotaExceeded as error:
             if (other := self._next_alternative(job)) is not None:
-                self._use(job, other)
-                self._name_again(job)
+                self._use_machine(job, other)
+                self._name_next_attempt(job)
                 raise NoCapacity(f"{error} Next it asks for {job.machine}.", pause_s=0) from error
-            numbers = QUOTA.search(str(error))
-            if numbers is not None and int(numbers[1]) >= int(numbers[2]):
-                raise NoCapacity(str(error)) from error  # others have the machines now; they will come free
+            quota = QUOTA.search(str(error))
+            if quota is not None and int(quota[1]) >= int(quota[2]):
+                raise NoCapacity(str(error)) from error  # other jobs use the machines now
             raise
         return self._report(job, state, job.prefix)
 
-    def _submitted(self, job: Job) -> JobState | None:
-        """The job of this name, ours or that of a command that was faster; None where it must have another name."""
+    def _start(self, job: Job) -> JobState | None:
+        """Start the job, or find one of its name that another command started; None if it needs another name."""
         text = self._staged(job).encode()
         folder = job.folder_below(self._context.folder)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "config.yaml").write_bytes(text)
         self._last_numbers[job.digest] = attempt_of(job.name)
-        taken = claims.claim(self.account, job.prefix, text)
-        if not taken.is_ours and not job.planned_config.launch.reuse:
+        claimed = claims.claim(self.account, job.prefix, text)
+        if not claimed.is_ours and not job.planned_config.launch.reuse:
             return None
         state = aws_jobs.start(self.account, self._request(job))
         ours = not state.already_existed or aws_jobs.has_tag(self.account, state, SWEEP_TAG, self._context.name)
-        if not ours and state.has_ended:  # long ago, and its files were deleted since
+        if not ours and state.has_ended:  # long ago; its files have been deleted
             return None
         job.adopted = not ours
         return state
@@ -189,16 +189,16 @@ class SageMakerBackend:
             return self._report(job, aws_jobs.describe(self.account, job.name), job.prefix)
 
     def logs(self, job: Job) -> list[str]:
-        log_of = self._logs.setdefault(job.name, JobLog(self.account, job.name))
-        if log_of is None:
+        job_log = self._logs.setdefault(job.name, JobLog(self.account, job.name))
+        if job_log is None:
             return []
         try:
             with self._refreshing_credentials():
-                return log_of.new_lines()
+                return job_log.new_lines()
         except Unreachable:
             raise
-        except AwsError as error:  # no right to read logs is no reason to lose sight of the job
-            log.warning("%s Its scores will come all the same.", error)
+        except AwsError as error:  # without permission to read logs, keep polling the job
+            log.warning("%s Its result will be available nevertheless.", error)
             self._logs[job.name] = None
             return []
 
@@ -212,11 +212,11 @@ class SageMakerBackend:
             return None
         job.attempt = tries
         other = self._next_alternative(job)
-        self._use(job, other or job.alternatives[0])
-        self._name_again(job)
+        self._use_machine(job, other or job.alternatives[0])
+        self._name_next_attempt(job)
         return 0 if other else CAPACITY_PAUSE_S * 2 ** (tries // len(job.alternatives) - 1)
 
-    # What it left
+    # Results
 
     def collect(self, job: Job, report: Report) -> str | None:
         with self._refreshing_credentials():
@@ -227,24 +227,24 @@ class SageMakerBackend:
         with self._refreshing_credentials():
             return results.fetch(self.account, job, job.folder_below(self._context.folder))
 
-    # Parts
+    # Helpers
 
     def _cost(self, config: JobConfig) -> Cost:
         return cost(config.hw, self._context.prices, self.account.region)
 
-    def _use(self, job: Job, config: JobConfig) -> None:
-        """Let a job ask for the machine of this config."""
+    def _use_machine(self, job: Job, config: JobConfig) -> None:
+        """Set the job's machine to that of this config."""
         hw = config.hw
         job.config, job.machine, job.machines, job.spot = config, str(hw.instance_type), hw.instance_count, hw.spot
         job.usd_per_hour = self._cost(config).usd_per_hour
 
     def _next_alternative(self, job: Job) -> JobConfig | None:
-        """The machine to ask for where this one is not to be had; None after the last."""
-        place = job.alternatives.index(job.planned_config) + 1
-        return job.alternatives[place] if place < len(job.alternatives) else None
+        """The config for the next machine, if the current one is unavailable; None after the last."""
+        region_and_profile = job.alternatives.index(job.planned_config) + 1
+        return job.alternatives[region_and_profile] if region_and_profile < len(job.alternatives) else None
 
-    def _name_again(self, job: Job) -> None:
-        """The next attempt, on the machine that the job asks for now, which goes on in the same checkpoints."""
+    def _name_next_attempt(self, job: Job) -> None:
+        """Name the next attempt, on the job's current machine; it resumes from the same checkpoints."""
         checkpoints = job.checkpoints
         digest = job.digests[job.alternatives.index(job.planned_config)]
         self._name(job, digest, self._last_numbers.get(digest, 0) + 1)
@@ -267,7 +267,7 @@ class SageMakerBackend:
 
     @contextmanager
     def _refreshing_credentials(self) -> Iterator[None]:
-        """The user may have signed in again since the last ones expired: look for them before the next question."""
+        """If credentials are refused, reload them before the next request: the user may have signed in again."""
         try:
             yield
         except NoCredentials:

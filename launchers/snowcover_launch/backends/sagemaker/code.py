@@ -1,4 +1,4 @@
-"""The code that jobs run: the image that a config or its algorithm names, as AWS has it now."""
+"""The code that jobs run: the current image of a config or of its algorithm."""
 
 from snowcover_launch.aws import algorithms, registry
 from snowcover_launch.aws.session import Account
@@ -7,7 +7,7 @@ from snowcover_launch.config import JobConfig
 
 
 class Images:
-    """Images of the jobs of a batch: each asked about once, however many jobs run in it."""
+    """Images of the jobs of a batch; each is requested once, however many jobs use it."""
 
     def __init__(self, account: Account) -> None:
         self._account = account
@@ -15,7 +15,7 @@ class Images:
         self._digests: dict[str, str] = {}
 
     def uri(self, config: JobConfig) -> str:
-        """The image that a job runs in, whether it is named or its algorithm is.
+        """The image that a job runs in: its own or its algorithm's.
 
         Raises:
             NotFound: there is no such algorithm; AwsError.
@@ -28,7 +28,7 @@ class Images:
         return self._of_algorithm[arn]
 
     def code(self, config: JobConfig) -> str:
-        """The image's digest, for a tag may be moved to another image; its address where ECR does not tell.
+        """The image's digest, since a tag may be moved to another image; its address if ECR does not give the digest.
 
         Raises:
             AwsError

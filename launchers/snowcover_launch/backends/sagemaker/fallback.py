@@ -1,4 +1,4 @@
-"""The machines that a job may run on, in order: its own, then those of hw.fallback. Pure."""
+"""The machines a job may run on, in order: its own, then those of hw.fallback. Pure."""
 
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
@@ -8,35 +8,35 @@ from snowcover_launch.backends.sagemaker.machine_check import UnfitMachine, refu
 from snowcover_launch.backends.sagemaker.machines import TABLE, machines
 from snowcover_launch.config import JobConfig
 
-# What an hw file says of its machine; the other keys (max_hours, spot, retries...) are the job's on any machine.
+# The keys of an hw file about its machine; the other keys (max_hours, spot, retries...) belong to the job.
 MACHINE_KEYS = ("instance_type", "accelerator", "devices", "precision", "data_workers", "image", "volume_gb")
 
 
 class UnfitFallback(UserError):
-    """hw.fallback names something that the job could not run on."""
+    """hw.fallback names a machine the job could not run on."""
 
 
 def configs_to_try(
     config: JobConfig, hw_of: Callable[[str], Mapping[str, Any]], typed: Collection[str]
 ) -> list[JobConfig]:
-    """The job on its own machine and on each of hw.fallback, all held against the table of machines.
+    """The config of a job on its own machine and on each of hw.fallback, all checked against the table of machines.
 
     Args:
-        hw_of: gives the keys of hw that `hw=NAME` composes; none where there is no such file.
-        typed: keys of hw that the user gave for this job, such as precision: they hold on each machine.
+        hw_of: gives the keys of hw that `hw=NAME` composes; empty if there is no such file.
+        typed: keys of hw that the user set for this job, such as precision: they apply on every machine.
 
     Raises:
-        UnfitMachine: of the job's own machine.
-        UnfitFallback: of another.
+        UnfitMachine: the job's own machine is unfit.
+        UnfitFallback: another one is.
     """
     refuse_unfit_machine(config)
-    found = [config]
+    configs = [config]
     for name in config.hw.fallback:
-        other = _on(config, name, _machine_keys(name, hw_of), typed)
-        if other.hw.instance_type in {each.hw.instance_type for each in found}:
-            raise UnfitFallback(f"hw.fallback: {name} is {other.hw.instance_type} once more; leave it out.")
-        found.append(other)
-    return found
+        other = _on_machine(config, name, _machine_keys(name, hw_of), typed)
+        if other.hw.instance_type in {each.hw.instance_type for each in configs}:
+            raise UnfitFallback(f"hw.fallback: {name} is {other.hw.instance_type} again; leave it out.")
+        configs.append(other)
+    return configs
 
 
 def typed_hw_keys(overrides: Collection[str]) -> set[str]:
@@ -49,26 +49,26 @@ def _machine_keys(name: str, hw_of: Callable[[str], Mapping[str, Any]]) -> Mappi
     if name.startswith("ml."):
         if name not in machines():
             raise UnfitFallback(
-                f"hw.fallback: {name} is not in {TABLE.name}, so nobody knows how to use it: write a file for it in "
+                f"hw.fallback: {name} is not in {TABLE.name}, so it is unknown how to use it: write a file for it in "
                 "conf/hw and name that."
             )
         return machines()[name].best_use
     keys = hw_of(name)
     if keys.get("backend") != "sagemaker":
         raise UnfitFallback(
-            f"hw.fallback: {name} is no cloud instance: give what hw= takes for one (g6, g4dn_12x...), or an instance "
-            "type (ml.g5.2xlarge)."
+            f"hw.fallback: {name} is not a cloud instance: give a value of hw= that is one (g6, g4dn_12x...), or an "
+            "instance type (ml.g5.2xlarge)."
         )
     return keys
 
 
-def _on(config: JobConfig, name: str, machine: Mapping[str, Any], typed: Collection[str]) -> JobConfig:
-    kept = set(typed) - {"instance_type"}
-    changes = {key: machine[key] for key in MACHINE_KEYS if key in machine and key not in kept}
+def _on_machine(config: JobConfig, name: str, machine: Mapping[str, Any], typed: Collection[str]) -> JobConfig:
+    user_keys = set(typed) - {"instance_type"}
+    changes = {key: machine[key] for key in MACHINE_KEYS if key in machine and key not in user_keys}
     hw = type(config.hw).model_validate({**config.hw.model_dump(), **changes, "fallback": []})
     other = config.model_copy(update={"hw": hw})
     try:
         refuse_unfit_machine(other)
     except UnfitMachine as error:
-        raise UnfitFallback(f"hw.fallback: {name} could not take the job. {error}") from error
+        raise UnfitFallback(f"hw.fallback: {name} cannot run the job. {error}") from error
     return other

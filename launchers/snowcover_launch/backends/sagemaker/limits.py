@@ -1,4 +1,4 @@
-"""A request held against AWS's own description of it, before it is sent: patterns, lengths, what must be there."""
+"""Checks a request against AWS's own model of it before it is sent: patterns, lengths, required members."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -6,8 +6,8 @@ from typing import Any
 
 from snowcover.errors import UserError
 
-# AWS's patterns are for Java; those that Python reads otherwise, in Python's way. What is not here and not readable is
-# not checked.
+# AWS's patterns are for Java; Python equivalents of those that Python reads differently. Other patterns that Python
+# cannot read are not checked.
 IN_PYTHON = {r"([\p{L}\p{Z}\p{N}_.:/=+\-@]*)": r"[\w\s.:/=+\-@]*"}
 
 
@@ -15,7 +15,7 @@ class BeyondLimits(UserError):
     """AWS would refuse the request."""
 
 
-# Where the user sets what AWS calls by another name.
+# The config's keys for AWS's names.
 KEYS = {
     "TrainingJobName": "experiment_name",
     "RoleArn": "aws.role_arn",
@@ -40,7 +40,7 @@ KEYS = {
 
 
 def check_limits(request: Mapping[str, Any], operation: str = "CreateTrainingJob") -> None:
-    """Hold a request of SageMaker's `operation` against botocore's model of it.
+    """Check a request of SageMaker's `operation` against botocore's model of it.
 
     Raises:
         BeyondLimits: names each value that AWS would refuse, and the key that sets it.
@@ -48,9 +48,9 @@ def check_limits(request: Mapping[str, Any], operation: str = "CreateTrainingJob
     from snowcover_launch.aws.session import service_model
 
     shape = service_model("sagemaker").operation_model(operation).input_shape
-    found = [*_problems(request, shape, ""), *_of_tags(request)]
-    if found:
-        raise BeyondLimits(f"AWS would refuse the request: {'; '.join(found)}.")
+    problems = [*_problems(request, shape, ""), *_of_tags(request)]
+    if problems:
+        raise BeyondLimits(f"AWS would refuse the request: {'; '.join(problems)}.")
 
 
 def _problems(value: Any, shape: Any, path: str) -> Iterator[str]:
@@ -60,7 +60,7 @@ def _problems(value: Any, shape: Any, path: str) -> Iterator[str]:
                 yield f"{_key(path, name)} must be given"
         for name, inner in value.items():
             if name not in shape.members:
-                yield f"{path}{name} is no part of it"
+                yield f"{path}{name} is not part of the request"
             elif inner is not None:
                 yield from _problems(inner, shape.members[name], f"{path}.{name}" if path else name)
         return
@@ -74,11 +74,11 @@ def _problems(value: Any, shape: Any, path: str) -> Iterator[str]:
             yield from _problems(inner, shape.value, path)
     elif shape.type_name == "string":
         if shape.enum and value not in shape.enum:
-            yield f"{_key(path)}={value!r} is none of those that it knows"
+            yield f"{_key(path)}={value!r} is not one of the allowed values"
         pattern = shape.metadata.get("pattern")
-        readable = IN_PYTHON.get(pattern, pattern if "\\p" not in (pattern or "") else None)
-        if readable and not re.fullmatch(readable, value):
-            yield f"{_key(path)}={value!r} is not of the form {pattern}"
+        python_pattern = IN_PYTHON.get(pattern, pattern if "\\p" not in (pattern or "") else None)
+        if python_pattern and not re.fullmatch(python_pattern, value):
+            yield f"{_key(path)}={value!r} does not match {pattern}"
 
 
 def _size(value: Any, shape: Any, path: str) -> Iterator[str]:
@@ -95,11 +95,11 @@ def _size(value: Any, shape: Any, path: str) -> Iterator[str]:
 def _of_tags(request: Mapping[str, Any]) -> Iterator[str]:
     for tag in request.get("Tags", []):
         if tag["Key"].lower().startswith("aws:"):
-            yield f"aws.tags: {tag['Key']} begins with aws:, which is AWS's own"
+            yield f"aws.tags: {tag['Key']} begins with aws:, which AWS reserves"
 
 
 def _key(path: str, name: str = "") -> str:
-    """The config's key for a place in the request, where there is one."""
+    """The config's key for a path in the request, if there is one, and the path."""
     full = ".".join(part for part in (path, name) if part)
     named = next((key for place, key in KEYS.items() if full == place or full.startswith(f"{place}.")), None)
     return f"{named} ({full})" if named else full

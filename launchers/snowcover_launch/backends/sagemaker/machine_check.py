@@ -1,4 +1,4 @@
-"""Whether a job can use the machine that it asks for: AWS itself would start it, and bill it."""
+"""Checks whether a job can use its machine: AWS itself would start it, and bill it."""
 
 from collections.abc import Callable, Iterator
 
@@ -10,11 +10,11 @@ from snowcover_launch.images.variants import VARIANTS
 
 
 class UnfitMachine(UserError):
-    """The job could not use the machine as its hw says."""
+    """The job could not use its machine as configured."""
 
 
 def refuse_unfit_machine(config: JobConfig) -> None:
-    """Hold a job's hw against the table of machines.
+    """Check a job's hw against the table of machines.
 
     Raises:
         UnfitMachine: what the machine cannot do, and what it can.
@@ -32,26 +32,26 @@ def refuse_unfit_machine(config: JobConfig) -> None:
 
 
 def machine_warnings(config: JobConfig) -> Iterator[str]:
-    """What would be paid for and not used, and what nobody could check."""
+    """Warns of what would be paid for but not used, and of machines that could not be checked."""
     hw = config.hw
     if hw.backend != "sagemaker" or hw.instance_type is None or why_unfit(hw.instance_type):
         return
     machine = machines().get(hw.instance_type)
     if machine is None:
         yield (
-            f"{hw.instance_type} is not in {TABLE.name}, so nobody has checked that hw.devices, hw.precision, hw.image "
-            "and hw.data_workers fit it: try it first with a small hw.max_hours."
+            f"{hw.instance_type} is not in {TABLE.name}, so hw.devices, hw.precision, hw.image and hw.data_workers "
+            "could not be checked for it: try it first with a small hw.max_hours."
         )
     elif machine.gpus and not _uses_gpu(hw, machine):
-        yield f"hw.accelerator={hw.accelerator}: the {_gpus(machine)} would be paid for and not used; try hw=cpu_m5."
+        yield f"hw.accelerator={hw.accelerator}: the {_gpus(machine)} would be paid for but not used; try hw=cpu_m5."
     elif machine.gpus > _devices(hw):
         unused = machine.gpus - _devices(hw)
-        yield f"hw.devices={hw.devices}: {unused} of the {_gpus(machine)} would be paid for and not used."
+        yield f"hw.devices={hw.devices}: {unused} of the {_gpus(machine)} would be paid for but not used."
 
 
 def _wrong_accelerator(hw: HwConfig, machine: Machine) -> str | None:
     if hw.accelerator == "mps":
-        return f"hw.accelerator=mps is for an Apple machine, and {machine.instance_type} is none: set {_best(machine)}"
+        return f"hw.accelerator=mps is for Apple machines, and {machine.instance_type} is not one: set {_best(machine)}"
     if hw.accelerator == "gpu" and not machine.gpus:
         return (
             f"hw.accelerator=gpu: {machine.instance_type} has no GPU; choose a machine with one (hw=g5), or set "
@@ -73,10 +73,10 @@ def _too_many_devices(hw: HwConfig, machine: Machine) -> str | None:
 def _wrong_precision(hw: HwConfig, machine: Machine) -> str | None:
     if not _uses_gpu(hw, machine):
         if hw.precision == "16-mixed":
-            return f"hw.precision=16-mixed is for GPUs, and the job computes on a processor: set {_FULL}"
+            return f"hw.precision=16-mixed is for GPUs, and the job runs on a CPU: set {_FULL}"
     elif machine.gpu and hw.precision != "auto" and hw.precision not in machine.gpu.precisions:
         return (
-            f"hw.precision={hw.precision}: the {machine.gpu.name} of {machine.instance_type} cannot compute in it; set "
+            f"hw.precision={hw.precision}: the {machine.gpu.name} of {machine.instance_type} does not support it; set "
             f"hw.precision={machine.gpu.precisions[0]}"
         )
     return None
@@ -110,7 +110,7 @@ def _disk_too_small(hw: HwConfig, machine: Machine) -> str | None:
         return None
     larger = _larger(machine, lambda other: other.local_disk_gb >= hw.volume_gb)
     return (
-        f"hw.volume_gb={hw.volume_gb}: {machine.instance_type} has a disk of {machine.local_disk_gb} GB of its own, "
+        f"hw.volume_gb={hw.volume_gb}: {machine.instance_type} has a local disk of {machine.local_disk_gb} GB, "
         f"and AWS adds no other; {larger}"
     )
 
@@ -142,9 +142,9 @@ def _gpus(machine: Machine) -> str:
 
 
 def _larger(machine: Machine, fits: Callable[[Machine], bool]) -> str:
-    """The way out: the smallest machine of the same family that does."""
+    """A suggestion: the smallest machine of the same family that fits."""
     family = machine.instance_type.rsplit(".", 1)[0]
     others = [each for name, each in machines().items() if name.rsplit(".", 1)[0] == family and fits(each)]
     if not others:
-        return "choose another kind of machine"
-    return f"take hw.instance_type={min(others, key=lambda each: (each.cores, each.gpus)).instance_type}"
+        return "choose another instance type"
+    return f"use hw.instance_type={min(others, key=lambda each: (each.cores, each.gpus)).instance_type}"

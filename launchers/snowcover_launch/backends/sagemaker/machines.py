@@ -1,4 +1,4 @@
-"""SageMaker's machines: machines.yaml read, and how each is used best. Pure."""
+"""SageMaker's instance types: reads machines.yaml, and how to use each best. Pure."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ import yaml
 from snowcover_launch.images.variants import VARIANTS, Capability, variant_for
 
 TABLE = Path(__file__).with_name("machines.yaml")
-HALF_PRECISION, BFLOAT16 = (7, 0), (8, 0)  # compute capability from which a GPU is fast in it: Volta, Ampere
+HALF_PRECISION, BFLOAT16 = (7, 0), (8, 0)  # lowest compute capability that is fast in it: Volta, Ampere
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Gpu:
 
     @property
     def precisions(self) -> tuple[str, ...]:
-        """Values of hw.precision that it computes in hardware, the best first."""
+        """Values of hw.precision that it supports in hardware, the best first."""
         mixed = [
             name
             for name, since in (("bf16-mixed", BFLOAT16), ("16-mixed", HALF_PRECISION))
@@ -43,7 +43,7 @@ class Machine:
     cores: int
     memory_gb: float
     local_disk_gb: int
-    """0: it has none, and gets a volume of hw.volume_gb"""
+    """0: none; it gets a volume of hw.volume_gb"""
 
     @property
     def best_use(self) -> dict[str, Any]:
@@ -60,29 +60,29 @@ class Machine:
 
 @cache
 def machines() -> Mapping[str, Machine]:
-    """All that the table holds, by instance type."""
+    """All machines of the table, by instance type."""
     table = _table()
-    found = [
-        *(each for family, about in table["gpu_families"].items() for each in _with_gpus(family, about)),
-        *(each for family, about in table["cpu_families"].items() for each in _without_gpus(family, about)),
+    all_machines = [
+        *(each for family, entry in table["gpu_families"].items() for each in _with_gpus(family, entry)),
+        *(each for family, entry in table["cpu_families"].items() for each in _without_gpus(family, entry)),
     ]
-    return {each.instance_type: each for each in found}
+    return {each.instance_type: each for each in all_machines}
 
 
 def has_local_disk(instance_type: str | None) -> bool:
-    """Whether a machine computes on a disk of its own; of one that is not in the table nobody knows, and AWS tells."""
+    """Whether a machine has a local disk. False if it is not in the table; then AWS decides."""
     machine = machines().get(instance_type or "")
     return machine is not None and machine.local_disk_gb > 0
 
 
 def why_unfit(instance_type: str) -> str | None:
-    """Why no image of this project can use a machine at all; None where one can, or nobody knows."""
+    """Why no image of this project can use a machine; None if one can, or if unknown."""
     reason: str | None = _table()["unfit_families"].get(instance_type.split(".")[1])
     return reason
 
 
 def instance_types(variant: str) -> list[str]:
-    """Of every machine that a variant of the image can use."""
+    """The instance types that a variant of the image can use."""
     supports = VARIANTS[variant].supports
     return sorted(name for name, each in machines().items() if not each.gpu or supports(each.gpu.compute_capability))
 
@@ -93,24 +93,24 @@ def _table() -> dict[str, Any]:
     return table
 
 
-def _with_gpus(family: str, about: Mapping[str, Any]) -> Iterator[Machine]:
-    model = about["gpu"]
+def _with_gpus(family: str, entry: Mapping[str, Any]) -> Iterator[Machine]:
+    model = entry["gpu"]
     major, minor = map(int, model["compute_capability"].split("."))
     gpu = Gpu(model["name"], model["memory_gb"], (major, minor))
-    for size, (gpus, cores, memory_gb, disk_gb) in about["sizes"].items():
+    for size, (gpus, cores, memory_gb, disk_gb) in entry["sizes"].items():
         yield Machine(f"ml.{family}.{size}", gpu, gpus, cores, memory_gb, disk_gb)
 
 
-def _without_gpus(family: str, about: Mapping[str, Any]) -> Iterator[Machine]:
-    sizes = about["sizes"]
-    disks = about.get("local_disk_gb") or [0] * len(sizes)
+def _without_gpus(family: str, entry: Mapping[str, Any]) -> Iterator[Machine]:
+    sizes = entry["sizes"]
+    disks = entry.get("local_disk_gb") or [0] * len(sizes)
     for size, disk_gb in zip(sizes, disks, strict=True):
         cores = _cores(size)
-        yield Machine(f"ml.{family}.{size}", None, 0, cores, cores * about["gb_per_core"], disk_gb)
+        yield Machine(f"ml.{family}.{size}", None, 0, cores, cores * entry["gb_per_core"], disk_gb)
 
 
 def _cores(size: str) -> int:
-    """4 of an xlarge, 4 N of an Nxlarge."""
+    """4 for xlarge, 4 N for Nxlarge."""
     if size == "large":
         return 2
     return 4 * int(size.removesuffix("xlarge") or 1)

@@ -1,4 +1,4 @@
-"""What AWS says of a training job, as a backend reports it: its state, its result, where it ran and what it cost."""
+"""Reports on a training job: its state and result, where it ran and what it cost."""
 
 from snowcover_launch.aws.errors import is_capacity_error
 from snowcover_launch.aws.session import Account
@@ -15,10 +15,10 @@ STATES = {
 
 
 def report(account: Account, job: Job, state: JobState, prefix: str, prices: Prices) -> Report:
-    """What DescribeTrainingJob says, with the result of a completed job.
+    """The report from DescribeTrainingJob, with the result of a completed job.
 
     Args:
-        prefix: where its objects lie.
+        prefix: s3:// folder of its objects.
 
     Raises:
         AwsError
@@ -27,7 +27,7 @@ def report(account: Account, job: Job, state: JobState, prefix: str, prices: Pri
     if ended is State.COMPLETED:
         result = results.read_result(account, request.result_uri(prefix))
     if ended is State.COMPLETED and result is None:
-        ended, reason = State.FAILED, f"it left no result that can be read in {request.result_uri(prefix)}"
+        ended, reason = State.FAILED, f"it left no readable result in {request.result_uri(prefix)}"
     tags = _tags(job, state, account.region)
     return Report(
         state=ended, status=state.status, detail=state.secondary, reason=reason,
@@ -39,7 +39,7 @@ def report(account: Account, job: Job, state: JobState, prefix: str, prices: Pri
 
 
 def facts_of_earlier(job: Job, state: JobState, prefix: str, region: str, prices: Prices) -> dict[str, object]:
-    """Fields of `Job` of an earlier one, as it runs: not as the config that finds it would have it."""
+    """Fields of `Job` for an earlier job, as it was started, which may differ from the current config."""
     return {
         "prefix": prefix,
         "checkpoints": state.checkpoints or f"{prefix}/checkpoints",
@@ -51,14 +51,14 @@ def facts_of_earlier(job: Job, state: JobState, prefix: str, region: str, prices
 
 
 def _usd_per_hour(job: Job, state: JobState, region: str, prices: Prices) -> float | None:
-    """Of one machine that the job has, which may be another than its config asks for."""
+    """Of one machine of the job, which may differ from its config."""
     if state.instance_type in (None, job.machine):
         return job.usd_per_hour
     return prices.of(region, state.instance_type)
 
 
 def _tags(job: Job, state: JobState, region: str) -> dict[str, str]:
-    """Where a run ran: as AWS has it, where it says so."""
+    """Where a run ran: according to AWS where known, else to the job."""
     return {
         "job": state.name,
         "job.arn": state.arn,
@@ -70,7 +70,7 @@ def _tags(job: Job, state: JobState, region: str) -> dict[str, str]:
 
 
 def metrics_of(job: Job, state: JobState, usd_per_hour: float | None) -> dict[str, float]:
-    """What it cost."""
+    """Billed seconds and cost."""
     if state.billable_s is None:
         return {}
     machines, waited_s = state.instance_count or job.machines, state.warm_pool_s or 0

@@ -1,4 +1,4 @@
-"""What is sent for a job: its names, the config that it gets, the CreateTrainingJob request. Pure."""
+"""What is sent for a job: its names, its staged config, the CreateTrainingJob request. Pure."""
 
 import re
 from collections.abc import Mapping
@@ -18,12 +18,11 @@ from snowcover_launch.images.variants import VARIANTS
 from snowcover_launch.job import Job
 
 PROJECT = job_names.PROJECT
-PROJECT_TAG = "project"  # the account's launch policy wants one on each job; a user's own says more
-OWN_STORE = "sqlite:///mlflow.db"  # in the job's working folder; it comes with the job's output
+PROJECT_TAG = "project"  # required by the account's launch policy; users may set their own value
+OWN_STORE = "sqlite:///mlflow.db"  # in the job's working folder; returned with the job's output
 INPUT_CHANNEL = "config"
-COMMAND = "train"  # of those that snowcover.staged knows
+COMMAND = "train"  # one of those that snowcover.staged knows
 CHECKPOINTS = "/opt/ml/checkpoints"
-# Of the line that training prints at the end of each epoch.
 
 
 def job_name(config: JobConfig, digest: str, attempt: int) -> str:
@@ -34,20 +33,20 @@ def job_name(config: JobConfig, digest: str, attempt: int) -> str:
 
 
 def config_digest(config: JobConfig, data: str | None = None, code: str | None = None) -> str:
-    """Equal for jobs that learn the same from the same: 12 hexadecimal digits.
+    """Equal for identical jobs, which learn the same from the same data: 12 hexadecimal digits.
 
     Args:
         data: digest of the files that the job reads.
-        code: what names the code that runs better than the address of its image does: the image's own digest.
+        code: digest of the image, which identifies the code better than the address of the image.
     """
     aws = config.aws
-    seen = {"bucket": aws.bucket, "prefix": aws.prefix, "environment": dict(aws.environment)}
+    aws_keys = {"bucket": aws.bucket, "prefix": aws.prefix, "environment": dict(aws.environment)}
     code = code or aws.algorithm_arn or image_uri(config)
-    return job_digest({**_training_keys(config), "aws": seen}, f"{__version__} {code}", data)
+    return job_digest({**_training_keys(config), "aws": aws_keys}, f"{__version__} {code}", data)
 
 
 def image_uri(config: JobConfig) -> str | None:
-    """The image of the variant that the machine needs: a tag that ends in another variant's name is exchanged."""
+    """The image of the variant that the machine needs: a variant's name at the end of the tag is replaced."""
     uri = config.aws.image_uri
     if uri is None:
         return None
@@ -55,27 +54,27 @@ def image_uri(config: JobConfig) -> str | None:
 
 
 def job_prefix(config: JobConfig, name: str) -> str:
-    """Where in S3 everything of one job lies."""
+    """The s3:// folder of all objects of a job."""
     return f"{experiment_prefix(config)}/{name}"
 
 
 def result_uri(prefix: str) -> str:
-    """Where the job whose objects lie below `prefix` writes its result."""
+    """Where the job with this prefix writes its result."""
     return f"{prefix}/result.json"
 
 
 def archive_uri(prefix: str, name: str, kind: str) -> str:
-    """Where SageMaker puts what a job left as its model or output: under the job's name once more."""
+    """Where SageMaker writes a job's model or output archive: again under the job's name."""
     return f"{prefix}/output/{name}/output/{kind}.tar.gz"
 
 
 def experiment_prefix(config: JobConfig) -> str:
-    """S3 prefix below which all jobs of the config's experiment write, without a slash at its end."""
+    """S3 prefix of all jobs of the config's experiment, without a trailing slash."""
     return f"s3://{config.aws.bucket}/{config.aws.prefix}/{config.experiment_name}"
 
 
 def staged_config(job: Job, tags: Mapping[str, str]) -> str:
-    """The YAML that the job trains from, and nothing else: resolved, without Hydra, account or secrets."""
+    """The YAML that the job trains from: resolved, without Hydra's node, account or secrets."""
     values = _training_keys(job.planned_config)
     values["tracking"]["tags"] = {**values["tracking"]["tags"], **tags}
     values["job"] = {
@@ -89,10 +88,10 @@ def staged_config(job: Job, tags: Mapping[str, str]) -> str:
 
 
 def training_job_request(job: Job, tags: Mapping[str, str]) -> dict[str, Any]:
-    """CreateTrainingJob's request, in AWS's own words.
+    """The CreateTrainingJob request, with AWS's names.
 
     Args:
-        tags: of the job in AWS, beside the user's own.
+        tags: of the job in AWS, in addition to the user's own.
     """
     config, prefix = job.planned_config, job.prefix
     aws, hw = config.aws, config.hw
@@ -106,7 +105,7 @@ def training_job_request(job: Job, tags: Mapping[str, str]) -> dict[str, Any]:
         "ResourceConfig": _resources(config),
         "StoppingCondition": _stopping_condition(hw),
         "EnableManagedSpotTraining": hw.spot,
-        # What several machines tell each other is gradients and weights: encrypted, an epoch may take a little longer.
+        # Encrypts gradients and weights between several machines; an epoch may take a little longer.
         "EnableInterContainerTrafficEncryption": hw.instance_count > 1,
         "Environment": dict(aws.environment),
         "Tags": [{"Key": key, "Value": value} for key, value in {PROJECT_TAG: PROJECT, **aws.tags, **tags}.items()],
@@ -121,7 +120,7 @@ def training_job_request(job: Job, tags: Mapping[str, str]) -> dict[str, Any]:
 
 
 def metric_definitions() -> list[dict[str, str]]:
-    """How SageMaker reads scores from the job's log."""
+    """How SageMaker parses scores from the job's log."""
     return [{"Name": name, "Regex": pattern} for name, pattern in metric_patterns().items()]
 
 
@@ -129,22 +128,22 @@ def _training_keys(config: JobConfig) -> dict[str, Any]:
     values = config.model_dump(exclude={"aws", "launch"})
     if values["tracking"]["uri"].startswith("sqlite:"):
         values["tracking"]["uri"] = OWN_STORE
-    # A home is another on each machine, and whose it is concerns no job and no digest.
-    values["data"] = _as_elsewhere(values["data"])
+    # The home folder differs between machines, and must not influence jobs and digests.
+    values["data"] = _without_home(values["data"])
     return values
 
 
-def _as_elsewhere(value: Any) -> Any:
-    """Values below a node with `~` in place of this user's home."""
+def _without_home(value: Any) -> Any:
+    """Values below a node, with this user's home replaced by `~`."""
     if isinstance(value, dict):
-        return {key: _as_elsewhere(inner) for key, inner in value.items()}
+        return {key: _without_home(inner) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_as_elsewhere(inner) for inner in value]
+        return [_without_home(inner) for inner in value]
     return home_as_tilde(value) if isinstance(value, str) else value
 
 
 def _algorithm(config: JobConfig) -> dict[str, Any]:
-    if config.aws.algorithm_arn:  # brings its own image and metric definitions
+    if config.aws.algorithm_arn:  # has its own image and metric definitions
         return {"AlgorithmName": config.aws.algorithm_arn, "TrainingInputMode": "File"}
     return {
         "TrainingImage": image_uri(config),
@@ -160,7 +159,7 @@ def _resources(config: JobConfig) -> dict[str, Any]:
         "InstanceCount": hw.instance_count,
         "VolumeSizeInGB": hw.volume_gb,
     }
-    # AWS refuses a key for a disk inside the machine, which its hardware encrypts.
+    # AWS refuses a key for a local disk, which the hardware encrypts.
     if config.aws.kms_key and not has_local_disk(hw.instance_type):
         resources["VolumeKmsKeyId"] = config.aws.kms_key
     if hw.keep_alive_minutes:
@@ -181,6 +180,6 @@ def _stopping_condition(hw: HwConfig) -> dict[str, int]:
 
 
 def aws_tags(job: Job, sweep: str, commit: str | None) -> dict[str, str]:
-    """What the job's bill and console page can be searched by."""
+    """Tags by which the job can be found in bills and in the console."""
     own = {"experiment": job.experiment} | ({"git-commit": commit} if commit else {})
     return {SWEEP_TAG: sweep} | {f"{OWN_TAGS}{name}": value for name, value in own.items()}

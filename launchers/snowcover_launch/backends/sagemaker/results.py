@@ -1,4 +1,4 @@
-"""What a job left in S3, brought to this machine: its result, its MLflow run, its model, its files."""
+"""Downloads what a job left in S3: its result, MLflow run, model and other files."""
 
 import contextlib
 import logging
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 def read_result(account: Account, uri: str) -> Mapping[str, Any] | None:
-    """A job's result.json; None where there is none, or none that can be read.
+    """A job's result.json; None if it is missing or cannot be read.
 
     Raises:
         Unreachable: S3 does not answer; the result may be there.
@@ -28,31 +28,31 @@ def read_result(account: Account, uri: str) -> Mapping[str, Any] | None:
     content = bucket.read(account, uri)
     result = parse_result(content)
     if result is None and content is not None:
-        log.warning("%s cannot be read as a result.", uri)
+        log.warning("%s is not a readable result.", uri)
     return result
 
 
 def import_run(account: Account, job: Job, report: Report, folder: Path) -> str | None:
-    """See that an ended job's run is in the user's MLflow store, with what the job cost.
+    """Make sure that an ended job's run is in the user's MLflow store, with the cost of the job.
 
     Args:
-        folder: the job's on this machine; its disk is used, for a job's output may be gigabytes.
+        folder: of the job on this machine, used for temporary files: a job's output may be gigabytes.
 
     Returns:
-        The run's id there; None where the job ended before it had one.
+        The run's id there; None if the job ended before it had one.
     """
     from snowcover import tracking
 
     run_id = tracking.run_of_job(job.tracking_uri, job.name)
     if run_id is None and job.own_store:
-        run_id = _imported(account, job, report, folder)
+        run_id = _import_own_store(account, job, report, folder)
     if run_id is not None and run_id == tracking.run_of_job(job.tracking_uri, job.name):
-        # The sweep's tags once more: the run of a job that was found complete moves under the sweep that found it.
+        # Set the sweep's tags again: the run of a job that was already complete moves to the sweep that reuses it.
         tracking.note_job(job.tracking_uri, run_id, job.name, {**job.tags, **report.tags}, report.metrics)
-    return run_id  # of which a later job, that went on with it, may have told more
+    return run_id  # a later job that resumed it may have recorded more
 
 
-def _imported(account: Account, job: Job, report: Report, folder: Path) -> str | None:
+def _import_own_store(account: Account, job: Job, report: Report, folder: Path) -> str | None:
     with new_files(folder) as work:
         if not fetch_archive(account, archive_uri(job.prefix, job.name, "output"), work / "output"):
             return None
@@ -61,12 +61,12 @@ def _imported(account: Account, job: Job, report: Report, folder: Path) -> str |
 
 
 def fetch(account: Account, job: Job, folder: Path) -> list[Path]:
-    """Bring a job's model and output to its folder on this machine, beside what the user has there.
+    """Download a job's model and output to its folder on this machine, next to the user's own files.
 
-    The model of a job that left no archive, for it runs yet or failed, is its best checkpoint so far.
+    If a job has no model archive, because it is still running or failed, its best checkpoint so far is used.
 
     Returns:
-        The folders that are there now: `model` (best.ckpt, manifest, config) and `output`.
+        The folders that exist now: `model` (best.ckpt, manifest, config) and `output`.
 
     Raises:
         BadArchive, CannotWriteFiles, AwsError
@@ -78,24 +78,24 @@ def fetch(account: Account, job: Job, folder: Path) -> list[Path]:
         if not best.is_file():
             bucket.download(account, f"{job.checkpoints}/{BEST}", best)
         if _is_imported(job):
-            shutil.rmtree(work / "output" / STORE, ignore_errors=True)  # the network's weights are in it once more
+            shutil.rmtree(work / "output" / STORE, ignore_errors=True)  # it contains the network's weights again
         fetched = [folder / kind for kind in KINDS if any((work / kind).glob("*"))]
         for path in put_files(work, folder):
-            log.warning("%s is not as it was fetched, so it stays: rename it and fetch again for the job's own.", path)
+            log.warning("%s was changed, so it was not overwritten: rename it and fetch again.", path)
     return fetched
 
 
 def _is_imported(job: Job) -> bool:
-    """Whether the run of a job's own store is in the user's."""
+    """Whether the run of a job's own store is in the user's store."""
     from snowcover import tracking
 
-    with contextlib.suppress(tracking.CannotRecord):  # then nobody knows
+    with contextlib.suppress(tracking.CannotRecord):  # then unknown
         return job.own_store and tracking.run_of_job(job.tracking_uri, job.name) is not None
     return False
 
 
 def fetch_archive(account: Account, uri: str, folder: Path) -> bool:
-    """Unpack a tar.gz of S3 into a new folder; False where there is none.
+    """Download a tar.gz from S3 and unpack it into a new folder; False if it does not exist.
 
     Raises:
         BadArchive: it is damaged, or names files outside the folder.

@@ -1,4 +1,4 @@
-"""Jobs of earlier commands that are equal to those of a batch: found by listings, and by what this machine knows."""
+"""Jobs of earlier commands that are identical to those of a batch, from listings and from this machine's records."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ class EarlierJobs:
     """All attempts at the jobs of a batch, on any of their machines."""
 
     def __init__(self, account: Account, sweep: Path, jobs: Sequence[Job]) -> None:
-        """`sweep` is the sweep's folder: jobs of those beside it are known.
+        """`sweep` is the sweep's folder; jobs.json of its neighbours is used, too.
 
         Raises:
             AwsError
@@ -28,24 +28,24 @@ class EarlierJobs:
         self._attempts: dict[str, list[Attempt]] = {}
         for prefix, digests in wanted.items():
             self._attempts |= claims.find_attempts(account, prefix, digests)
-        self._known = complete_jobs(sweep) if self._attempts else {}
+        self._complete_jobs = complete_jobs(sweep) if self._attempts else {}
 
     def last_number(self, digest: str) -> int:
-        """Of the attempts at a job; 0 where there is none."""
+        """The number of the last attempt at a job; 0 if there is none."""
         return claims.next_number(self._attempts.get(digest, [])) - 1
 
     def attempts(self, job: Job) -> list[Attempt]:
-        """The complete ones first, then those on the machine that is preferred, the newest first."""
+        """The complete ones first, then by preferred machine, the newest first."""
         found = [
-            (not attempt.is_complete, place, -attempt.number, attempt)
-            for place, digest in enumerate(job.digests)
+            (not attempt.is_complete, position, -attempt.number, attempt)
+            for position, digest in enumerate(job.digests)
             for attempt in self._attempts.get(digest, [])
         ]
         return [each[-1] for each in sorted(found, key=lambda each: each[:-1])]
 
-    def known(self, attempt: Attempt) -> ExistingJob | None:
-        """A complete job of which this machine has all that there is to know: it needs not be asked about."""
-        job = self._known.get(attempt.name) if attempt.is_complete else None
+    def locally_known(self, attempt: Attempt) -> ExistingJob | None:
+        """A complete job that this machine has all information about, so that AWS need not be asked."""
+        job = self._complete_jobs.get(attempt.name) if attempt.is_complete else None
         if job is None:
             return None
         metrics = {} if job.cost_usd is None else {"job_cost_usd": job.cost_usd}

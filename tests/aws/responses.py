@@ -1,4 +1,4 @@
-"""What AWS answers, and what it says when it refuses a request."""
+"""AWS's responses, including refusals."""
 
 import json
 import socket
@@ -16,7 +16,7 @@ Start = Callable[..., Any]
 
 @dataclass
 class Refusal(Exception):
-    """An error that AWS answers with: its code, its sentence, and the HTTP status."""
+    """An error response of AWS: code, message and HTTP status."""
 
     code: str
     message: str
@@ -24,7 +24,7 @@ class Refusal(Exception):
 
 
 def invalid(message: str) -> Refusal:
-    """The code that SageMaker gives for nearly everything wrong with a request, also for what it cannot find."""
+    """SageMaker's code for nearly every wrong request, also if something is not found."""
     return Refusal("ValidationException", message)
 
 
@@ -39,7 +39,7 @@ def over_limit(limit: str, allowed: int, used: int, more: int, unit: str = "Inst
 
 
 def respond(start_response: Start, status: int, answer: dict[str, Any]) -> Iterable[bytes]:
-    """An answer as JSON services give it."""
+    """A response of a JSON service."""
     content = json.dumps(answer, default=_as_seconds).encode()
     headers = [
         ("Content-Type", "application/x-amz-json-1.1"),
@@ -55,7 +55,7 @@ def _as_seconds(value: datetime) -> float:
 
 
 def refuse(environ: Environ, start_response: Start, error: Refusal) -> Iterable[bytes]:
-    """An error, in the words of the service that was asked: JSON or XML."""
+    """An error response, in the format of the service: JSON or XML."""
     if "HTTP_X_AMZ_TARGET" in environ:
         return respond(start_response, error.status, {"__type": error.code, "message": error.message})
     content = (
@@ -66,8 +66,8 @@ def refuse(environ: Environ, start_response: Start, error: Refusal) -> Iterable[
     return [content]
 
 
-def break_off(environ: Environ) -> Iterable[bytes]:
-    """Resets the connection instead of an answer."""
+def reset_connection(environ: Environ) -> Iterable[bytes]:
+    """Resets the connection instead of responding."""
     connection: socket.socket = environ["werkzeug.socket"]
     # Closing with a linger time of zero sends RST instead of FIN
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

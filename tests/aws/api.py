@@ -1,4 +1,4 @@
-"""Requests to the fake as a stranger would make them: for the tests of the fake itself."""
+"""Clients and requests that know nothing about the fake: for its own tests, and for those of rights."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,11 +10,11 @@ from botocore.exceptions import ClientError
 
 from tests.sagemaker import SageMaker
 
-MODELS = botocore.session.Session().get_component("data_loader")  # what it has read, it keeps
+MODELS = botocore.session.Session().get_component("data_loader")  # cached
 
 
 def client(service: str = "sagemaker", attempts: int = 1, **options: Any) -> Any:
-    """A client as anybody's: everything it knows is in the environment."""
+    """A client that is configured only by the environment."""
     config = Config(retries={"total_max_attempts": attempts}).merge(options.pop("config", Config()))
     session = botocore.session.Session()
     session.register_component("data_loader", MODELS)
@@ -22,7 +22,7 @@ def client(service: str = "sagemaker", attempts: int = 1, **options: Any) -> Any
 
 
 def request(sagemaker: SageMaker, name: str = "snowcover-unet-001", **changes: Any) -> dict[str, Any]:
-    """A right CreateTrainingJob request, with these members changed; None takes one away."""
+    """A valid CreateTrainingJob request, with these members changed; None removes one."""
     prefix = f"snowcover/exp/{name}"
     sagemaker.bucket.put(
         f"{prefix}/config/config.yaml", f"job: {{result: {sagemaker.bucket.uri}/{prefix}/result.json}}".encode()
@@ -41,7 +41,7 @@ def request(sagemaker: SageMaker, name: str = "snowcover-unet-001", **changes: A
 
 
 def refusal(call: Callable[..., Any], **arguments: Any) -> str:
-    """Code and sentence of the error that a call must end with."""
+    """Code and message of the error that a call must end with."""
     with pytest.raises(ClientError) as caught:
         call(**arguments)
     return f"{caught.value.response['Error']['Code']}: {caught.value.response['Error']['Message']}"

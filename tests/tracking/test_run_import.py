@@ -14,7 +14,7 @@ import yaml
 from mlflow import MlflowClient
 from mlflow.entities import ViewType
 
-from snowcover.tracking import CannotRecord, import_run, job_store, recorded
+from snowcover.tracking import CannotRecord, import_run, job_store, recorded, run_import
 from tests.tracking.conftest import DESCRIPTION, Left, everything, execute, runs
 
 pytestmark = pytest.mark.process
@@ -27,7 +27,7 @@ print(import_run(Path(sys.argv[1]), sys.argv[2], "home", {}))
 """
 
 
-def test_a_trained_run_comes_home_whole_and_its_model_works_there(trained: Left, home: str) -> None:
+def test_a_trained_run_is_imported_whole_and_its_model_works_there(trained: Left, home: str) -> None:
     run_id = import_run(trained.folder, home, "home", {"mlflow.parentRunId": "the-sweep"})
     whole = everything(home, run_id)
     assert whole["tags"].pop("mlflow.parentRunId") == "the-sweep"
@@ -54,7 +54,7 @@ def test_a_trained_run_comes_home_whole_and_its_model_works_there(trained: Left,
     assert mlflow.models.get_model_info(f"models:/{output.model_id}").signature is not None
 
 
-def test_brought_twice_it_is_there_once_with_the_tags_of_both(left: Left, home: str) -> None:
+def test_imported_twice_it_is_there_once_with_the_tags_of_both(left: Left, home: str) -> None:
     first = import_run(left.folder, home, "home", {"a": "1"})
     again = import_run(left.folder, home, "home", {"b": "2"})
     (run,) = runs(home)
@@ -97,15 +97,15 @@ def test_a_copy_that_was_broken_off_is_made_again(
 
 
 def test_the_description_of_a_copy_is_whole_and_names_the_copy(left: Left, home: str, tmp_path: Path) -> None:
-    told = shutil.copytree(left.folder, tmp_path / "told")
+    text = shutil.copytree(left.folder, tmp_path / "told")
     note = f"{'long ' * 200}\npython -m snowcover.predict model={left.run_id}"
-    MlflowClient(f"sqlite:///{told}/mlflow.db").set_tag(left.run_id, "mlflow.note.content", note)
-    run_id = import_run(told, home, "home", {})
+    MlflowClient(f"sqlite:///{text}/mlflow.db").set_tag(left.run_id, "mlflow.note.content", note)
+    run_id = import_run(text, home, "home", {})
     kept = MlflowClient(home).get_run(run_id).data.tags["mlflow.note.content"]
     assert kept == note.replace(left.run_id, run_id) != note
 
 
-def test_two_processes_that_bring_it_at_once_bring_it_once(left: Left, home: str) -> None:
+def test_two_processes_that_import_it_at_once_import_it_once(left: Left, home: str) -> None:
     command = [sys.executable, "-c", TWICE_AT_ONCE, str(left.folder), home]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     first, second = (process.communicate(timeout=300)[0].strip() for process in both)
@@ -125,7 +125,7 @@ def test_runs_of_two_jobs_do_not_stand_in_for_each_other(left: Left, home: str, 
     assert len(runs(home)) == 2
 
 
-def test_a_run_that_has_gone_on_in_another_job_is_told_what_is_new_of_it_and_an_older_state_takes_nothing_away(
+def test_a_run_that_was_resumed_in_another_job_gets_what_is_new_of_it_and_an_older_state_removes_nothing(
     left: Left, home: str, tmp_path: Path
 ) -> None:
     later = shutil.copytree(left.folder, tmp_path / "later")
@@ -153,7 +153,7 @@ def test_a_run_that_has_gone_on_in_another_job_is_told_what_is_new_of_it_and_an_
 
 def test_long_histories_come_in_pages(left: Left, home: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(job_store, "PAGE", 7)
-    monkeypatch.setattr(import_run, "BATCH", 5)
+    monkeypatch.setattr(run_import, "BATCH", 5)
     assert everything(home, import_run(left.folder, home, "home", {}))["metrics"].keys() == left.whole["metrics"].keys()
     (run,) = runs(home)
     values = everything(home, run.info.run_id)["metrics"]
@@ -168,7 +168,7 @@ def test_a_run_that_was_killed_before_it_could_say_so_is_killed(left: Left, home
     assert run.info.end_time == max(time for time, *_ in left.whole["metrics"]["val_iou"])
 
 
-def test_of_a_job_that_began_anew_the_last_run_comes_home(
+def test_of_a_job_that_was_started_again_the_last_run_is_imported(
     left: Left, home: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = f"sqlite:///{left.folder}/mlflow.db"
@@ -179,19 +179,19 @@ def test_of_a_job_that_began_anew_the_last_run_comes_home(
     assert MlflowClient(home).get_run(import_run(left.folder, home, "home", {})).info.run_name == "second try"
 
 
-def test_a_user_s_store_that_is_away_is_told_in_one_sentence(left: Left) -> None:
+def test_a_user_s_store_that_is_unreachable_ends_in_one_message(left: Left) -> None:
     with pytest.raises(CannotRecord, match=r"^MLflow cannot record at http://127\.0\.0\.1:9 \(.*tracking\.uri=\.\.\.$"):
         import_run(left.folder, "http://127.0.0.1:9", "home", {})
 
 
-def test_a_deleted_experiment_is_told_with_the_way_to_bring_it_back(left: Left, home: str) -> None:
+def test_a_deleted_experiment_is_reported_with_the_way_to_restore_it(left: Left, home: str) -> None:
     client = MlflowClient(home)
     client.delete_experiment(client.create_experiment("home"))
     with pytest.raises(CannotRecord, match=r"the experiment home was deleted: `mlflow experiments restore -x \d+`"):
         import_run(left.folder, home, "home", {})
 
 
-def test_a_run_that_the_user_deleted_comes_home_again(left: Left, home: str) -> None:
+def test_a_run_that_the_user_deleted_is_imported_again(left: Left, home: str) -> None:
     client = MlflowClient(home)
     client.delete_run(import_run(left.folder, home, "home", {}))
     run_id = import_run(left.folder, home, "home", {})

@@ -1,4 +1,4 @@
-"""The run of a job, brought from the job's own store into the user's: whole, and once."""
+"""The run of a job, imported from the job's own store into the user's: whole, and once."""
 
 import hashlib
 import logging
@@ -17,15 +17,15 @@ from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
 from snowcover.tracking.artifacts import keep_all, local_folder
 from snowcover.tracking.job_store import JobStore, RunImportError, job_store
-from snowcover.tracking.store import BATCH, PARAMS, experiment_id, reached, run_tags
+from snowcover.tracking.store import BATCH, PARAMS, connect, experiment_id, run_tags
 from snowcover.tracking_uri import sqlite_path
 
 log = logging.getLogger(__name__)
 
 # Tags whose value is the run's id in the job's store: of a copy that is whole, and of one that is not yet.
-BROUGHT, BRINGING = "brought_from", "bringing"
+IMPORTED, IMPORTING = "brought_from", "bringing"
 RUN_NAME = "mlflow.runName"
-ERROR = "error"  # tag of a run that failed, which is gone when it goes on: see recording.py
+ERROR = "error"  # tag of a run that failed, which is gone once it is resumed: see recording.py
 DESCRIPTION = "MLmodel"
 LOCK_SECONDS = 1800  # other runs may be on their way into the same store
 
@@ -33,8 +33,8 @@ LOCK_SECONDS = 1800  # other runs may be on their way into the same store
 def import_run(store: Path, uri: str, experiment: str, tags: Mapping[str, str]) -> str:
     """Copy a job's run whole: parameters, tags, metrics with steps and times, dataset, artifacts, models, its end.
 
-    Done twice, it is there once; a copy that was broken off is removed and made again. A run that has gone on since, in
-    another job, is told what is new of it.
+    Done twice, it is there once; an interrupted copy is removed and made again. A run that was resumed since, in
+    another job, gets what is new of it.
 
     Args:
         store: folder with `mlflow.db` and `mlruns`, as the job left it; nothing outside of it is read.
@@ -47,23 +47,23 @@ def import_run(store: Path, uri: str, experiment: str, tags: Mapping[str, str]) 
         RunImportError: the job's store is not there, damaged, or has no run.
         CannotRecord: the user's store cannot be reached or written.
     """
-    with job_store(store) as source, reached(uri) as client, _one_at_a_time(uri):
-        home = experiment_id(client, uri, experiment)
+    with job_store(store) as source, connect(uri) as client, _one_at_a_time(uri):
+        target = experiment_id(client, uri, experiment)
         origin = source.run.info.run_id
-        for run in _runs_with(client, home, BROUGHT, origin):
-            if BRINGING in run.data.tags:  # broken off at the very last
-                client.delete_tag(run.info.run_id, BRINGING)
+        for run in _runs_with(client, target, IMPORTED, origin):
+            if IMPORTING in run.data.tags:  # interrupted at the very last
+                client.delete_tag(run.info.run_id, IMPORTING)
             _extend(source, client, run, tags)
             return run.info.run_id
-        for run in _runs_with(client, home, BRINGING, origin):
-            log.info("An earlier copy of the job's run was broken off: it is made again.")
+        for run in _runs_with(client, target, IMPORTING, origin):
+            log.info("An earlier import of the job's run was interrupted: it is made again.")
             _remove(client, run)
-        return _bring(source, client, home, tags)
+        return _import(source, client, target, tags)
 
 
 def _one_at_a_time(uri: str) -> AbstractContextManager[Any]:
     path = sqlite_path(uri)
-    if path is None:  # a server, which other machines may bring runs to as well: but not this one
+    if path is None:  # a server, which other machines may import runs into as well: but not this one
         digest = hashlib.sha256(f"{os.getuid()} {uri}".encode()).hexdigest()[:16]
         path = Path(tempfile.gettempdir()) / f"snowcover-{digest}"
     return FileLock(f"{path}.bringing.lock", timeout=LOCK_SECONDS)
@@ -83,19 +83,19 @@ def _models_of(client: MlflowClient, run: RunInfo) -> Sequence[LoggedModel]:
     return client.search_logged_models([run.experiment_id], f"source_run_id = '{run.run_id}'")
 
 
-def _bring(source: JobStore, client: MlflowClient, experiment: str, tags: Mapping[str, str]) -> str:
+def _import(source: JobStore, client: MlflowClient, experiment: str, tags: Mapping[str, str]) -> str:
     origin = source.run.info
     known = {**source.run.data.tags, **{tag.key: tag.value for tag in run_tags(tags)}}
     name = known.setdefault(RUN_NAME, origin.run_name)
-    run = client.create_run(experiment, origin.start_time, {**known, BRINGING: origin.run_id}, name)
+    run = client.create_run(experiment, origin.start_time, {**known, IMPORTING: origin.run_id}, name)
     try:
         client.log_batch(run.info.run_id, tags=run_tags(_description(source.run, run.info.run_id)), synchronous=True)
         _copy(source, client, run.info)
     except RunImportError:
         _remove(client, run)
         raise
-    client.set_tag(run.info.run_id, BROUGHT, origin.run_id)  # from here on it is whole
-    client.delete_tag(run.info.run_id, BRINGING)
+    client.set_tag(run.info.run_id, IMPORTED, origin.run_id)  # from here on it is whole
+    client.delete_tag(run.info.run_id, IMPORTING)
     return run.info.run_id
 
 
@@ -106,7 +106,7 @@ def _description(of: Run, run_id: str) -> dict[str, str]:
 
 
 def _extend(source: JobStore, client: MlflowClient, run: Run, tags: Mapping[str, str]) -> None:
-    """Let a copy know what the run has told since; of an older state of it, from which it went on, nothing is new."""
+    """Add to a copy what the run has logged since; of an older state, from which it was resumed, nothing is new."""
     (status, end_ms), known_ms = source.end(), run.info.end_time or 0
     if end_ms < known_ms:
         return
@@ -115,12 +115,12 @@ def _extend(source: JobStore, client: MlflowClient, run: Run, tags: Mapping[str,
         gone = [tag for tag in (ERROR,) if tag in run.data.tags and tag not in source.run.data.tags]
         for tag in gone:
             client.delete_tag(run_id, tag)
-        told = {**source.run.data.tags, **_description(source.run, run_id), **tags}
-        client.log_batch(run_id, tags=run_tags(told), synchronous=True)
+        current = {**source.run.data.tags, **_description(source.run, run_id), **tags}
+        client.log_batch(run_id, tags=run_tags(current), synchronous=True)
         _copy_metrics(source, client, run_id)
         _copy_artifacts(source, client, run.info)
         _replace_models(source, client, run.info)
-        client.set_terminated(run_id, status, end_ms)  # last: until then it is older, and would be told all of it again
+        client.set_terminated(run_id, status, end_ms)  # last: until then it is older, and would get all of it again
     else:
         client.log_batch(run_id, tags=run_tags(tags), synchronous=True)
 

@@ -59,7 +59,7 @@ def test_no_text_whatever_is_an_error(uri: str) -> None:
     assert only_here(uri) in (True, False)
 
 
-def test_a_managed_server_without_its_arn_is_told_with_the_variable_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_managed_server_without_its_arn_is_reported_with_the_variable_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SNOWCOVER_MLFLOW_ARN", raising=False)
     with pytest.raises(ConfigError, match=r"^tracking\.uri: environment variable 'SNOWCOVER_MLFLOW_ARN' not found\.$"):
         config("tracking=sagemaker_mlflow")

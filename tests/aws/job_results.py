@@ -22,7 +22,7 @@ def staged(account: Account, job: Job) -> dict[str, Any]:
     return config
 
 
-def leave(
+def write_results(
     account: Account, job: Job, result: Mapping[str, Any] | None, archives: Mapping[str, Mapping[str, bytes]]
 ) -> None:
     """Puts the result where the staged config wants it, and the archives into the job's output."""
