@@ -51,7 +51,7 @@ LIGHT = ["config", "train", "staged", "prepare.__main__", "prepare.config", "pre
 ROOMS: dict[str, set[str]] = {  # what of snowcover a room may import, in functions too, beside errors
     "errors": set(),
     "labels": set(),
-    "storage": {"aws_errors"},
+    "storage": {"aws_error_codes"},
     "models": {"compat"},
     "losses": {"labels"},
     "scoring": {"labels"},
@@ -74,9 +74,9 @@ ROOMS: dict[str, set[str]] = {  # what of snowcover a room may import, in functi
 }
 KNOW_THE_LAUNCHER = {"algorithm", "image", "jobs", "train"}  # commands that hand over to it, and what is text there
 OF_SNOWCOVER = {  # what the launcher may import when it is imported; in functions it tries parts and imports runs
-    "snowcover", "cli", "config", "config_root", "epoch_line", "errors", "identity", "nested", "overrides", "paths",
-    "preflight", "provenance", "scoring", "secrets", "signals", "staged", "terminal", "tracking_uri", "validation",
-    "validation_callback", "writable", "yaml_texts",
+    "snowcover", "aws_error_codes", "cli", "config", "config_root", "epoch_line", "errors", "identity", "nested",
+    "overrides", "paths", "preflight", "provenance", "scoring", "secrets", "signals", "staged", "terminal",
+    "tracking_uri", "validation", "validation_callback", "writable", "yaml_texts",
 }  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 import re
 
-from snowcover.aws_errors import (
+from snowcover.aws_error_codes import (
     CLOCK_SKEW,
     CONFLICT,
     CREDENTIALS,

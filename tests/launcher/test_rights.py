@@ -59,7 +59,7 @@ def test_only_allowed_instances_for_an_allowed_time_are_started(limited: SageMak
         with pytest.raises(AccessDenied) as caught:
             training_jobs.start(account, request(limited, "snowcover-2", **changes))
         wanted = f"{changes['ResourceConfig']['InstanceType']} for "
-        assert f"InstanceTypes and MaxJobSeconds of that template: this one is to have {wanted}" in str(caught.value)
+        assert f"limits jobs to its InstanceTypes and MaxJobSeconds: this one asks for {wanted}" in str(caught.value)
     assert len(limited.requests) == 1
 
 

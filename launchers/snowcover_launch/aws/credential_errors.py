@@ -7,16 +7,9 @@ from typing import Any, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-SIGN_IN = "run `aws sso login` or `aws configure`, or set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-# AWS's error codes: of JSON services, of older XML services, of S3
-EXPIRED = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"}
-SKEWED = {"RequestTimeTooSkewed", "RequestExpired", "RequestInTheFuture"}
-UNKNOWN = {"UnrecognizedClientException", "InvalidClientTokenId", "InvalidAccessKeyId", "InvalidToken"}
-WRONG_SECRET = {"SignatureDoesNotMatch", "InvalidSignatureException"}
+from snowcover.aws_error_codes import CLOCK_SKEW, CREDENTIALS, EXPIRED, SIGN_IN, UNKNOWN_KEY, UNSIGNED, WRONG_SECRET
+
 SKEWED_SIGNATURE = re.compile("Signature (expired|not yet current)")  # of services that report it as a wrong signature
-UNSIGNED = {
-    "MissingAuthenticationTokenException", "MissingAuthenticationToken", "IncompleteSignature", "AuthFailure",
-}  # fmt: skip
 WITHOUT_REASON = {"400", "403"}  # the response to a HEAD has no body, so botocore only knows the status
 ALLOWED_SKEW = timedelta(minutes=4)  # AWS allows 5 for most requests, 15 for S3
 
@@ -47,14 +40,14 @@ def with_reason(error: ClientError, account: HasClients) -> ClientError:
 def credentials_problem(error: ClientError, action: str) -> str | None:
     """The message for the user; None if the error is not about credentials."""
     code = code_of(error)
-    if code not in EXPIRED | SKEWED | UNKNOWN | WRONG_SECRET | UNSIGNED | WITHOUT_REASON:
+    if code not in CREDENTIALS | CLOCK_SKEW | WITHOUT_REASON:
         return None
     ahead = _clock_ahead(error)
-    if ahead is not None or code in SKEWED or SKEWED_SIGNATURE.match(_message(error)):
+    if ahead is not None or code in CLOCK_SKEW or SKEWED_SIGNATURE.match(_message(error)):
         return f"AWS refused to {action}, because this machine's clock is {_off(ahead)}: set it."
     if code in EXPIRED:
         return f"Your AWS credentials to {action} have expired ({code}): run `aws sso login`, or set new ones."
-    if code in UNKNOWN:
+    if code in UNKNOWN_KEY:
         return f"AWS does not know the access key used to {action} ({code}): {SIGN_IN}."
     if code in WRONG_SECRET:
         return f"The secret does not belong to the access key used to {action} ({code}): {SIGN_IN}."

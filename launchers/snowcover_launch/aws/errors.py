@@ -5,8 +5,17 @@ from contextlib import contextmanager
 
 from botocore import exceptions as boto
 
+from snowcover.aws_error_codes import (
+    CONFLICT,
+    DENIED,
+    NO_BUCKET,
+    NOT_FOUND,
+    OTHER_REGION,
+    RETRYABLE,
+    SIGN_IN,
+)
 from snowcover_launch import errors
-from snowcover_launch.aws.credential_errors import SIGN_IN, HasClients, code_of, credentials_problem, with_reason
+from snowcover_launch.aws.credential_errors import HasClients, code_of, credentials_problem, with_reason
 
 
 class AwsError(errors.BackendError):
@@ -55,17 +64,6 @@ def is_capacity_error(reason: str | None) -> bool:
     return (reason or "").lstrip().startswith(("CapacityError", "InsufficientCapacityError"))
 
 
-_DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError", "403"}
-_CONFLICT = {"PreconditionFailed", "ConditionalRequestConflict"}
-_LATER = {
-    "Throttling", "ThrottlingException", "ThrottledException", "RequestThrottled", "TooManyRequestsException",
-    "RequestLimitExceeded", "SlowDown", "ServiceUnavailable", "InternalFailure", "InternalServerError",
-    "InternalError", "ServiceUnavailableException", "500", "502", "503", "504",
-}  # fmt: skip
-_REGION = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "301"}
-_MISSING = {"NoSuchBucket", "NoSuchKey", "ResourceNotFoundException", "404", "RepositoryNotFoundException"}
-
-
 @contextmanager
 def aws_errors(action: str, account: HasClients | None = None) -> Iterator[None]:
     """Convert botocore's errors to ours.
@@ -96,7 +94,7 @@ def _from_response(error: boto.ClientError, action: str) -> AwsError:
     message = " ".join(str(error.response.get("Error", {}).get("Message", "")).split()).rstrip(".")
     if (problem := credentials_problem(error, action)) is not None:
         return NoCredentials(problem)
-    if code in _DENIED:
+    if code in DENIED:
         return AccessDenied(
             f"You may not {action} ({message or code}): ask for the launch policy of container/account.yaml, or choose "
             "another profile with AWS_PROFILE."
@@ -106,15 +104,15 @@ def _from_response(error: boto.ClientError, action: str) -> AwsError:
             f"AWS refused to {action}: {message}. That is a quota of the account: ask for more of it in the Service "
             "Quotas console under Amazon SageMaker, or take another machine with hw=..."
         )
-    if code in _LATER or code.startswith("Throttl"):
+    if code in RETRYABLE or code.startswith("Throttl"):
         return Unreachable(f"AWS asks to {action} later ({code}).")
-    if code in _REGION:
+    if code in OTHER_REGION:
         return OtherRegion(f"AWS refused to {action}: {message}: the bucket must be in the region of the jobs.")
     if code == "ResourceInUse":
         return NameInUse(f"AWS refused to {action}: {message}.")
-    if code in _CONFLICT:
+    if code in CONFLICT:
         return ObjectExists(f"AWS refused to {action}: another command was faster.")
-    if code in _MISSING or "not found" in message.lower() or "could not find" in message.lower():
+    if code in NOT_FOUND | NO_BUCKET or "not found" in message.lower() or "could not find" in message.lower():
         return NotFound(f"AWS refused to {action}: {message or code}.")
     if code == "400":  # of a HEAD request, and STS finds nothing wrong with the credentials or cannot be reached
         return AwsError(
