@@ -82,10 +82,10 @@ def test_an_image_of_other_code_is_refused_with_the_commit_to_go_back_to(
     made = {**KEPLER, "snowcover.code": "of what is here", "org.opencontainers.image.revision": "0a1b2c3d4e5f6"}
     refuse_unfit("an:image", made, hw("kepler"))
     other = {**made, "snowcover.code": "of another commit"}
-    with pytest.raises(UnfitImage, match=r"of commit 0a1b2c3d4e5f\).*image push.*git checkout 0a1b2c3d4e5f"):
+    with pytest.raises(UnfitImage, match=r"\(commit 0a1b2c3d4e5f\).*image push.*git checkout 0a1b2c3d4e5f"):
         refuse_unfit("an:image", other, hw("kepler"))
     changed = {**other, "org.opencontainers.image.revision": "0a1b2c3d4e5f6-dirty-11112222"}
-    with pytest.raises(UnfitImage, match=r"of commit 0a1b2c3d4e5f, changed\)(?!.*git checkout)"):
+    with pytest.raises(UnfitImage, match=r"\(commit 0a1b2c3d4e5f, changed\)(?!.*git checkout)"):
         refuse_unfit("an:image", changed, hw("kepler"))
     monkeypatch.setattr(images_labels, "code_digest", lambda: None)  # installed without git
     with caplog.at_level(logging.INFO):
