@@ -5,13 +5,14 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
 from snowcover.errors import LostProcess, Stopped
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+REPEAT_S = 0.05
 LAST_STEP_S = 10  # for the first process to end the step in hand, which takes all of them
 
 
@@ -48,19 +49,41 @@ def stopping_on_signals(repeatedly: bool = False) -> Iterator[None]:
 
     _Stops.handler = stop
     before = {each: signal.signal(each, stop) for each in SIGNALS}
+    hook, sys.unraisablehook = sys.unraisablehook, _repeat_ignored(sys.unraisablehook)
     try:
         yield
     finally:
         _Stops.handler = None
+        sys.unraisablehook = hook
         for each, handler in before.items():
             signal.signal(each, handler)
+
+
+def _repeat_ignored(hook: Callable[[Any], object]) -> Callable[[Any], None]:
+    """A hook for what Python ignores, such as an error in a generator that it closes: a stop there comes again."""
+
+    def repeat_ignored(ignored: Any) -> None:
+        if ignored.exc_value is None or ignored.exc_value is not _Stops.asked:
+            hook(ignored)
+            return
+        _handle_signals()
+        number = getattr(ignored.exc_value, "signal_number", signal.SIGTERM)
+        again = threading.Timer(REPEAT_S, os.kill, [os.getpid(), number])  # not now: it would be ignored in here, too
+        again.daemon = True
+        again.start()
+
+    return repeat_ignored
+
+
+def _handle_signals() -> None:
+    for each in SIGNALS:
+        signal.signal(each, _Stops.handler)
 
 
 def restore_signal_handlers() -> None:
     """Put our handlers back: Lightning's own waits for the other processes in the middle of a step."""
     if _Stops.handler is not None and _Stops.asked is None:
-        for each in SIGNALS:
-            signal.signal(each, _Stops.handler)
+        _handle_signals()
 
 
 def _ignore_more() -> None:

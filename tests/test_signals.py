@@ -1,9 +1,37 @@
-"""How the processes of one run part."""
+"""A stop by a signal is never lost, and how the processes of one run part."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
 
 import pytest
 import torch
 
-from snowcover.signals import process_group_errors
+from snowcover.errors import Stopped
+from snowcover.signals import process_group_errors, stopping_on_signals
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_that_python_ignores_while_it_closes_a_generator_comes_again(
+    number: signal.Signals, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def batches() -> Iterator[int]:
+        try:
+            yield 1
+        finally:
+            os.kill(os.getpid(), number)
+            time.sleep(0.01)
+
+    started = batches()
+    next(started)
+    reached = []
+    with pytest.raises(Stopped) as error, stopping_on_signals():
+        del started
+        reached.append("the stop was ignored")
+        time.sleep(30)
+    assert (reached, error.value.signal_number) == (["the stop was ignored"], number)
+    assert "Traceback" not in capsys.readouterr().err
 
 
 @pytest.fixture
