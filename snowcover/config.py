@@ -26,8 +26,8 @@ class TrainerConfig(Section):
     gradient_clip_norm: Annotated[float, Field(gt=0)] | None = None
     """largest norm of the gradient; null: as it is"""
     forest: bool
-    """fit a random forest on single pixels alongside the network: a baseline for each run's scores, and what
-    with=forest maps with in predict"""
+    """fit a random forest on single pixels alongside the network: a baseline for each run's scores, which
+    predict maps with by with=forest"""
 
 
 class HwConfig(Section):

@@ -1,7 +1,7 @@
 """What a checkpoint says of its run, next to the weights: a typed record with a version, and all that mapping needs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar
 
 import torch
@@ -54,6 +54,10 @@ class RunMetadata:
     """scores of each epoch"""
     steps: list[tuple[int, float, float]] = field(default_factory=list)
     """number, loss and learning rate of the last training steps"""
+
+    def copy(self) -> "RunMetadata":
+        """A record that can be extended while this one stays as it is."""
+        return replace(self, history=[*self.history], steps=[*self.steps])
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values and tensors, which are all that a checkpoint may hold; without what is not known."""

@@ -77,3 +77,11 @@ def test_a_record_without_a_required_field_is_refused() -> None:
     values = {name: value for name, value in REQUIRED.items() if name != "bands"}
     with pytest.raises(BadCheckpoint, match=r"\(bands: field required\): give another"):
         RunMetadata.of({METADATA: values}, "best.ckpt")
+
+
+def test_a_copy_is_extended_alone() -> None:
+    saved = RunMetadata(**REQUIRED, history=[{"epoch": 0}], steps=[(1, 0.5, 1e-3)])
+    copy = saved.copy()
+    copy.history.append({"epoch": 1})
+    copy.steps += [(2, 0.4, 1e-3)]
+    assert (len(saved.history), len(saved.steps)) == (1, 1)

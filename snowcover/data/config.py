@@ -64,7 +64,7 @@ class Split(Section):
     by: Literal["block", "collect", "date"]
     """block: by ground, the same in every scene; collect or date: hold out the named ones"""
     block_tiles: Annotated[int, Field(ge=1)]
-    """side of a ground block in tiles; above 1 keeps neighbouring tiles on one side"""
+    """side of a ground block in tiles; above 1 keeps neighbouring tiles in one split"""
     train: Share
     """share of the blocks' tiles used for training, between 0 and 1"""
     val: Share

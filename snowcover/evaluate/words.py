@@ -44,7 +44,6 @@ AREAS = {
 }  # fmt: skip
 SNOW_LINE = {"snow_line_m": Quantity("Snow line", "The elevation at which half of the ground is snow.", 0, "m")}
 QUANTITIES = SCORES | PROBABILITY_SCORES | FRACTIONS | AREAS | SNOW_LINE
-LESS_IS_BETTER = frozenset({"brier", "ece", "fsca_rmse"})
 
 STRATA = {
     "canopy_height": "Canopy height",

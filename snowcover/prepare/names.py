@@ -7,7 +7,6 @@ from snowcover.errors import UserError
 from snowcover.prepare.raster import Raster
 from snowcover.prepare.scene import UnknownBands
 from snowcover.sensors import planetscope
-from snowcover.sensors.planetscope import quantity
 
 
 class ContradictedBands(UserError):
@@ -34,7 +33,7 @@ def band_names(raster: Raster, given: Sequence[str] | None) -> tuple[str, ...]:
 def _said(raster: Raster) -> tuple[str, ...]:
     """The file's own names; the colours of a Planet product say only how its writer shows it, not what they are."""
     pixels = raster.pixels
-    if quantity(raster.name) == "unknown":
+    if planetscope.quantity(raster.name) == "unknown":
         return pixels.names
     return tuple(name if named else "" for name, named in zip(pixels.names, pixels.described, strict=True))
 

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 from torch import nn
@@ -80,10 +79,10 @@ def build_module(
     if start.metadata is not None:
         _refuse_other_tiles(start, start.metadata, dataset.digest)
         _refuse_other_steps(config, start, start.metadata, steps_per_epoch)
-    known = start.metadata and replace(start.metadata)  # where it began stays as it was
-    metadata = known or _new_metadata(config, dataset, learner.weights_metadata, steps_per_epoch)
-    baselines = fit_baselines(config, dataset.statistics, metadata)
-    metadata.brightness_threshold, metadata.forest = baselines
+        metadata = start.metadata.copy()
+    else:
+        metadata = _new_metadata(config, dataset, learner.weights_metadata, steps_per_epoch)
+    metadata.brightness_threshold, metadata.forest = fit_baselines(config, dataset.statistics, metadata)
     layers = metadata.layers
     mapper = SnowMapper(
         learner.network,

@@ -22,7 +22,6 @@ from snowcover.evaluate.figures.drawing import (
 from snowcover.evaluate.results import Row
 from snowcover.evaluate.selection import ANY, Selection
 
-ROW_IN = 0.34  # height of a line
 SHOWN_DIFFERENCES = ("iou", "f1", "precision", "recall")
 
 

@@ -149,7 +149,7 @@ def test_a_stopped_job_may_end_by_itself(sagemaker: SageMaker, tmp_path: Path) -
     assert sagemaker.bucket.get(f"checkpoints/{NAME}/epoch") == b"3"
 
 
-def kept(sagemaker: SageMaker, key: str) -> bytes:
+def object_or_empty(sagemaker: SageMaker, key: str) -> bytes:
     """An object that may not exist yet."""
     keys = sagemaker.bucket.keys()
     return sagemaker.bucket.get(key) if key in keys else b""
@@ -189,7 +189,7 @@ def test_a_spot_job_resumes_from_its_checkpoints_on_a_fresh_machine(
     sagemaker: SageMaker, tmp_path: Path, notice: bool
 ) -> None:
     run(sagemaker, tmp_path, COUNT, **SPOT)
-    sagemaker.wait(lambda: kept(sagemaker, f"checkpoints/{NAME}/epoch") == b"3")
+    sagemaker.wait(lambda: object_or_empty(sagemaker, f"checkpoints/{NAME}/epoch") == b"3")
     sagemaker.bucket.put(f"checkpoints/{NAME}/may-end")
     sagemaker.interrupt(NAME, notice=notice)
     job = sagemaker.wait_for(NAME)
