@@ -16,6 +16,7 @@ from filelock import FileLock
 
 BASE = "python:3.11-slim-bookworm"
 KEPT = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "snowcover-test-engine"
+CLIENT = Path("/usr/bin/docker")
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 START_TIMEOUT_S = 60
 ROOM_BYTES = 35_000_000_000
@@ -32,8 +33,11 @@ def engine() -> Iterator[None]:
             return
         if (obstacle := _obstacle()) is not None:
             pytest.skip(obstacle)
-        with _started() as address:
+        with _started() as address, tempfile.TemporaryDirectory() as programs:
             patch.setenv("DOCKER_HOST", address)
+            if CLIENT.is_file():  # of the engine's own package, which another `docker` may hide
+                Path(programs, "docker").symlink_to(CLIENT)
+                patch.setenv("PATH", programs, prepend=os.pathsep)
             _make_base()
             yield
 

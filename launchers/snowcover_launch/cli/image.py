@@ -39,7 +39,7 @@ def _build(source: Source, variants: Sequence[str], given: argparse.Namespace) -
     os.environ.setdefault("BUILDX_NO_DEFAULT_ATTESTATIONS", "1")  # SageMaker does not accept an image index
     for variant in variants:
         started = time.monotonic()
-        engine.run_docker(*build_command(source, variant), environment=pip_settings())
+        engine.run_docker(*build_command(source, variant), environment=pip_settings() | engine.builder())
         size_gb = int(engine.docker_output("image", "inspect", "--format", "{{.Size}}", source.image(variant))) / 1e9
         print(f"  {source.image(variant)}  {size_gb:.2f} GB, {time.monotonic() - started:.0f} s")
     print("Try it with `python -m snowcover.image try`, or with hw=docker.")
