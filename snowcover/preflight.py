@@ -1,9 +1,12 @@
 """What would stop a run on this machine later, checked before any folder of it is made."""
 
+import gc
 import logging
 import os
+import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,8 +32,8 @@ def refuse_unfit_run(config: "Config", folder: Path, places: Mapping[str, str]) 
     """
     refuse_unwritable(places)
     _refuse_another_run(config, folder)
-    configure_imports()
-    from snowcover.component_checks import check_components
+    with heavy_imports():
+        from snowcover.component_checks import check_components
 
     check_components(config)
 
@@ -47,13 +50,27 @@ def _refuse_another_run(config: "Config", folder: Path) -> None:
         )
 
 
-def configure_imports() -> None:
-    """Set what torch and the like read when they load."""
+@contextmanager
+def heavy_imports() -> Iterator[None]:
+    """Around the imports of torch and the like: sets what they read when they load, and collects no garbage meanwhile.
+
+    They leave none, and looking for it among so many new objects takes a fifth of their time. What they made is never
+    looked at again: it stays as long as the process.
+    """
     # Waiting threads that spin take most of a core from whatever else runs here.
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     # What the old ones (compat.py) have to say when they load.
     logging.getLogger("torch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
+    if "torch" in sys.modules:
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def places(composed: DictConfig) -> dict[str, str]:

@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from snowcover.cli import Command, Finished, run, without_nodes
 from snowcover.overrides import as_typed, given_overrides
-from snowcover.preflight import configure_imports, places, refuse_unfit_run
+from snowcover.preflight import heavy_imports, places, refuse_unfit_run
 from snowcover.secrets import masked_values
 
 if TYPE_CHECKING:
@@ -59,8 +59,8 @@ def train(composed: DictConfig) -> float:
 
 def fit(config: "Config", folder: Path, overrides: list[str], own_store: bool = False) -> float:
     """`snowcover.training.run.fit`, imported only now that the config is right."""
-    configure_imports()
-    from snowcover.training import run
+    with heavy_imports():
+        from snowcover.training import run
 
     return run.fit(config, folder, overrides, own_store)
 

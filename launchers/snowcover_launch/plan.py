@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from snowcover.errors import UserError
 from snowcover.overrides import as_typed, given_overrides
-from snowcover.preflight import configure_imports, places, refuse_unfit_run
+from snowcover.preflight import heavy_imports, places, refuse_unfit_run
 from snowcover.validation import check
 from snowcover.validation_callback import known_to_hydra
 from snowcover.writable import refuse_unwritable
@@ -115,8 +115,8 @@ def _try_components(job: Job, composed: DictConfig, folder: Path) -> None:
         refuse_unfit_run(config, folder, written)
         return
     refuse_unwritable({key: place for key, place in written.items() if key in ("hydra.sweep.dir", "tracking.uri")})
-    configure_imports()
-    from snowcover.component_checks import check_components
+    with heavy_imports():
+        from snowcover.component_checks import check_components
 
     check_components(config)
 

@@ -20,11 +20,11 @@ def schema() -> "type[Config]":
 
 def evaluate(config: "Config") -> None:
     """Make the evaluation that the config asks for."""
-    from snowcover.preflight import configure_imports
+    from snowcover.preflight import heavy_imports
 
-    configure_imports()
     try:
-        from snowcover.evaluate.pipeline import make_report
+        with heavy_imports():
+            from snowcover.evaluate.pipeline import make_report
     except ModuleNotFoundError as error:
         if error.name != "cv2":  # of pyproject.toml's extra `evaluate`
             raise

@@ -21,11 +21,11 @@ def schema() -> "type[Config]":
 
 def predict(config: "Config") -> None:
     """Make the maps that the config asks for."""
-    from snowcover.preflight import configure_imports
+    from snowcover.preflight import heavy_imports
 
-    configure_imports()
     try:
-        from snowcover.predict.pipeline import make_maps
+        with heavy_imports():
+            from snowcover.predict.pipeline import make_maps
     except ModuleNotFoundError as error:
         if error.name not in PACKAGES:
             raise
