@@ -28,14 +28,17 @@ def unpack(archive: Path, folder: Path, uri: str) -> None:
         with gzip.open(archive) as stream:
             with tarfile.open(fileobj=stream, mode="r:") as tar:
                 for member in tar:
-                    _refuse_special(member, uri)
-                    tar.extract(member, folder, filter="data")  # refuses names outside the folder
+                    _refuse_unsafe(member, folder, uri)
+                    tar.extract(member, folder, set_attrs=False)
             while stream.read(CHUNK_BYTES):
                 pass  # tarfile stops at the last file, gzip compares its checksum at the end of the stream
     except (tarfile.TarError, EOFError, OSError, ValueError, zlib.error) as error:
         raise BadArchive(f"{uri} cannot be unpacked ({first_line(error)}): nothing of it was saved.") from error
 
 
-def _refuse_special(member: tarfile.TarInfo, uri: str) -> None:
+def _refuse_unsafe(member: tarfile.TarInfo, folder: Path, uri: str) -> None:
+    """As tarfile's own filter does, which Python 3.11 has only since 3.11.4, and Debian 12's is older."""
     if not (member.isfile() or member.isdir()):
         raise BadArchive(f"{uri} contains {member.name}, which is neither file nor folder, so nothing was saved.")
+    if not (folder / member.name).resolve().is_relative_to(folder.resolve()):
+        raise BadArchive(f"{uri} contains {member.name}, which is outside of its folder, so nothing was saved.")

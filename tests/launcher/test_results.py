@@ -103,11 +103,11 @@ def special(name: str, kind: bytes, target: str = "") -> tarfile.TarInfo:
 @pytest.mark.parametrize(
     "hostile",
     [
-        {"../x": b"out"},
+        {"../x": b"out"}, {"a/../../x": b"out"}, {"/x": b"out"},
         {"link": special("link", tarfile.SYMTYPE, "/etc")}, {"hard": special("hard", tarfile.LNKTYPE, "a")},
         {"pipe": special("pipe", tarfile.FIFOTYPE)},
     ],
-    ids=["above", "link", "hard link", "pipe"],
+    ids=["above", "further above", "absolute", "link", "hard link", "pipe"],
 )  # fmt: skip
 def test_a_hostile_archive_is_refused(tmp_path: Path, hostile: Mapping[str, Any]) -> None:
     (tmp_path / "a.tar.gz").write_bytes(archive(hostile))
