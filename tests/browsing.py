@@ -1,5 +1,6 @@
 """MLflow's own server, and a real browser that looks at its pages."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -28,9 +29,10 @@ def mlflow_server(folder: Path, *arguments: str) -> Iterator[str]:
         port = free.getsockname()[1]
     command = ["mlflow", "server", "--port", str(port), "--workers", "1"]
     store = ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
+    alone = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # five processes that judge language models
     with (folder / "server.log").open("w") as log:
         server = subprocess.Popen(
-            [sys.executable, "-m", *command, *store, *arguments], cwd=folder, stdout=log, stderr=log
+            [sys.executable, "-m", *command, *store, *arguments], cwd=folder, stdout=log, stderr=log, env=alone
         )
     address = f"http://127.0.0.1:{port}"
     try:

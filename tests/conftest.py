@@ -1,5 +1,6 @@
 """Fixtures that several rooms' tests share."""
 
+import gc
 import os
 import signal
 import sys
@@ -7,18 +8,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from tests.making import write_site
 
 pytest_plugins = ["tests.browsing", "tests.servers", "tests.sagemaker", "tests.launcher.launching"]
 
+hypothesis.settings.register_profile("no_clock", deadline=None)  # a busy machine is no fault
+hypothesis.settings.load_profile("no_clock")
 signal.signal(signal.SIGINT, signal.default_int_handler)  # what tests start inherits it: ignored in the background
 if "PYTEST_XDIST_WORKER" in os.environ:  # several processes share the cores: a thread that waits is not to spin
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # and not fewer threads, with which sums are rounded otherwise
 
 ENGINE = "tests/image/"  # whose tests use Docker
 MARKS = {"browser": "browser", "s3_server": "process", "sagemaker": "machine", "trained": "training"}  # by fixtures
+LONG = ("training", "process", "machine", "browser")
 LEFT_BEHIND = ("MLFLOW_TRACKING_URI", "HYDRA_FULL_ERROR")
 
 
@@ -36,12 +41,19 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks tests by what they use. What takes longest begins first, beside all else."""
+    """Marks tests by what they use. Files of what takes long begin first, so that none is left for the end."""
     for item in items:
         used = {MARKS[name] for name in getattr(item, "fixturenames", ()) if name in MARKS}
         for mark in used | ({"image"} if item.nodeid.startswith(ENGINE) else set()):
             item.add_marker(mark)
-    items.sort(key=lambda item: not item.nodeid.startswith(ENGINE))
+    long = {item.path for item in items if any(item.get_closest_marker(mark) for mark in LONG)}
+    items.sort(key=lambda item: (not item.nodeid.startswith(ENGINE), item.path not in long))
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: each collection of garbage, which a run begins with, would look at all of it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

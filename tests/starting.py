@@ -2,6 +2,7 @@
 
 import atexit
 import contextlib
+import gc
 import io
 import multiprocessing
 import os
@@ -104,6 +105,7 @@ def _become(
     module: str, arguments: tuple[str, ...], folder: str, environment: dict[str, str], out: str, err: str
 ) -> None:
     """This process as Python would have started it for the module."""
+    gc.freeze()  # what it was forked with stays
     for number, path in ((1, out), (2, err)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_APPEND), number)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]

@@ -73,6 +73,7 @@ def test_the_published_runs_stay_as_they_were_published(choice: str) -> None:
     assert chosen.data.augment.brightness == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("choice", MODELS)
 def test_every_network_maps_four_bands_to_one_mask(choice: str) -> None:
     net = network.build(config(choice).model, BANDS, pretrained=False).eval()

@@ -8,9 +8,10 @@ import pytest
 
 from snowcover.machine import peak_memory_gb, reset_peak_memory
 
-pytestmark = pytest.mark.process
-
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the high-water mark of memory is Linux's")
+pytestmark = [
+    pytest.mark.process,
+    pytest.mark.skipif(sys.platform != "linux", reason="the high-water mark of memory is Linux's"),
+]
 PEAK = "from snowcover.machine import peak_memory_gb; print(peak_memory_gb())"
 
 

@@ -45,7 +45,7 @@ def addresses(secret: str) -> st.SearchStrategy[tuple[str, list[str]]]:
     return with_password | with_parameter
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data(), encoded=st.booleans())
 def test_nothing_is_left_of_a_secret_and_the_rest_stays_readable(data: st.DataObject, encoded: bool) -> None:
     secret = data.draw(SECRETS)
@@ -62,7 +62,7 @@ def test_nothing_is_left_of_a_secret_and_the_rest_stays_readable(data: st.DataOb
     assert secret in secrets_in(uri)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.text(st.sampled_from("ab:/@?&=;{}'\" \n%3AD-*") | st.characters(codec="utf-8"), max_size=60))
 def test_masking_twice_is_masking_once(text: str) -> None:
     for mask in (masked, masked_uri):

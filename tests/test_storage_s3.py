@@ -46,7 +46,7 @@ def first(count: int, fault: Fault) -> Callable[[Request], Fault | None]:
     return lambda request: fault if request.number < count else None
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(keys=st.sets(KEYS, min_size=1, max_size=8), data=st.data())
 def test_a_listing_has_exactly_the_keys_that_begin_so(s3: Bucket, keys: set[str], data: st.DataObject) -> None:
     s3.empty()

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -6,6 +7,7 @@ from snowcover.baselines.brightness import BINS, BRIGHTEST, best_threshold, brig
 from snowcover.scoring.confusion import scores
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**32 - 1))
 def test_the_threshold_is_the_best_one_on_the_training_pixels(seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -10,6 +10,8 @@ import yaml
 from tests.aws.policies import allowed
 from tests.container.account import ACCOUNT, GIVEN, IMAGES, JOB, REGION, TEMPLATE, Stack, deployed
 
+pytestmark = pytest.mark.machine
+
 
 @pytest.fixture
 def stack() -> Stack:

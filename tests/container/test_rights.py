@@ -8,6 +8,8 @@ import pytest
 from tests.aws.policies import Context, allowed, listed, statements
 from tests.container.account import ACCOUNT, GIVEN, IMAGES, JOB, MLFLOW, REGION, Stack, deployed
 
+pytestmark = pytest.mark.machine
+
 ALGORITHM = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:algorithm/snowcover-1f2e3d4c5b6a"
 LOGS = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:/aws/sagemaker/TrainingJobs"
 STREAM = f"{LOGS}:log-stream:snowcover-unet-000-1f2e3d4c5b6a-a1b2c3/algo-1-1700000000"

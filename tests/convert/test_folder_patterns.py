@@ -4,7 +4,7 @@ import fnmatch
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from snowcover.convert.folder_patterns import is_one_name, pattern_of
@@ -27,7 +27,6 @@ def test_the_published_expressions_are_converted(regex: str, pattern: str) -> No
     assert pattern_of(regex) == pattern
 
 
-@settings(deadline=None)
 @given(st.lists(PARTS, max_size=5), st.booleans(), st.booleans(), NAMES)
 def test_pattern_and_expression_match_the_same_names(parts: list[str], begins: bool, ends: bool, name: str) -> None:
     regex = "^" * begins + "".join(parts) + "$" * ends

@@ -32,6 +32,7 @@ def recode(root: Path, codes: dict[int, int], nodata: float | None, columns: ran
         write_tile(root / "masks/ASO_20180528", tile, recoded, nodata=nodata)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("codes", "nodata", "error", "message"),
     [({1: 255, 255: 0}, None, OtherCoding, "hold 255 and never 1, .*if it is snow, make it 1"),

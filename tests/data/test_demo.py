@@ -197,6 +197,7 @@ def test_a_place_where_nothing_can_be_made_is_named(tmp_path: Path) -> None:
         demo.make(str(tmp_path / "file" / "demo"), **SMALL)
 
 
+@pytest.mark.slow
 def test_a_few_dozen_pairs_show_snow_on_about_half_of_the_ground(default: Pairs) -> None:
     assert 36 <= len(default.images) <= 50
     assert default.images.shape[1:] == (4, 256, 256)
@@ -204,6 +205,7 @@ def test_a_few_dozen_pairs_show_snow_on_about_half_of_the_ground(default: Pairs)
     assert 0.05 < (default.images == 0).mean() < 0.25  # beyond the slanted edges of the swaths
 
 
+@pytest.mark.slow
 def test_a_brightness_threshold_does_clearly_worse_than_colour_and_surroundings(default: Pairs) -> None:
     is_snow = default.masks[default.valid] == 1
     brightness = default.images.mean(axis=1)[default.valid]

@@ -55,6 +55,7 @@ def cut(folder: Path) -> None:
     file.write_bytes(file.read_bytes()[:-400])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "text"),
     [(add, r"1 tile not in it: 15/1/1\.tif"), (delete, r"1 tile missing: 15/5500/12600\.tif"),
@@ -98,6 +99,7 @@ def test_an_index_costs_one_request_a_folder(copy: Path, s3: Bucket, s3_proxy: C
         listed(s3.uri)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", [".tiff", ".TIF", ".TIFF"])
 @pytest.mark.parametrize("folder", [SCENE, COLLECT])
 def test_a_tile_that_is_there_twice_is_refused(site: Path, tmp_path: Path, folder: str, ending: str) -> None:

@@ -68,6 +68,7 @@ def test_layers_that_cannot_be_meant_are_refused(given: str, message: str) -> No
         config("data=tiles", sources("a"), f"data.layers={given}")
 
 
+@pytest.mark.slow
 def test_a_pair_has_its_layers_with_its_bands_and_the_light_of_its_time(timed: Path) -> None:
     data = config("data=tiles", sources(timed), layers(timed / "dem", *NAMES)).data
     plain = config("data=tiles", sources(timed)).data
@@ -145,6 +146,7 @@ def test_baselines_draw_from_the_bands_alone(timed: Path) -> None:
     assert sample.pixels().reflectance.shape[1] == 4
 
 
+@pytest.mark.slow
 def test_the_digest_changes_with_the_layers_and_not_with_their_place(timed: Path, tmp_path: Path) -> None:
     copied = shutil.copytree(timed / "dem", tmp_path / "copy")
     plain, here, there = (
@@ -168,6 +170,7 @@ def test_runs_from_before_there_were_layers_are_those_without_and_each_layer_mak
     assert run_digest(with_one) != run_digest(values)
 
 
+@pytest.mark.slow
 def test_what_is_missing_or_wrong_is_refused_before_training(timed: Path, site: Path, tmp_path: Path) -> None:
     tiles = tiles_of(timed)
     short = write_layer(tmp_path / "short", tiles[1:])

@@ -32,6 +32,7 @@ def gathered(root: Path, *overrides: str) -> TileDataset:
     return load_dataset(config("data=tiles", sources(root), "hw.data_workers=1", *overrides))
 
 
+@pytest.mark.slow
 def test_tags_that_the_config_contradicts_are_refused_with_the_keys_to_give(tmp_path: Path) -> None:
     write_site(tmp_path, LANDSAT)
     with pytest.raises(WrongScaling, match=r"12600\.tif says that its numbers are of scale 2\.75e-05 and") as failure:

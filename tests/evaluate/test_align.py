@@ -59,7 +59,7 @@ def test_a_map_on_the_same_grid_is_unchanged() -> None:
     assert np.isnan(found[:5]).all() and np.isnan(found[:, 37:]).all()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.floats(0.7, 10), st.floats(0.7, 10), st.floats(-3, 3), st.floats(-3, 3), st.integers(0, 2**31), st.booleans())
 def test_shares_of_a_finer_map_are_the_shares_of_area(
     width_m: float, height_m: float, left: float, top: float, seed: int, is_south_up: bool

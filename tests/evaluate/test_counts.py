@@ -37,7 +37,7 @@ def confusion(truth: np.ndarray, mapped: np.ndarray, where: np.ndarray) -> list[
     return [int((cell & where).sum()) for cell in cells]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**31), st.integers(1, 7), st.booleans())
 def test_counts_are_those_of_plain_numpy(seed: int, count: int, unseen: bool) -> None:
     names = [f"p{number}" for number in range(count)]

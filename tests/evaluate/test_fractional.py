@@ -52,7 +52,7 @@ def raster(seed: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
 cuts = st.lists(st.integers(1, 60), max_size=3)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     st.integers(0, 99), st.integers(5, 61), st.integers(5, 61), cuts, cuts,
     st.sampled_from([(3.0, 3.0), (2.5, 4.0), (10.0, 10.0)]), st.sampled_from([20.0, 30.0, 100.0]),

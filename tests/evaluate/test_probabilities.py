@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, brier_score_loss
 
@@ -22,7 +22,6 @@ def summed(probability: np.ndarray, snow: np.ndarray, block: np.ndarray, blocks:
     return sums
 
 
-@settings(deadline=None)
 @given(steps)
 def test_scores_of_our_maps_are_scikit_learns(drawn: list[tuple[int, bool, int]]) -> None:
     step, snow, block = (np.array(column) for column in zip(*drawn, strict=True))

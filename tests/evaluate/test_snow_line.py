@@ -42,7 +42,7 @@ def found_in(snow_share: np.ndarray) -> np.ndarray:
     return sums.statistic(sums.sums["a"].sum(axis=0))["snow_line_m"]
 
 
-@settings(deadline=None, max_examples=8)
+@settings(max_examples=8)
 @given(st.floats(2300, 2800), st.floats(0, 0.2))
 def test_the_line_of_a_cone_is_found_within_5_metres_through_salt_and_pepper(line: float, noise: float) -> None:
     elevation, _, _ = cone()

@@ -97,7 +97,7 @@ def test_bins_of_under_1000_pixels_are_blank() -> None:
 pixel_sizes = st.sampled_from([(3.0, 3.0), (2.0, 3.0), (0.5, 0.5)])
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(arrays.arrays(np.uint8, (7, 9), elements=st.sampled_from([0, 1, 255])), pixel_sizes)
 def test_distances_to_the_edge_of_snow_are_those_of_all_pairs(snow: np.ndarray, pixel_m: tuple[float, float]) -> None:
     found = snow_edge_m(snow, pixel_m)

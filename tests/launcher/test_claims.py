@@ -18,7 +18,8 @@ TAKEN_BY_AWS = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")  # CreateTraining
 DIGEST, OTHER = "1f2e3d4c5b6a", "aaaabbbbcccc"
 
 
-@settings(max_examples=200, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=200)
 @given(
     words=st.lists(st.from_regex(r"\A[A-Za-z0-9._-]{0,100}\Z"), max_size=3),
     digest=st.from_regex(r"\A[0-9a-f]{12}\Z"),

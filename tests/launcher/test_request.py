@@ -57,7 +57,8 @@ def named(made: Job) -> Job:
     return made
 
 
-@settings(max_examples=200, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=200)
 @given(
     experiment=st.from_regex(r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z"),
     attempt=st.integers(1, 999),

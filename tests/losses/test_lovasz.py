@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -50,7 +50,6 @@ def gradient(value: Tensor, logits: Tensor) -> Tensor:
     return torch.autograd.grad(value, logits)[0]
 
 
-@settings(deadline=None)
 @given(SIDES, SNOW_SHARES, SPREADS, st.integers(0, 999))
 @example((7, 64, 64), 0.5, 0.01, 0)
 @example((2, 5, 5), 0.5, 0.01, 5)  # of two pixels that were equally wrong in float32
@@ -65,7 +64,6 @@ def test_where_all_is_observed_it_is_the_original(
     torch.testing.assert_close(gradient(ours, logits).double(), gradient(theirs, exact), rtol=1e-5, atol=1e-7)
 
 
-@settings(deadline=None)
 @given(SIDES, SNOW_SHARES, st.integers(0, 999))
 def test_an_unobserved_pixel_counts_as_if_it_were_not_there(
     shape: tuple[int, int, int], snow_share: float, seed: int
@@ -80,7 +78,6 @@ def test_an_unobserved_pixel_counts_as_if_it_were_not_there(
     torch.testing.assert_close(gradient(ours, logits), gradient(expected, logits), rtol=1e-5, atol=1e-7)
 
 
-@settings(deadline=None)
 @given(SIDES, SNOW_SHARES, SPREADS, st.integers(0, 999))
 def test_the_packed_sort_of_a_cpu_and_the_sort_of_other_devices_agree(
     shape: tuple[int, int, int], snow_share: float, spread: float, seed: int

@@ -97,7 +97,7 @@ def test_a_checkpoint_of_this_network_has_the_published_keys_and_no_others() -> 
     assert set(TernausV2("resnet50", num_filters=4).state_dict()) == set(without_head(state))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     into=st.integers(1, 5),
     out=st.integers(1, 5),

@@ -131,6 +131,7 @@ def test_layers_elsewhere_and_scenes_without_a_time_are_refused(tmp_path: Path) 
         mapped(scene("held"), own_grid(held), layered(write_layer(tmp_path / "dem", TILES, TILE)))
 
 
+@pytest.mark.process
 def test_a_device_in_a_process_of_its_own_takes_layers(tmp_path: Path) -> None:
     mapper, layout = layered(tmp_path).mapper, layout_with_margin(512)
     rng = np.random.default_rng(0)

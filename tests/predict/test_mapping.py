@@ -212,6 +212,7 @@ class Slanting(nn.Module):
         return 8 * x[:, :1] - 4 + 20 * (x[:, :1] - nn.functional.pad(x[:, :1], (1, 0))[..., :-1])
 
 
+@pytest.mark.slow
 def test_d4_is_the_mean_over_the_eight_turned_and_flipped_scenes() -> None:
     grid = Grid(CRS.from_epsg(3857), Affine(40, 0, -13000000, 0, -40, 4500000), 160, 160)
     values = landscape(grid)

@@ -37,6 +37,7 @@ def test_planetscope_is_unobserved_exactly_where_its_nodata_or_its_udm_says(plac
     assert np.array_equal(classes(place / "maps", name) == 255, empty | unusable)
 
 
+@pytest.mark.slow
 def test_greenland_by_landsat_is_as_white_as_its_reflectance(place: Path, shared_data: Path) -> None:
     folder = shared_data / "landsat8_greenland"
     files = [next(folder.glob(f"*_SR_{band}.TIF")) for band in ("B5", "B4", "B3", "B2")]
@@ -55,6 +56,7 @@ def test_greenland_by_landsat_is_as_white_as_its_reflectance(place: Path, shared
     assert (found[clear] == (mean > 0.3)[clear]).mean() > 0.99
 
 
+@pytest.mark.slow
 def test_everest_is_the_same_as_a_scene_and_as_its_tiles(place: Path, shared_data: Path) -> None:
     write_checkpoint(place / "best.ckpt")
     tiles = shared_data / "everest_tiles/images/20001030_everest"

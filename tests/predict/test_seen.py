@@ -1,7 +1,7 @@
 """Where a scene is observed, read a row of blocks at a time."""
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from rasterio.windows import Window
 
@@ -23,7 +23,6 @@ class Observed:
         return self.valid[part][:, :, None], self.valid[part]
 
 
-@settings(deadline=None)
 @given(st.integers(1, 1300), st.integers(1, 90), st.integers(20, 700), st.integers(5, 40))
 def test_any_bands_and_parts_get_the_scenes_mask_and_each_pixel_is_read_once(
     height: int, width: int, band: int, columns: int

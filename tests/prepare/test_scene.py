@@ -121,6 +121,7 @@ def test_radiance_with_surface_reflectance_is_refused_unless_converted(tmp_path:
         prepare(f"scenes={tmp_path}/in/*.tif", f"out={tmp_path}/out", "radiance=reflectance")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("least", [0, 0.05, 0.3, 1])
 def test_a_tile_is_kept_by_its_observed_share(least: float, tmp_path: Path) -> None:
     write_raster(tmp_path / f"{SCENE}.tif", np.full((4, 1200, 1200), 500, np.uint16))

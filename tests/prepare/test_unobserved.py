@@ -180,6 +180,7 @@ FILLS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FILLS)
 def test_an_untagged_fill_value_is_refused_with_a_hint(name: str, tmp_path: Path) -> None:
     write, way_out = FILLS[name]
@@ -321,6 +322,7 @@ def everest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_real_scene_in_floating_point_has_as_much_nodata_as_in_whole_numbers(everest: Path) -> None:
     shares = []
     for name in ("whole", "floats"):

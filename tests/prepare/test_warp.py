@@ -71,7 +71,7 @@ def true_places(grid: Grid, box: tuple[float, float, float, float], size_px: int
     return places.reshape(2, size_px, size_px)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(grids(), st.integers(9, 16), st.sampled_from([64, 100, 256]), st.randoms())
 def test_every_pixel_is_in_its_place_within_half_a_pixel(grid: Grid, zoom: int, size_px: int, random) -> None:
     tile = random.choice(candidates(grid, zoom))
@@ -92,7 +92,7 @@ def test_every_pixel_is_in_its_place_within_half_a_pixel(grid: Grid, zoom: int, 
     assert (values[~seen] == -1).all()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(grids(), st.integers(10, 16), st.randoms())
 def test_far_from_edges_positions_are_right_to_an_eighth_of_a_pixel(grid: Grid, zoom: int, random) -> None:
     tile = random.choice(candidates(grid, zoom))
@@ -101,7 +101,7 @@ def test_far_from_edges_positions_are_right_to_an_eighth_of_a_pixel(grid: Grid, 
     assert np.abs(np.stack([columns, rows]) - exact).max() <= 0.13
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([1.0, 3.0, 11.0]))
 def test_nodata_never_bleeds_into_valid_pixels(seed: int, pixel_m: float) -> None:
     random = np.random.default_rng(seed)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from snowcover.models.mapper import SnowMapper
@@ -46,7 +46,6 @@ def test_every_pixel_is_counted_by_its_logit_and_unobserved_ones_are_not() -> No
     assert counts.sum() == 4
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.floats(-60000, 60000, width=16), st.booleans()), min_size=1, max_size=40),
     st.floats(0.01, 100),

@@ -10,6 +10,7 @@ from snowcover.tracking import RunImportError, import_run
 from tests.tracking.conftest import Left, execute, runs
 
 
+@pytest.mark.slow
 def test_a_store_of_an_older_mlflow_is_read_and_left_as_it_was(home: str, tmp_path: Path) -> None:
     folder = tmp_path / "old"
     _old_store(folder)

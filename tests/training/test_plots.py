@@ -109,7 +109,7 @@ def test_each_pixel_falls_into_the_error_class_that_mask_and_prediction_give_it(
     ]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(st.sampled_from([0, 1, 255]), st.floats(0, 1)), min_size=1), st.floats(0, 1))
 def test_error_classes_count_what_scikit_learn_counts(given_pixels: list[Any], threshold: float) -> None:
     mask, probability = (np.array(column) for column in zip(*given_pixels, strict=True))
@@ -131,7 +131,7 @@ scored_pixels = st.integers(1, 16).flatmap(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(scored_pixels)
 def test_the_curve_is_scikit_learns_at_every_bin_that_holds_a_pixel(case: tuple[int, list[Any]]) -> None:
     bins, each = case

@@ -8,13 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from omegaconf import OmegaConf
 
-from snowcover import __version__
 from tests.aws.api import client, request
 from tests.aws.namespaces import Namespaces
-from tests.making import TINY_UNET, compose, sources
 from tests.sagemaker import SageMaker
 
 NAME = "snowcover-unet-001"
@@ -229,29 +225,3 @@ def test_an_output_in_another_region_fails_only_at_the_end(sagemaker: SageMaker,
     job = sagemaker.wait_for(NAME)
     assert job.status == "Failed"
     assert "BucketRegionError: bucket must be in the same region as the job" in str(job.failure_reason)
-
-
-def staged_config(sagemaker: SageMaker, site: Path, *overrides: str) -> dict[str, Any]:
-    """A config as staged by the launcher, with tiny tiles in the bucket."""
-    for tile in site.rglob("*.tif"):
-        sagemaker.bucket.put(f"site/{tile.relative_to(site)}", tile.read_bytes())
-    tiny = (*TINY_UNET, "trainer.max_epochs=1", "trainer.batch_size=6", "hw=cpu")
-    place = (sources(f"{sagemaker.bucket.uri}/site"), "tracking.uri=sqlite:///mlflow.db", "data=tiles")
-    composed = compose(*place, *tiny, "tracking.system_metrics=false", *overrides)
-    config = OmegaConf.to_container(composed, resolve=True)
-    assert isinstance(config, dict)
-    result = f"{sagemaker.bucket.uri}/snowcover/exp/{NAME}/result.json"
-    return config | {"job": {"version": __version__, "name": NAME, "result": result, "overrides": []}}
-
-
-def test_the_projects_own_container_trains_from_a_staged_config(sagemaker: SageMaker, site: Path) -> None:
-    job = request(sagemaker, NAME)
-    config = staged_config(sagemaker, site)
-    sagemaker.bucket.put(f"snowcover/exp/{NAME}/config/config.yaml", yaml.safe_dump(config).encode())
-    sagemaker.use_machine()
-    client().create_training_job(**job)
-    done = sagemaker.wait_for(NAME, seconds=400)
-    assert done.status == "Completed", (done.failure_reason, sagemaker.log(NAME)[-20:])
-    assert "best.ckpt" in archive(sagemaker, "model.tar.gz")
-    assert "mlflow/mlflow.db" in archive(sagemaker, "output.tar.gz")
-    assert json.loads(sagemaker.bucket.get(f"snowcover/exp/{NAME}/result.json"))
