@@ -56,6 +56,8 @@ def run(words: list[str]) -> None:
 
 def supervise(folder: Path, ml: str) -> None:
     program = [sys.executable, "-u", str(HOME / "container.py"), ml]
+    # As process 1 of a container, the program gets no signal that it has not asked for.
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
     process = subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert process.stdout is not None
     (folder / "pid").write_text(str(process.pid))

@@ -37,6 +37,7 @@ import json, pathlib, shutil, signal, sys, time
 ml = pathlib.Path(sys.argv[1])
 stopped = []
 signal.signal(signal.SIGTERM, lambda *_: stopped.append(1))
+signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
 print("begins", flush=True)
 (ml / "checkpoints/best.ckpt").write_text("best")
 (ml / "checkpoints/last.ckpt").write_text("last")
