@@ -31,8 +31,8 @@ class Ended:
     err: str
 
     @property
-    def sentence(self) -> str:
-        """The one line that a failed command ends in."""
+    def error_message(self) -> str:
+        """Of a failed command, which prints that one line."""
         assert self.status == 1, self.out + self.err
         (line,) = self.err.strip().splitlines()
         return line

@@ -103,7 +103,7 @@ def test_so_it_may_where_our_launcher_composes_the_jobs(tmp_path: Path) -> None:
         train.COMMAND, tmp_path, "-m", "seed=5,6", "run_name=job_${hydra:job.num}", "launch.dry_run=true",
         "trainer.max_epochs=${hydra:job.num}",
     )  # fmt: skip
-    assert done.sentence.startswith("Job 0 (seed=5), so none was started: trainer.max_epochs=0: ")
+    assert done.error_message.startswith("Job 0 (seed=5), so none was started: trainer.max_epochs=0: ")
     done = start(train.COMMAND, tmp_path, "-m", "seed=5,6", "run_name=job_${hydra:job.num}", "launch.dry_run=true")
     assert done.status == 0, done.err
     assert [line for line in done.out.splitlines() if line.startswith("run_name")] == [

@@ -72,7 +72,7 @@ def test_what_is_refused_ends_in_one_message_and_leaves_nothing(
     place: Path, arguments: tuple[str, ...], text: str
 ) -> None:
     before = everything_in(place.parent)
-    sentence = start(train.COMMAND, place, *arguments).sentence
+    sentence = start(train.COMMAND, place, *arguments).error_message
     assert re.search(text, sentence), sentence
     assert everything_in(place.parent) == before
 
@@ -90,7 +90,7 @@ def test_what_is_refused_ends_in_one_message_and_leaves_nothing(
 )
 def test_so_does_what_prepare_refuses(place: Path, arguments: tuple[str, ...], text: str) -> None:
     before = everything_in(place.parent)
-    assert text in start(prepare.COMMAND, place, *arguments).sentence
+    assert text in start(prepare.COMMAND, place, *arguments).error_message
     assert everything_in(place.parent) == before
 
 
@@ -121,7 +121,7 @@ def test_what_a_config_asks_of_hydra_is_known_while_it_is_checked(place: Path) -
     done = start(
         train.COMMAND, place, "hydra.run.dir=there", "checkpoint.dir=${hydra:runtime.output_dir}/mine", "seed=-1"
     )
-    assert done.sentence.startswith("seed=-1: ")
+    assert done.error_message.startswith("seed=-1: ")
 
 
 @pytest.mark.parametrize("flags", [["--help"], ["--info", "plugins"], ["--version"], ["--info"], ["-i", "defaults"]])

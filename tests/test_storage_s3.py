@@ -32,7 +32,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(s3_connection, "LIST_ATTEMPTS", 2)
 
 
-def sentence(failure: pytest.ExceptionInfo[storage.StorageError]) -> str:
+def error_message(failure: pytest.ExceptionInfo[storage.StorageError]) -> str:
     """The message, after a look that it is one sentence with a way out."""
     text = str(failure.value)
     assert not set("\n<>") & set(text)
@@ -111,11 +111,11 @@ def test_what_does_not_pass_ends_in_a_message(s3: Bucket, s3_proxy: StartProxy, 
     proxy = s3_proxy(fail=lambda _: fault)
     with pytest.raises(storage.Unreachable) as failure:
         storage.read(f"{s3.uri}/tile")
-    assert sentence(failure).startswith(f"{s3.uri}/tile cannot be read")
+    assert error_message(failure).startswith(f"{s3.uri}/tile cannot be read")
     assert proxy.count("GET") > 2
     with pytest.raises(storage.Unreachable) as failure:
         storage.list_files(f"{s3.uri}/ti")
-    assert sentence(failure).startswith(f"{s3.uri}/ti cannot be listed")
+    assert error_message(failure).startswith(f"{s3.uri}/ti cannot be listed")
 
 
 @pytest.mark.parametrize("size", [101, 300_000])
@@ -133,7 +133,7 @@ def test_an_answer_cut_short_with_a_length_that_fits_is_asked_for_again(
     proxy.fail = lambda _: SHORT
     with pytest.raises(storage.Unreachable, match=f"only {size - 100} of {size} bytes come") as failure:
         storage.read(f"{s3.uri}/tile")  # though its listed size is not known
-    assert sentence(failure).startswith(f"{s3.uri}/tile cannot be read")
+    assert error_message(failure).startswith(f"{s3.uri}/tile cannot be read")
     with pytest.raises(storage.Unreachable, match="of [0-9]+ bytes come"):
         storage.download(f"{s3.uri}/tile", str(tmp_path / "other"))
     assert not (tmp_path / "other").exists()
@@ -148,7 +148,7 @@ def test_an_object_that_shrinks_under_a_download_is_reported_as_that(
     s3_proxy(fail=lambda request: answer if request.number == 1 else None)
     with pytest.raises(storage.FileChanged, match="shorter than the server said at first") as failure:
         storage.download(f"{s3.uri}/last.ckpt", str(tmp_path / "last.ckpt"))
-    assert "check the name" not in sentence(failure)
+    assert "check the name" not in error_message(failure)
     assert os.listdir(tmp_path) == []
 
 
@@ -172,7 +172,7 @@ def test_a_download_never_mixes_two_versions(
     s3_proxy(fail=lambda request: s3.put("last.ckpt", os.urandom(3 << 20)) if request.number == 2 else None)
     with pytest.raises(storage.StorageError, match="changed") as failure:
         storage.download(f"{s3.uri}/last.ckpt", str(tmp_path / "last.ckpt"))
-    assert sentence(failure).startswith(f"{s3.uri}/last.ckpt")
+    assert error_message(failure).startswith(f"{s3.uri}/last.ckpt")
     assert os.listdir(tmp_path) == []
 
 
@@ -184,7 +184,7 @@ def test_a_failed_upload_leaves_nothing(
     s3_proxy(fail=lambda request: Fault(503) if "partNumber=2" in request.path else None)
     with pytest.raises(storage.Unreachable) as failure:
         storage.upload(str(tmp_path / "last.ckpt"), f"{s3.uri}/last.ckpt")
-    assert sentence(failure).startswith(f"{s3.uri}/last.ckpt cannot be written")
+    assert error_message(failure).startswith(f"{s3.uri}/last.ckpt cannot be written")
     assert s3.keys() == []
     assert s3.uploads() == []
 
@@ -199,7 +199,7 @@ def test_a_wrong_bucket_is_named(s3: Bucket) -> None:
     for action in actions:
         with pytest.raises(storage.MissingBucket) as failure:
             action("s3://no-such-bucket/scene")
-        assert "there is no bucket no-such-bucket" in sentence(failure)
+        assert "there is no bucket no-such-bucket" in error_message(failure)
     with pytest.raises(storage.MissingBucket, match="there is no bucket No_Bucket"):
         storage.list_files("s3://No_Bucket/scene")
 
@@ -212,7 +212,7 @@ def test_a_refused_write_is_named(s3: Bucket, aws_settings: pytest.MonkeyPatch) 
     assert storage.read(f"{s3.uri}/tile") == b"content"
     with pytest.raises(storage.AccessDenied) as failure:
         storage.write(f"{s3.uri}/tile", b"")
-    assert f"{s3.uri}/tile cannot be written" in sentence(failure)
+    assert f"{s3.uri}/tile cannot be written" in error_message(failure)
 
 
 @pytest.mark.parametrize("action", [storage.read, storage.list_files])
@@ -223,18 +223,18 @@ def test_no_credentials_and_wrong_ones_are_named(
     storage.forget_connections()
     with pytest.raises(storage.NoCredentials, match="SignatureDoesNotMatch") as failure:
         action(f"{s3.uri}/tile")
-    assert "aws sso login" in sentence(failure)
+    assert "aws sso login" in error_message(failure)
     aws_settings.delenv("AWS_ACCESS_KEY_ID")
     aws_settings.delenv("AWS_SECRET_ACCESS_KEY")
     storage.forget_connections()
     with pytest.raises(storage.NoCredentials, match="Unable to locate credentials") as failure:
         action(f"{s3.uri}/tile")
-    assert f"{s3.uri}/tile" in sentence(failure)
+    assert f"{s3.uri}/tile" in error_message(failure)
     aws_settings.setenv("AWS_PROFILE", "nobody")
     storage.forget_connections()
     with pytest.raises(storage.NoCredentials, match="nobody") as failure:
         action(f"{s3.uri}/tile")
-    sentence(failure)
+    error_message(failure)
 
 
 @pytest.mark.parametrize("action", [storage.read, storage.list_files])
@@ -248,8 +248,8 @@ def test_a_server_that_is_not_there_is_named(
         storage.forget_connections()
         with pytest.raises(storage.Unreachable) as failure:
             action(f"{s3.uri}/tile")
-        assert endpoint in sentence(failure)
-        assert "AWS_ENDPOINT_URL" in sentence(failure)
+        assert endpoint in error_message(failure)
+        assert "AWS_ENDPOINT_URL" in error_message(failure)
 
 
 WRONG_REGION = [
@@ -266,7 +266,7 @@ def test_a_bucket_in_another_region_is_named(
     s3_proxy(fail=lambda _: fault)
     with pytest.raises(storage.OtherRegion) as failure:
         action(f"{s3.uri}/tile")
-    assert "AWS_REGION" in sentence(failure)
+    assert "AWS_REGION" in error_message(failure)
 
 
 @pytest.mark.parametrize("action", [storage.read, storage.list_files])
@@ -276,7 +276,7 @@ def test_a_clock_that_is_off_is_named_and_no_right_is_asked_for(
     s3_proxy(fail=lambda _: Fault(403, "<Error><Code>RequestTimeTooSkewed</Code></Error>"))
     with pytest.raises(storage.AccessDenied, match=r"this machine's clock is off .*: set it") as failure:
         action(f"{s3.uri}/tile")
-    assert "RequestTimeTooSkewed" in sentence(failure)
+    assert "RequestTimeTooSkewed" in error_message(failure)
 
 
 def test_keys_that_obstore_would_change_are_refused(s3: Bucket) -> None:
@@ -285,7 +285,7 @@ def test_keys_that_obstore_would_change_are_refused(s3: Bucket) -> None:
     for key in ("", "/tile", "tile/", "scene//tile", "scene/./tile", "scene/../tile"):
         with pytest.raises(storage.StorageError) as failure:
             storage.read(f"{s3.uri}/{key}")
-        assert f"{s3.uri}/{key}" in sentence(failure)
+        assert f"{s3.uri}/{key}" in error_message(failure)
 
 
 def test_a_public_bucket_needs_no_credentials(s3_server: Server, aws_settings: pytest.MonkeyPatch) -> None:

@@ -41,7 +41,7 @@ def begin(folder: Path, *overrides: str) -> Process:
 
 def error_of(folder: Path, *overrides: str) -> str:
     """The one sentence that a failing command ends in."""
-    return starting.start(train.COMMAND, folder, *SMALL, *overrides).sentence
+    return starting.start(train.COMMAND, folder, *SMALL, *overrides).error_message
 
 
 def broken(site: Path, folder: Path, harm: Callable[[Path, Path], None]) -> str:

@@ -124,7 +124,7 @@ def test_every_step_has_its_command(steps: list[Step]) -> None:
 def test_the_refusal_is_reported_as_it_is_shown(steps: list[Step]) -> None:
     refused = [step for step in steps if step.shown]
     assert refused
-    assert [step.ended.sentence for step in refused] == [step.shown.strip() for step in refused]
+    assert [step.ended.error_message for step in refused] == [step.shown.strip() for step in refused]
 
 
 def test_every_file_that_is_named_is_there(place: Path, steps: list[Step]) -> None:

@@ -16,7 +16,7 @@ MERCATOR = CRS.from_epsg(3857)
 TARGET = Grid(UTM, Affine(10, 0, 280000, 0, -10, 4190000), 40, 30)
 
 
-def bring(values: Array, source: Grid, target: Grid, observed: Array | None = None) -> Array:
+def resampled(values: Array, source: Grid, target: Grid, observed: Array | None = None) -> Array:
     seen = np.ones(values.shape, bool) if observed is None else observed
 
     def read(window: Window) -> tuple[Array, Array]:
@@ -52,9 +52,9 @@ def _area(polygon: list[tuple[float, ...]]) -> float:
 def test_a_map_on_the_same_grid_is_unchanged() -> None:
     values = np.random.default_rng(0).random((30, 40), np.float32)
     seen = values > 0.1
-    assert np.array_equal(bring(values, TARGET, TARGET, seen), np.where(seen, values, np.nan), equal_nan=True)
+    assert np.array_equal(resampled(values, TARGET, TARGET, seen), np.where(seen, values, np.nan), equal_nan=True)
     shifted = TARGET._replace(transform=TARGET.transform * Affine.translation(-3, 5))
-    found = bring(values, shifted, TARGET)
+    found = resampled(values, shifted, TARGET)
     assert np.array_equal(found[5:, :37], values[:25, 3:])
     assert np.isnan(found[:5]).all() and np.isnan(found[:, 37:]).all()
 
@@ -85,7 +85,7 @@ def test_shares_of_a_finer_map_are_the_shares_of_area(
     weight = down.T @ seen.astype(float) @ across
     mean = down.T @ np.where(seen, values, 0.0) @ across / np.where(weight > 0, weight, np.nan)
     sure = np.abs(weight - 50) > 1e-3  # of a pixel of 100 m2, half observed: rounding decides
-    found = bring(values, source, target, seen)
+    found = resampled(values, source, target, seen)
     assert np.array_equal(np.isfinite(found)[sure], (weight >= 50)[sure])
     both = np.isfinite(found) & np.isfinite(mean)
     assert np.abs(found - mean)[both].max(initial=0) < 1e-6
@@ -102,7 +102,7 @@ def test_shares_are_exact_in_a_turned_grid_and_in_another_crs(turn_deg: float) -
     corners = np.stack(Alignment(source, target).at(np.arange(13.0), np.arange(10.0)))
     quads = np.stack([corners[:, :-1, :-1], corners[:, :-1, 1:], corners[:, 1:, 1:], corners[:, 1:, :-1]])
     expected = sharing(np.moveaxis(quads, (0, 1), (2, 3)), 0.0, 303.0)
-    found = bring(rows.astype(np.float32), source, target)
+    found = resampled(rows.astype(np.float32), source, target)
     assert 0 < expected.mean() < 1
     assert np.abs(found - expected).max() < 1e-6
 
@@ -118,7 +118,7 @@ def test_a_coarser_map_gives_the_cell_that_a_centre_lies_in() -> None:
         for j, column in enumerate(columns):
             if 0 <= row < 3 and 0 <= column < 4 and seen[row, column]:
                 expected[i, j] = values[row, column]
-    assert np.array_equal(bring(values, source, TARGET, seen), expected, equal_nan=True)
+    assert np.array_equal(resampled(values, source, TARGET, seen), expected, equal_nan=True)
 
 
 def test_positions_by_polynomial_are_those_of_the_projection() -> None:
@@ -132,9 +132,9 @@ def test_positions_by_polynomial_are_those_of_the_projection() -> None:
 def test_a_window_that_needs_much_of_the_source_is_made_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     values = np.random.default_rng(1).random((60, 80), np.float32)
     source = TARGET._replace(transform=TARGET.transform * Affine.scale(0.5), width=80, height=60)
-    whole = bring(values, source, TARGET)
+    whole = resampled(values, source, TARGET)
     monkeypatch.setattr("snowcover.evaluate.align.MAX_SOURCE_PX", 100)
-    assert np.array_equal(bring(values, source, TARGET), whole)
+    assert np.array_equal(resampled(values, source, TARGET), whole)
 
 
 def test_separate_rasters_do_not_overlap() -> None:

@@ -57,7 +57,7 @@ def test_one_command_leaves_a_report_its_figures_a_table_and_a_record(site: Path
     assert logged.data.metrics["eval_iou"] == pytest.approx(float(iou["value"]))
     assert logged.data.tags["kind"] == "evaluation"
     again = run(site, NETWORK, REFERENCE, "out=report")
-    assert again.sentence.startswith(
+    assert again.error_message.startswith(
         "report holds a report (evaluation.csv): choose another out, or set overwrite=true"
     )
 
@@ -115,7 +115,7 @@ def test_wrong_inputs_end_in_one_message_and_leave_nothing(site: Path, overrides
     _write(site, "nothing.tif", np.full((HEIGHT, WIDTH), -9999, np.float32), nodata=-9999)
     _write(site, "elsewhere.tif", depth(), crs="EPSG:32633", nodata=np.nan)  # the right numbers of another zone
     ended = run(site, *overrides, "out=refused")
-    assert message in ended.sentence
+    assert message in ended.error_message
     assert not (site / "refused").exists()
 
 

@@ -373,7 +373,7 @@ REFUSED = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_mistake_is_reported_in_one_message(name: str, place: Path) -> None:
     arguments, message = REFUSED[name]
-    sentence = start_here(command.COMMAND, place, *arguments).sentence
+    sentence = start_here(command.COMMAND, place, *arguments).error_message
     assert re.search(message, sentence), sentence
     assert not (place / "m").exists()
 
