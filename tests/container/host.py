@@ -5,11 +5,13 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
+from filelock import FileLock
 
 from snowcover import __version__
 from snowcover.config import Config
@@ -96,6 +98,17 @@ class Host:
         for mark in ("last.ckpt.sagemaker-uploading", "mlflow/mlflow.db.sagemaker-uploading"):
             (other.ml / "checkpoints" / mark).touch()
         return other
+
+
+def run_together(hosts: Sequence[Host]) -> list[int]:
+    """Runs the machines of one job; returns their exit statuses.
+
+    They meet at the port that is fixed for a job, in this machine's network: only one such job can run at a time.
+    """
+    with FileLock(Path(tempfile.gettempdir()) / "snowcover-test-hosts.lock"):
+        for host in hosts:
+            host.start()
+        return [host.end() for host in hosts]
 
 
 def _below(pid: int) -> list[int]:

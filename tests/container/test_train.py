@@ -16,7 +16,7 @@ from snowcover import checkpoints
 from snowcover.config import Config
 from snowcover.training.run import fit
 from tests.aws.namespaces import PROGRAM, Namespaces
-from tests.container.host import Host
+from tests.container.host import Host, run_together
 from tests.making import QUICK, TINY_UNET, config, sources
 from tests.servers import Bucket
 
@@ -235,8 +235,7 @@ def test_two_hosts_train_one_run_as_one_host_does_with_twice_the_batch(
     both = [Host(tmp_path / name, name, names) for name in names]
     for host in both:
         host.stage(on_two(config(*equal, "trainer.batch_size=3")))
-        host.start()
-    assert [host.end() for host in both] == [0, 0], [host.output for host in both]
+    assert run_together(both) == [0, 0], [host.output for host in both]
     first, second = both
     assert first.output.count("epoch=1/1") == 1
     assert "epoch=" not in second.output

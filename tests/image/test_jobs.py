@@ -11,7 +11,7 @@ import pytest
 from mlflow import MlflowClient
 
 from snowcover import __version__, checkpoints
-from tests.container.host import Host
+from tests.container.host import Host, run_together
 from tests.image.in_image import InImage
 from tests.making import QUICK, TINY_UNET, config, sources
 from tests.servers import Bucket
@@ -76,8 +76,7 @@ def test_two_containers_train_one_run(built: Callable[[str], str], tmp_path: Pat
     two = {"backend": "sagemaker", "instance_type": "ml.m5.large", "instance_count": 2}
     for host in both:
         host.stage(run.model_copy(update={"hw": run.hw.model_copy(update=two)}))
-        host.start()
-    assert [host.end() for host in both] == [0, 0], [host.output for host in both]
+    assert run_together(both) == [0, 0], [host.output for host in both]
     assert the_run(both[0].ml / "output/data/mlflow")[1].info.status == "FINISHED"
     assert [len(list((host.ml / "model").iterdir())) for host in both] == [4, 0]
 
