@@ -55,21 +55,21 @@ def heavy_imports() -> Iterator[None]:
     """Around the imports of torch and the like: sets what they read when they load, and collects no garbage meanwhile.
 
     They leave none, and looking for it among so many new objects takes a fifth of their time. What they made is never
-    looked at again: it stays as long as the process.
+    looked at again: it stays as long as the process. Where all is loaded already, nothing is kept.
     """
     # Waiting threads that spin take most of a core from whatever else runs here.
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     # What the old ones (compat.py) have to say when they load.
     logging.getLogger("torch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
-    if "torch" in sys.modules:
-        yield
-        return
+    gc.collect()  # else what is garbage by now would stay as well
+    loaded = len(sys.modules)
     gc.disable()
     try:
         yield
     finally:
-        gc.freeze()
+        if len(sys.modules) > loaded:
+            gc.freeze()
         gc.enable()
 
 
