@@ -219,6 +219,7 @@ def test_a_brightness_threshold_does_clearly_worse_than_colour_and_surroundings(
     assert iou(model.predict(test[0]), test[1]) > best_of_brightness + 0.15
 
 
+@pytest.mark.slow
 def test_snow_lies_under_dark_forest_and_bright_ground_is_bare(default: Pairs) -> None:
     blue, _, red, nir = np.moveaxis(default.images.astype(float), 1, 0)
     is_snow, is_tree = default.masks == 1, (nir > 2 * red) & (nir > 2 * blue)

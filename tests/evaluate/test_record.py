@@ -28,6 +28,7 @@ def asked(store: str) -> Config:
     return config("maps=maps/*.tif", "reference=depth.tif", "out=reports/spring", f"tracking.uri={store}")
 
 
+@pytest.mark.slow
 def test_a_training_run_gets_scores_and_report_and_stays_as_it_was(store: str) -> None:
     with recorded(store, "snow", "training", False) as recorder:
         pass

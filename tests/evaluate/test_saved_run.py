@@ -124,6 +124,7 @@ def test_runs_are_scored_and_compared_with_facts_and_notes(home: Path) -> None:
     assert found.notes == ()
 
 
+@pytest.mark.slow
 def test_one_command_makes_a_report_of_a_saved_run_and_records_it_in_mlflow(
     home: Path, empty_database: Path, tmp_path: Path
 ) -> None:

@@ -77,6 +77,7 @@ def test_every_job_has_a_name_that_aws_accepts_and_that_contains_its_digest(
     assert (parts.digest, parts.attempt) == (digest, attempt)
 
 
+@pytest.mark.slow
 def test_the_digest_depends_on_what_is_learned_and_not_on_where_or_how_long() -> None:
     def digest(*overrides: str) -> str:
         return request.config_digest(job(*overrides).planned_config)

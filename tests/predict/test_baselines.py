@@ -38,6 +38,7 @@ def place(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch)
     return tmp_path
 
 
+@pytest.mark.slow
 def test_network_forest_and_threshold_each_make_their_own_map(place: Path) -> None:
     seen = ~(stored(reflectance()) == 0).all(axis=0)
     for kind, level in LEVELS.items():

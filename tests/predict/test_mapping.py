@@ -102,6 +102,7 @@ def laid_out(monkeypatch: pytest.MonkeyPatch):
     return use
 
 
+@pytest.mark.slow
 def test_windows_leave_no_trace_whatever_their_size_and_place(laid_out) -> None:
     valid = np.ones((UTM_11N.height, UTM_11N.width), bool)
     valid[40:90, 100:180] = False
@@ -185,6 +186,7 @@ def test_the_windows_reported_are_those_counted() -> None:
     assert (sum(reported), counted.members) == (counted.windows, 16)
 
 
+@pytest.mark.slow
 def test_members_are_averaged_and_their_spread_is_given() -> None:
     scene = HeldScene(UTM_11N, landscape(UTM_11N, 2))
     output = training_grid(scene)
@@ -196,6 +198,7 @@ def test_members_are_averaged_and_their_spread_is_given() -> None:
     assert np.array_equal(np.isfinite(spread), np.isfinite(mean))
 
 
+@pytest.mark.slow
 def test_models_of_other_grids_and_bands_are_averaged_too() -> None:
     scene = HeldScene(UTM_11N, landscape(UTM_11N, 2))
     others = [model(), model(blurring(1, 2), 2, zoom=14), model(blurring(2, 2), 2)]

@@ -24,6 +24,7 @@ def scene(tmp_path: Path) -> Path:
     return write_raster(tmp_path / "scene.tif", imagery(300), nodata=0, names=("nir", "red", "green", "blue"))
 
 
+@pytest.mark.process
 def test_a_truncated_scene_that_lost_its_band_names_is_damaged(scene: Path) -> None:
     scene.write_bytes(scene.read_bytes()[:-300])
     status, output, errors = finish(scene.parent, "scenes=scene.tif", "out=tiles", *SMALL)
@@ -71,6 +72,7 @@ def test_gdal_warnings_go_to_the_file_that_they_name(caplog: pytest.LogCaptureFi
     assert not caplog.records
 
 
+@pytest.mark.process
 def test_an_odd_but_whole_source_makes_no_noise(tmp_path: Path) -> None:
     source = write_raster(tmp_path / "flight.tif", depth(300), nodata=-9999)
     content = bytearray(source.read_bytes())

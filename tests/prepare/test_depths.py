@@ -155,6 +155,7 @@ def everest(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Array]:
     return folder, mask
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("name", ["cm", "inner"])
 def test_a_real_mask_comes_back_from_depths_made_of_it(name: str, everest: tuple[Path, Array]) -> None:
     folder, mask = everest

@@ -27,6 +27,7 @@ def pairs(made: Path, reference: Path) -> list[tuple[np.ndarray, np.ndarray]]:
     return [(rasterio.open(found[tile]).read(), rasterio.open(path).read()) for tile, path in wanted.items()]
 
 
+@pytest.mark.slow
 def test_masks_are_the_same_to_the_pixel(made: Path) -> None:
     tiles = pairs(made / "masks", shared("everest_tiles") / "masks")
     assert len(tiles) == 35

@@ -26,6 +26,7 @@ def tiled(tmp_path: Path, *overrides: str, name: str = SCENE) -> np.ndarray:
     return read_all(tmp_path / "out" / name)
 
 
+@pytest.mark.slow
 def test_a_udm_hides_only_the_bits_that_the_config_names(tmp_path: Path) -> None:
     write_raster(tmp_path / f"{SCENE}.tif", imagery() | 1)
     flags = np.zeros((600, 600), np.uint8)
@@ -39,6 +40,7 @@ def test_a_udm_hides_only_the_bits_that_the_config_names(tmp_path: Path) -> None
     assert (tiled(tmp_path, "udm.use=false") != 0).any(axis=1).sum() == whole
 
 
+@pytest.mark.slow
 def test_snow_and_shadow_of_a_udm2_stay_unless_asked(tmp_path: Path) -> None:
     write_raster(tmp_path / f"{SCENE}.tif", imagery() | 1)
     bands = np.zeros((8, 600, 600), np.uint8)
@@ -88,6 +90,7 @@ def test_bands_that_nobody_named_are_refused(tmp_path: Path) -> None:
         tiled(tmp_path)
 
 
+@pytest.mark.slow
 def test_the_real_scenes_radiance_becomes_reflectance_by_its_own_coefficients(tmp_path: Path) -> None:
     folder = shared("planetscope_scene")
     common = (f"scenes={folder}/*AnalyticMS.tif", "zoom=12")

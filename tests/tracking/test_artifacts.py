@@ -159,6 +159,7 @@ def test_a_store_that_is_read_only_is_reported_before_the_run_begins(of_others: 
     assert not list(MlflowClient(uri).search_runs(["0", "1"]))
 
 
+@pytest.mark.slow
 def test_killed_while_the_model_is_kept_and_resumed_there_is_one_model(
     home: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -181,6 +182,7 @@ def test_killed_while_the_model_is_kept_and_resumed_there_is_one_model(
         assert not list(Path("mlruns").rglob("*.part"))
 
 
+@pytest.mark.slow
 def test_a_model_is_exported_once_and_again_only_where_its_weights_are_others(
     home: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
