@@ -110,7 +110,8 @@ def _is_first() -> bool:
 
 @contextlib.contextmanager
 def process_group_errors(processes: int) -> Iterator[None]:
-    """Within the block, what fails because another process of the group has ended is a LostProcess."""
+    """Within the block, what fails because another process of the group has ended is a LostProcess, and what fails
+    after a stop is that stop."""
     import torch
 
     from snowcover.compat import DistError
@@ -120,7 +121,7 @@ def process_group_errors(processes: int) -> Iterator[None]:
         if processes > 1:  # else a thread of theirs that still holds a tensor while Python ends aborts the process
             torch.distributed.destroy_process_group()
     except RuntimeError as error:
-        if processes > 1 and _Stops.asked is not None:
+        if _Stops.asked is not None:
             raise _Stops.asked from error
         lost = isinstance(error, DistError) or "gloo" in str(error) or "NCCL" in str(error)
         if processes > 1 and lost:

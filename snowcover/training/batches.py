@@ -3,6 +3,7 @@
 from typing import cast
 
 import lightning
+from lightning.pytorch.utilities import CombinedLoader
 
 from snowcover.config import Config
 from snowcover.data.dataset import TileDataset
@@ -16,18 +17,18 @@ class Batches(lightning.LightningDataModule):
         super().__init__()
         self._dataset, self._config = dataset, config
 
-    def train_dataloader(self) -> TileLoader:
+    def train_dataloader(self) -> CombinedLoader:
         """Shuffled by the seed and the epoch."""
         assert self.trainer is not None
-        return self._loader("train", shuffle_seed=self._config.seed + self.trainer.current_epoch)
+        return _Loader(self._loader("train", self._config.seed + self.trainer.current_epoch), "max_size_cycle")
 
-    def val_dataloader(self) -> TileLoader:
+    def val_dataloader(self) -> CombinedLoader:
         """In the manifest's order."""
-        return self._loader("val")
+        return _Loader(self._loader("val"), "sequential")
 
-    def test_dataloader(self) -> TileLoader:
+    def test_dataloader(self) -> CombinedLoader:
         """In the manifest's order."""
-        return self._loader("test")
+        return _Loader(self._loader("test"), "sequential")
 
     def _loader(self, split: str, shuffle_seed: int | None = None) -> TileLoader:
         trainer = cast(lightning.Trainer, self.trainer)
@@ -41,3 +42,16 @@ class Batches(lightning.LightningDataModule):
             trainer.world_size,
             pin=trainer.strategy.root_device.type == "cuda",
         )
+
+
+class _Loader(CombinedLoader):
+    """A loader as Lightning wraps it, but one that has a length also where it did not start.
+
+    While it cleans up after an error, Lightning asks for it, and another error would hide the first.
+    """
+
+    def __len__(self) -> int:
+        try:
+            return super().__len__()
+        except RuntimeError:
+            return 0

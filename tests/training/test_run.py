@@ -4,7 +4,8 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ from mlflow import MlflowClient
 
 from snowcover import checkpoints
 from snowcover.config import Config
+from snowcover.data.loader import Batch, TileLoader
 from snowcover.errors import Stopped, UserError
 from snowcover.tracking import Recorder
+from snowcover.training.batches import Batches
 from snowcover.training.module import SnowModule
 from snowcover.training.run import fit
 from tests.making import QUICK, TINY_UNET, config, sources
@@ -178,6 +181,30 @@ def test_a_stopped_run_resumes_as_if_it_had_never_stopped(
     assert cut.info.status == "FINISHED"
     for metric in ("loss", "lr", "val_iou", "train_loss", "test_iou"):
         assert recorded(client, cut.info.run_id, metric) == recorded(client, whole.info.run_id, metric), metric
+
+
+class StoppedAtStart(TileLoader):
+    def __iter__(self) -> Iterator[Batch]:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return super().__iter__()
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_a_stop_while_batches_are_asked_for_is_told_as_a_stop(
+    split: str, site: Path, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = Batches._loader
+
+    def loader(batches: Batches, name: str, *seed: int) -> TileLoader:
+        loader = asked(batches, name, *seed)
+        if name == split:
+            loader.__class__ = StoppedAtStart
+        return loader
+
+    monkeypatch.setattr(Batches, "_loader", loader)
+    with pytest.raises(Stopped, match=r"^Stopped by SIGTERM\.$"):
+        fit(small(site, "trainer.max_epochs=1"), here / "run", [])
+    assert the_run()[1].info.status == "KILLED"
 
 
 def test_a_run_stopped_in_its_first_epoch_resumes_too(site: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
