@@ -4,6 +4,7 @@ import gc
 import os
 import signal
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import hypothesis
 import pytest
 
+from tests.aws.namespaces import ONE_THREAD
 from tests.making import write_site
 
 pytest_plugins = ["tests.browsing", "tests.servers", "tests.sagemaker", "tests.launcher.launching"]
@@ -18,8 +20,8 @@ pytest_plugins = ["tests.browsing", "tests.servers", "tests.sagemaker", "tests.l
 hypothesis.settings.register_profile("no_clock", deadline=None)  # a busy machine is no fault
 hypothesis.settings.load_profile("no_clock")
 signal.signal(signal.SIGINT, signal.default_int_handler)  # what tests start inherits it: ignored in the background
-if "PYTEST_XDIST_WORKER" in os.environ:  # several processes share the cores: a thread that waits is not to spin
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # and not fewer threads, with which sums are rounded otherwise
+if "PYTEST_XDIST_WORKER" in os.environ:  # several processes share the cores
+    os.environ |= ONE_THREAD
 
 ENGINE = "tests/image/"  # whose tests use Docker
 MARKS = {"browser": "browser", "s3_server": "process", "sagemaker": "machine", "trained": "training"}  # by fixtures
@@ -41,13 +43,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks tests by what they use. Files of what takes long begin first, so that none is left for the end."""
+    """Marks tests by what they use. Long files begin first, and among those like it large ones, so that none is left
+    for the end."""
     for item in items:
         used = {MARKS[name] for name in getattr(item, "fixturenames", ()) if name in MARKS}
         for mark in used | ({"image"} if item.nodeid.startswith(ENGINE) else set()):
             item.add_marker(mark)
     long = {item.path for item in items if any(item.get_closest_marker(mark) for mark in LONG)}
-    items.sort(key=lambda item: (not item.nodeid.startswith(ENGINE), item.path not in long))
+    tests = Counter(item.path for item in items)
+    items.sort(key=lambda item: (not item.nodeid.startswith(ENGINE), item.path not in long, -tests[item.path]))
 
 
 def pytest_collection_finish() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 PROGRAM = Path(__file__).resolve().parents[2] / "container" / "train"
 PLACE = Path("/opt/ml")
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # in each of the processes that share this machine's cores
 
 
 class Namespaces:
@@ -40,7 +41,7 @@ class Namespaces:
     def start(self, tree: Path, environment: Mapping[str, str], folder: Path) -> subprocess.Popen[bytes]:
         """Starts the job; its output is the process's stdout. `folder` holds the container's own files."""
         PLACE.mkdir(parents=True, exist_ok=True)  # remains: other tests may be using it
-        whole = _own(folder) | dict(environment)
+        whole = _own(folder) | ONE_THREAD | dict(environment)
         return subprocess.Popen(
             self.command(tree, whole),
             env=whole,

@@ -5,7 +5,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tests.aws.namespaces import Namespaces
+from tests.aws.namespaces import ONE_THREAD, Namespaces
 from tests.image.engine import docker
 
 
@@ -22,7 +22,7 @@ class InImage(Namespaces):
 
     def command(self, tree: Path, environment: Mapping[str, str]) -> list[str]:
         # The image's own PATH counts, as SageMaker sets none.
-        settings = [f"{name}={value}" for name, value in environment.items() if name != "PATH"]
+        settings = [f"{name}={value}" for name, value in {**ONE_THREAD, **environment}.items() if name != "PATH"]
         words = [word for setting in settings for word in ("--env", setting)]
         name = f"snowcover-test-{secrets.token_hex(6)}"
         mount = f"{tree}:/opt/ml"

@@ -6,6 +6,7 @@ from importlib.metadata import distribution
 from pathlib import Path
 
 from snowcover_launch.images.build import CHECKOUT
+from tests.aws.namespaces import ONE_THREAD
 from tests.image.engine import docker
 
 TESTERS = ("pytest", "pluggy", "iniconfig", "pygments", "hypothesis", "sortedcontainers")
@@ -26,7 +27,7 @@ def test_torch_dependent_tests_pass_with_the_old_torch(built: Callable[[str], st
     output = docker(
         "run", "--rm", "--network", "none", "--workdir", "/project",
         "--env", "PYTHONPATH=/project:/project/launchers:/testers",
-        "--env", "OMP_WAIT_POLICY=passive",  # as in conftest.py: beside other tests it takes a fifth of the time
+        *(word for name, value in ONE_THREAD.items() for word in ("--env", f"{name}={value}")),
         *(word for mount in mounts for word in ("--volume", mount)), "--entrypoint", "python", built("kepler"),
         "-m", "pytest", "--noconftest", "-p", "tests.image.inside", "-p", "no:cacheprovider", "-k", CHOSEN, *TESTS,
     )  # fmt: skip

@@ -21,8 +21,10 @@ from snowcover.config import Config
 from snowcover.data.loader import Batch, TileLoader
 from snowcover.errors import Stopped, UserError
 from snowcover.tracking import Recorder
+from snowcover.training import finish
 from snowcover.training.batches import Batches
 from snowcover.training.module import SnowModule
+from snowcover.training.plots.outcome import draw_outcome
 from snowcover.training.run import fit
 from tests.making import QUICK, TINY_UNET, config, sources
 from tests.servers import Bucket
@@ -43,6 +45,7 @@ TIMES = ("tiles_per_second", "peak_memory_gb")
 def here(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working folder."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(finish, "draw_outcome", lambda *_: None)  # a third of a short run; drawn in one
     # Absolute, for MLflow keeps a connection for each address; set, for it leaves the last one set itself.
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     (tmp_path / "mlflow.db").write_bytes(empty_database.read_bytes())
@@ -104,7 +107,10 @@ def takes_raw_tiles_and_needs_nothing_of_ours(client: MlflowClient, run: Any) ->
     assert signature.inputs.inputs[0].type == np.dtype("uint16")
 
 
-def test_a_run_leaves_everything_that_is_needed_to_compare_and_use_it(site: Path, here: Path) -> None:
+def test_a_run_leaves_everything_that_is_needed_to_compare_and_use_it(
+    site: Path, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finish, "draw_outcome", draw_outcome)
     exported = small(site, "tracking.export_model=true")
     objective = fit(exported, here / "run", ["model=unet", "optimizer.lr=1e-3", "+x.y=1"])
     client, run = the_run()
