@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.aws.api import client, request
-from tests.aws.namespaces import Namespaces
+from tests.aws.namespaces import ONE_THREAD, Namespaces
 from tests.sagemaker import SageMaker
 
 NAME = "snowcover-unet-001"
@@ -82,7 +82,7 @@ record = {"files": seen, "environment": dict(os.environ), "arguments": sys.argv[
     assert record["files"]["checkpoints/deep/last.ckpt"] == "before"
     assert record["environment"]["GIVEN"] == "y"
     assert record["environment"]["TRAINING_JOB_NAME"] == NAME
-    own = {"PATH", "HOME", "TMPDIR", "PWD", "LC_CTYPE"}  # the last two are the shell's and Python's
+    own = {"PATH", "HOME", "TMPDIR", "PWD", "LC_CTYPE", *ONE_THREAD}  # PWD and LC_CTYPE are the shell's and Python's
     network = {"AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"}
     named = {"TRAINING_JOB_NAME", "TRAINING_JOB_ARN"}
     assert set(record["environment"]) - own == {"GIVEN"} | named | network
