@@ -32,7 +32,7 @@ def refuse_unfit_run(config: "Config", folder: Path, places: Mapping[str, str]) 
     """
     refuse_unwritable(places)
     _refuse_another_run(config, folder)
-    with heavy_imports():
+    with heavy_imports("snowcover.component_checks"):
         from snowcover.component_checks import check_components
 
     check_components(config)
@@ -51,25 +51,27 @@ def _refuse_another_run(config: "Config", folder: Path) -> None:
 
 
 @contextmanager
-def heavy_imports() -> Iterator[None]:
-    """Around the imports of torch and the like: sets what they read when they load, and collects no garbage meanwhile.
+def heavy_imports(module: str) -> Iterator[None]:
+    """Around the import of a module that loads torch and the like: sets what they read when they load, and collects no
+    garbage meanwhile. Where the module is loaded already, it does nothing.
 
     They leave none, and looking for it among so many new objects takes a fifth of their time. What they made is never
-    looked at again: it stays as long as the process. Where all is loaded already, nothing is kept.
+    looked at again: it stays as long as the process.
     """
+    if module in sys.modules:
+        yield
+        return
     # Waiting threads that spin take most of a core from whatever else runs here.
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     # What the old ones (compat.py) have to say when they load.
     logging.getLogger("torch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
     gc.collect()  # else what is garbage by now would stay as well
-    loaded = len(sys.modules)
     gc.disable()
     try:
         yield
     finally:
-        if len(sys.modules) > loaded:
-            gc.freeze()
+        gc.freeze()
         gc.enable()
 
 

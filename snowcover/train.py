@@ -59,7 +59,7 @@ def train(composed: DictConfig) -> float:
 
 def fit(config: "Config", folder: Path, overrides: list[str], own_store: bool = False) -> float:
     """`snowcover.training.run.fit`, imported only now that the config is right."""
-    with heavy_imports():
+    with heavy_imports("snowcover.training.run"):
         from snowcover.training import run
 
     return run.fit(config, folder, overrides, own_store)

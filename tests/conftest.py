@@ -1,5 +1,6 @@
 """Fixtures that several rooms' tests share."""
 
+import functools
 import gc
 import os
 import signal
@@ -11,6 +12,7 @@ from typing import Any
 
 import hypothesis
 import pytest
+from botocore.loaders import JSONFileLoader
 
 from tests.aws.namespaces import ONE_THREAD
 from tests.making import write_site
@@ -56,6 +58,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish() -> None:
     """What was imported stays: each collection of garbage, which a run begins with, would look at all of it."""
+    gc.collect()
+    gc.freeze()
+    # Sessions share what describes AWS's services: each would read it again, for half a second.
+    JSONFileLoader.load_file = functools.cache(JSONFileLoader.load_file)  # type: ignore[method-assign]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_garbage_of_another_file() -> Iterator[None]:
+    """What a file's tests have left is collected, and what they have imported not looked at again."""
+    yield
     gc.collect()
     gc.freeze()
 

@@ -115,7 +115,7 @@ def _try_components(job: Job, composed: DictConfig, folder: Path) -> None:
         refuse_unfit_run(config, folder, written)
         return
     refuse_unwritable({key: place for key, place in written.items() if key in ("hydra.sweep.dir", "tracking.uri")})
-    with heavy_imports():
+    with heavy_imports("snowcover.component_checks"):
         from snowcover.component_checks import check_components
 
     check_components(config)

@@ -23,7 +23,7 @@ def evaluate(config: "Config") -> None:
     from snowcover.preflight import heavy_imports
 
     try:
-        with heavy_imports():
+        with heavy_imports("snowcover.evaluate.pipeline"):
             from snowcover.evaluate.pipeline import make_report
     except ModuleNotFoundError as error:
         if error.name != "cv2":  # of pyproject.toml's extra `evaluate`

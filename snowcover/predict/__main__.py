@@ -24,7 +24,7 @@ def predict(config: "Config") -> None:
     from snowcover.preflight import heavy_imports
 
     try:
-        with heavy_imports():
+        with heavy_imports("snowcover.predict.pipeline"):
             from snowcover.predict.pipeline import make_maps
     except ModuleNotFoundError as error:
         if error.name not in PACKAGES:
