@@ -5,8 +5,8 @@ PYTHON := $(VENV)/bin/python
 # Rebuilt whenever the project's dependencies change.
 READY := $(VENV)/ready-$(shell sha256sum pyproject.toml | cut -c1-16)
 
-# One process more than there are cores, since tests also wait: for commands, servers, containers.
-PARALLEL := --numprocesses $(shell echo $$(( $$(nproc) < 4 ? $$(nproc) + 1 : 4 ))) --dist loadscope --no-loadscope-reorder
+PARALLEL := --dist loadscope --no-loadscope-reorder --numprocesses
+CORES := $(shell echo $$(( $$(nproc) < 4 ? $$(nproc) : 4 )))
 
 .PHONY: demo test check image lint docs bench gpu
 demo: $(READY)
@@ -19,11 +19,12 @@ demo: $(READY)
 	  reference=demo_scene/ASO_demo_20180604_snow_depth.tif canopy_height=demo_scene/canopy_height.tif \
 	  elevation=demo_scene/elevation.tif block_m=500 out=demo_report overwrite=true
 
+# One process more than there are cores, since these tests also wait: for commands, servers, containers.
 test: $(READY) browser engine lint
-	$(PYTHON) -m pytest $(PARALLEL)
+	$(PYTHON) -m pytest $(PARALLEL) $$(( $(CORES) + 1 ))
 
 check: $(READY) lint
-	$(PYTHON) -m pytest $(PARALLEL) -m "not training and not process and not machine and not image and not browser and not slow"
+	$(PYTHON) -m pytest $(PARALLEL) $(CORES) -m "not training and not process and not machine and not image and not browser and not slow"
 
 image: $(READY)
 	$(PYTHON) -m snowcover.image build
