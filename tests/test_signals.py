@@ -34,6 +34,15 @@ def test_a_stop_that_python_ignores_while_it_closes_a_generator_comes_again(
     assert "Traceback" not in capsys.readouterr().err
 
 
+def test_what_fails_while_a_stop_is_cleaned_up_after_is_told_as_that_stop() -> None:
+    with pytest.raises(Stopped, match="SIGTERM"), stopping_on_signals(), process_group_errors(1):
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(30)
+        finally:
+            raise RuntimeError("another fault")
+
+
 @pytest.fixture
 def group() -> None:
     store = torch.distributed.HashStore()
