@@ -5,6 +5,9 @@ PYTHON := $(VENV)/bin/python
 # Rebuilt whenever the project's dependencies change.
 READY := $(VENV)/ready-$(shell sha256sum pyproject.toml | cut -c1-16)
 
+# The tests start dozens of commands and jobs: what these import is compiled once, not by each.
+unexport PYTHONDONTWRITEBYTECODE
+
 PARALLEL := --dist loadscope --no-loadscope-reorder --numprocesses
 CORES := $(shell echo $$(( $$(nproc) < 4 ? $$(nproc) : 4 )))
 

@@ -108,6 +108,7 @@ def trained(site: Path, empty_database: Path, tmp_path_factory: pytest.TempPathF
     small = ("model=unet", "model.encoder_name=tu-mobilenetv3_small_050", "trainer.max_epochs=2", "hw=cpu")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(work)
+        patch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", ".1")  # a second or two is all that it trains
         composed = config(
             "data=tiles", sources(site), *small, f"tracking.uri={uri}", "+tracking.tags={job: job-1}",
             "experiment_name=on-the-machine",
