@@ -80,10 +80,11 @@ def train_command(hosts: Hosts, module: list[str]) -> list[str]:
         return [sys.executable, "-m", *module]
     torchrun = [str(Path(__file__).with_name("torchrun.py")), f"--nproc-per-node={hosts.processes}"]
     torchrun += ["--monitor-interval=0.5"]  # old torch defaults to 5 s
-    if len(hosts.names) == 1:
-        return [sys.executable, *torchrun, "--standalone", "-m", *module]  # on a free port
-    rendezvous = [f"--nnodes={len(hosts.names)}", f"--node-rank={hosts.number}"]
-    rendezvous += [f"--master-addr={hosts.names[0]}", f"--master-port={PORT}"]
+    if len(hosts.names) == 1:  # at a free port: that of --standalone is fixed in old torch
+        rendezvous = ["--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0"]
+    else:
+        rendezvous = [f"--nnodes={len(hosts.names)}", f"--node-rank={hosts.number}"]
+        rendezvous += [f"--master-addr={hosts.names[0]}", f"--master-port={PORT}"]
     return [sys.executable, *torchrun, *rendezvous, "-m", *module]
 
 

@@ -9,10 +9,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 from torch.utils.checkpoint import checkpoint
 
-__all__ = ["CHECKPOINT_HAS_CONTEXTS", "DistError", "Image", "Mask", "check_export", "drop_methods", "raw_tensor", "v2"]
+__all__ = [
+    "CHECKPOINT_HAS_CONTEXTS", "DistError", "Image", "Mask", "check_export", "destroy_process_group", "drop_methods",
+    "raw_tensor", "v2",
+]  # fmt: skip
 
 try:
     from torch.distributed import DistError
@@ -50,3 +53,15 @@ def check_export() -> None:
     """Raises RuntimeError where torch cannot export a network, which is how MLflow keeps one as a model."""
     if find_spec("torch.export") is None:
         raise RuntimeError(f"torch {torch.__version__} cannot export networks")
+
+
+def destroy_process_group() -> None:
+    """Leave the process group, and end its threads.
+
+    torch 2.0 ends them holding Python's lock, for which a thread waits that has yet to let go of a tensor: both for
+    ever. Whoever drops the last reference to the group's backend ends them without that lock.
+    """
+    device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
+    backend = distributed.distributed_c10d._get_default_group()._get_backend(torch.device(device))
+    distributed.destroy_process_group()
+    del backend

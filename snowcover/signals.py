@@ -112,14 +112,12 @@ def _is_first() -> bool:
 def process_group_errors(processes: int) -> Iterator[None]:
     """Within the block, what fails because another process of the group has ended is a LostProcess, and what fails
     after a stop is that stop."""
-    import torch
-
-    from snowcover.compat import DistError
+    from snowcover.compat import DistError, destroy_process_group
 
     try:
         yield
         if processes > 1:  # else a thread of theirs that still holds a tensor while Python ends aborts the process
-            torch.distributed.destroy_process_group()
+            destroy_process_group()
     except RuntimeError as error:
         if _Stops.asked is not None:
             raise _Stops.asked from error

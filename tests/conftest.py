@@ -24,6 +24,8 @@ hypothesis.settings.load_profile("no_clock")
 signal.signal(signal.SIGINT, signal.default_int_handler)  # what tests start inherits it: ignored in the background
 if "PYTEST_XDIST_WORKER" in os.environ:  # several processes share the cores
     os.environ |= ONE_THREAD
+# Sessions share what describes AWS's services: each would read it again, for half a second.
+JSONFileLoader.load_file = functools.cache(JSONFileLoader.load_file)  # type: ignore[method-assign]
 
 ENGINE = "tests/image/"  # whose tests use Docker
 MARKS = {"browser": "browser", "s3_server": "process", "sagemaker": "machine", "trained": "training"}  # by fixtures
@@ -60,8 +62,6 @@ def pytest_collection_finish() -> None:
     """What was imported stays: each collection of garbage, which a run begins with, would look at all of it."""
     gc.collect()
     gc.freeze()
-    # Sessions share what describes AWS's services: each would read it again, for half a second.
-    JSONFileLoader.load_file = functools.cache(JSONFileLoader.load_file)  # type: ignore[method-assign]
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 
@@ -10,6 +12,18 @@ import torch
 
 from snowcover.errors import Stopped
 from snowcover.signals import process_group_errors, stopping_on_signals
+
+GROUPS_THAT_END = """
+import torch
+from torch import distributed
+from snowcover.compat import destroy_process_group
+
+for _ in range(300):
+    distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
+    for _ in range(6):
+        distributed.all_reduce(torch.ones(1))
+    destroy_process_group()
+"""
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -54,3 +68,8 @@ def test_a_group_that_is_done_leaves_no_thread_to_meet_the_end_of_python() -> No
     with process_group_errors(2):
         torch.distributed.all_reduce(torch.ones(1))
     assert not torch.distributed.is_initialized()
+
+
+@pytest.mark.process
+def test_a_group_ends_however_late_its_threads_let_go_of_a_tensor() -> None:
+    subprocess.run([sys.executable, "-c", GROUPS_THAT_END], check=True, timeout=120)

@@ -101,7 +101,6 @@ class SnowModule(lightning.LightningModule):
         # In a tuple Lightning does not see it, so its arrays are no weights of the task.
         self._forest = () if forest is None else (forest,)
         self._counted: tuple[SnowMapper, ...] = ()  # it, while it is counted
-        self._summed = torch.zeros(0)  # over the processes, the last time
 
     def configure_optimizers(self) -> Any:
         optimizer = self._make_optimizer(self.parameters())
@@ -237,10 +236,7 @@ class SnowModule(lightning.LightningModule):
         checkpoint[METADATA] = self.metadata.to_dict()
 
     def _sum(self, tensor: Tensor) -> Tensor:
-        # A thread of gloo's lets go of it later. Were it the last to, it would wait for Python's lock, and whoever ends
-        # the processes' group, holding that lock, for the thread: both for ever (seen with torch 2.0).
-        self._summed = tensor.clone()
-        return cast(Tensor, self.trainer.strategy.reduce(self._summed, reduce_op="sum"))
+        return cast(Tensor, self.trainer.strategy.reduce(tensor.clone(), reduce_op="sum"))
 
 
 def takes(function: Callable[..., Any], name: str) -> bool:

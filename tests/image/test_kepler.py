@@ -11,7 +11,7 @@ from tests.image.engine import docker
 
 TESTERS = ("pytest", "pluggy", "iniconfig", "pygments", "hypothesis", "sortedcontainers")
 TESTS = ("tests/data/test_loader.py", "tests/losses", "tests/models/test_input_channels.py",
-         "tests/test_checkpoints.py", "tests/training/test_run.py")  # fmt: skip
+         "tests/test_checkpoints.py", "tests/test_signals.py", "tests/training/test_run.py")  # fmt: skip
 # Of the training's tests those that lean on torch and lightning the most; the image has no server for S3.
 CHOSEN = "(not test_run or any_number_of_workers or onecycle or plateau or first_epoch) and not in_s3"
 

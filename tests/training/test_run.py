@@ -199,15 +199,15 @@ class StoppedAtStart(TileLoader):
 def test_a_stop_while_batches_are_asked_for_is_told_as_a_stop(
     split: str, site: Path, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = Batches._loader
+    make_loader = Batches._loader
 
-    def loader(batches: Batches, name: str, *seed: int) -> TileLoader:
-        loader = asked(batches, name, *seed)
+    def make_stopping(batches: Batches, name: str, *seed: int) -> TileLoader:
+        loader = make_loader(batches, name, *seed)
         if name == split:
             loader.__class__ = StoppedAtStart
         return loader
 
-    monkeypatch.setattr(Batches, "_loader", loader)
+    monkeypatch.setattr(Batches, "_loader", make_stopping)
     with pytest.raises(Stopped, match=r"^Stopped by SIGTERM\.$"):
         fit(small(site, "trainer.max_epochs=1"), here / "run", [])
     assert the_run()[1].info.status == "KILLED"
