@@ -5,7 +5,7 @@ import gc
 import os
 import signal
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ JSONFileLoader.load_file = functools.cache(JSONFileLoader.load_file)  # type: ig
 
 ENGINE = "tests/image/"  # whose tests use Docker
 MARKS = {"browser": "browser", "s3_server": "process", "sagemaker": "machine", "trained": "training"}  # by fixtures
-LONG = ("training", "process", "machine", "browser")
+LONG = ("image", "browser", "machine", "process", "training")  # the longest first
 LEFT_BEHIND = ("MLFLOW_TRACKING_URI", "HYDRA_FULL_ERROR")
 
 
@@ -49,13 +49,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks tests by what they use. Long files begin first, and among those like it large ones, so that none is left
     for the end."""
+    tests: Counter[Path] = Counter()
+    marks: dict[Path, set[str]] = defaultdict(set)
     for item in items:
         used = {MARKS[name] for name in getattr(item, "fixturenames", ()) if name in MARKS}
         for mark in used | ({"image"} if item.nodeid.startswith(ENGINE) else set()):
             item.add_marker(mark)
-    long = {item.path for item in items if any(item.get_closest_marker(mark) for mark in LONG)}
-    tests = Counter(item.path for item in items)
-    items.sort(key=lambda item: (not item.nodeid.startswith(ENGINE), item.path not in long, -tests[item.path]))
+        tests[item.path] += 1
+        marks[item.path] |= {mark.name for mark in item.iter_markers()}
+    items.sort(key=lambda item: ([mark not in marks[item.path] for mark in LONG], -tests[item.path]))
 
 
 def pytest_collection_finish() -> None:
