@@ -23,7 +23,7 @@ COMMANDS = ["arguments", "cli", "components", "config_root", "out_command", "ove
             "yaml_texts"]  # fmt: skip
 NETWORKS = ["baselines", "checkpoints", "compat", "component_checks", "data.loader", "data.transforms",
             "encoder_weights", "evaluate.saved_tiles", "finite", "losses", "machine", "models", "network", "predict",
-            "robosat_pink", "run_metadata", "scoring", "signals", "tracking.models", "trained_model",
+            "robosat_pink", "run_metadata", "scoring", "tracking.models", "trained_model",
             "training"]  # fmt: skip
 SAGEMAKER = "SageMaker is the launcher's business, and there that of one folder"
 FOREIGN: dict[str, tuple[str, list[str]]] = {  # package -> why only these may import it, in functions too; rooms' names
