@@ -46,6 +46,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     return ByFile(config, log)
 
 
+def pytest_collection() -> None:
+    """Tests import thousands of modules, none of which is garbage."""
+    gc.disable()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks tests by what they use. Long files begin first, and among those like it large ones, so that none is left
     for the end."""
@@ -64,6 +69,7 @@ def pytest_collection_finish() -> None:
     """What was imported stays: each collection of garbage, which a run begins with, would look at all of it."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True, scope="module")
