@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import torch
 from torch import nn
 
 from snowcover import __version__, checkpoints, network, provenance
@@ -84,6 +85,8 @@ def build_module(
         metadata = _new_metadata(config, dataset, learner.weights_metadata, steps_per_epoch)
     metadata.brightness_threshold, metadata.forest = fit_baselines(config, dataset.statistics, metadata)
     layers = metadata.layers
+    if device.prefers_channels_last:
+        learner.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     mapper = SnowMapper(
         learner.network,
         config.data.scale,
