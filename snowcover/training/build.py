@@ -86,7 +86,7 @@ def build_module(
     metadata.brightness_threshold, metadata.forest = fit_baselines(config, dataset.statistics, metadata)
     layers = metadata.layers
     if device.prefers_channels_last:
-        learner.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        learner.network.to(memory_format=torch.channels_last)
     mapper = SnowMapper(
         learner.network,
         config.data.scale,

@@ -166,11 +166,17 @@ def test_the_same_seed_gives_identical_losses_with_any_number_of_workers(site: P
     assert history(here / "a") != history(here / "c")
 
 
-@pytest.mark.parametrize("scheduler", ["none", "cosine", "onecycle", "plateau"])
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("scheduler=none",), ("scheduler=cosine",), ("scheduler=onecycle",),
+        ("scheduler=plateau", "scheduler.patience=0"), ("hw.precision=bf16-mixed",),
+    ],
+    ids=" ".join,
+)  # fmt: skip
 def test_a_stopped_run_resumes_as_if_it_had_never_stopped(
-    site: Path, here: Path, monkeypatch: pytest.MonkeyPatch, scheduler: str
+    site: Path, here: Path, monkeypatch: pytest.MonkeyPatch, overrides: tuple[str, ...]
 ) -> None:
-    overrides = (f"scheduler={scheduler}", *(["scheduler.patience=0"] if scheduler == "plateau" else []))
     fit(small(site, *overrides, "experiment_name=whole"), here / "outputs/whole/1", [])
     undo = stop_at(monkeypatch, epoch=2, batch=1)
     with pytest.raises(Stopped):
