@@ -40,7 +40,7 @@ class HwConfig(Section):
     devices: Annotated[int, Field(ge=1)] | Literal["auto"]
     """processes on each machine, each with its own device; auto: all GPUs"""
     precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed"]
-    """auto: mixed on a GPU and on a CPU with AMX, which halves the time; else full. 32-true: full"""
+    """auto: mixed on a GPU, and on a CPU with AMX where one process trains, in half the time; else full"""
     data_workers: Annotated[int, Field(ge=1)]
     """processor cores given to reading tiles; each keeps four pairs on the way"""
     image: Literal["current", "kepler"] = "current"

@@ -76,7 +76,8 @@ def device(hw: HwConfig) -> Device:
         count = 1 if hw.devices == "auto" else hw.devices
         name = "Apple GPU" if kind == "mps" else f"{platform.machine()}, {torch.get_num_threads()} threads"
         memory = _free_bytes() // count
-    return Device(kind, count, _precision(hw.precision, kind), name, memory, hw.instance_count)
+    precision = _precision(hw.precision, kind, count * hw.instance_count)
+    return Device(kind, count, precision, name, memory, hw.instance_count)
 
 
 def rank() -> int:
@@ -144,12 +145,13 @@ def _kind(accelerator: str) -> str:
     return accelerator
 
 
-def _precision(wanted: str, kind: str) -> str:
+def _precision(wanted: str, kind: str, processes: int) -> str:
     if wanted != "auto":
         return wanted
     if kind == "gpu":  # bfloat16 in hardware begins with Ampere; emulated it is slower than float16
         return "bf16-mixed" if torch.cuda.get_device_capability() >= (8, 0) else "16-mixed"
-    return "bf16-mixed" if kind == "cpu" and _has_amx() else "32-true"
+    # A CPU is only quicker in it with channels last, which several processes do not have.
+    return "bf16-mixed" if kind == "cpu" and processes == 1 and _has_amx() else "32-true"
 
 
 def _has_amx() -> bool:

@@ -53,4 +53,5 @@ def test_a_cpu_computes_in_bfloat16_where_it_has_a_unit_for_it_or_is_told_to(
     found = machine.device(HwConfig(accelerator="cpu", devices=1, precision=wanted, data_workers=1))
     assert (found.precision, found.prefers_channels_last) == (precision, channels_last)
     several = machine.device(HwConfig(accelerator="cpu", devices=2, precision=wanted, data_workers=1))
+    assert several.precision == (wanted if wanted != "auto" else "32-true")
     assert not several.prefers_channels_last
