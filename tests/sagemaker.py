@@ -228,8 +228,8 @@ class SageMaker:
 
     def restore_network(self) -> None:
         """The network is back."""
-        self.faults.network_is_lost = False
         self._front.open()
+        self.faults.network_is_lost = False  # last: whoever waits for this connects at once
 
     def expire_credentials(self, calls: int | None = None) -> None:
         """From now on the credentials are expired, for `calls` calls or until `renew_credentials`."""

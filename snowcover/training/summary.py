@@ -49,6 +49,7 @@ def tags(overrides: Sequence[str], device: Device) -> dict[str, Any]:
         **{f"version.{name}": version(name) for name in PACKAGES},
         "version.python": platform.python_version(),
         "device": device.name,
+        "precision": device.precision,
         "host": platform.node(),
         **_git(),
     }

@@ -120,7 +120,7 @@ def test_a_run_leaves_everything_that_is_needed_to_compare_and_use_it(
     assert run.data.params["model.encoder_name"] == "tu-test_resnet"
     assert run.data.tags["override.optimizer.lr"] == "1e-3"
     assert run.data.tags["override.model"] == "unet"
-    assert {"device", "host", "version.torch", "git.commit", "git.dirty"} <= set(run.data.tags)
+    assert {"device", "precision", "host", "version.torch", "git.commit", "git.dirty"} <= set(run.data.tags)
 
     rows = history(here / "run")
     assert recorded(client, run.info.run_id, "val_iou") == [(i, row["val_iou"]) for i, row in enumerate(rows)]

@@ -76,7 +76,7 @@ def test_the_network_is_lost_and_comes_back(sagemaker: SageMaker) -> None:
 
 
 def test_the_network_comes_back_by_itself(sagemaker: SageMaker) -> None:
-    sagemaker.faults.when("ListTrainingJobs", 2, lambda: sagemaker.lose_network(seconds=0.3))
+    sagemaker.faults.when("ListTrainingJobs", 2, lambda: sagemaker.lose_network(seconds=1))
     api = client()
     api.list_training_jobs()
     with pytest.raises(ConnectionClosedError):
