@@ -100,7 +100,7 @@ class Recorder:
         source = CodeDatasetSource({"manifest": "manifest.csv"})
         entry = MetaDataset(source, name=masked(name)[:VALUE_LENGTH], digest=digest[:36])  # type: ignore[abstract]
         given = DatasetInput(entry._to_mlflow_entity(), [InputTag("mlflow.data.context", "training")])
-        self._ask(lambda: self._client.log_inputs(self.run_id, [given]))
+        self._ask(lambda: store.log_datasets(self._client, self.run_id, [given]))
 
     def model(self, mapper: Any, example: np.ndarray[Any, Any], metrics: Sequence[str] = ()) -> bool:
         """Keep the network as the run's MLflow model: raw tiles [N, C, H, W] in, snow probability [N, H, W] out.

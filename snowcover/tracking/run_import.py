@@ -17,7 +17,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
 from snowcover.tracking.artifacts import keep_all, local_folder
 from snowcover.tracking.job_store import JobStore, RunImportError, job_store
-from snowcover.tracking.store import BATCH, PARAMS, connect, experiment_id, run_tags
+from snowcover.tracking.store import BATCH, PARAMS, connect, experiment_id, log_datasets, run_tags
 from snowcover.tracking_uri import sqlite_path
 
 log = logging.getLogger(__name__)
@@ -130,7 +130,7 @@ def _copy(source: JobStore, client: MlflowClient, run: RunInfo) -> None:
     for start in range(0, len(params), PARAMS):
         client.log_batch(run.run_id, params=params[start : start + PARAMS], synchronous=True)
     if source.run.inputs:
-        client.log_inputs(run.run_id, source.run.inputs.dataset_inputs)
+        log_datasets(client, run.run_id, source.run.inputs.dataset_inputs)
     _copy_metrics(source, client, run.run_id)
     _copy_artifacts(source, client, run)
     for model, step in source.models():

@@ -6,12 +6,12 @@ import logging
 import os
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Literal
 
 from filelock import FileLock
-from mlflow.entities import Experiment, RunTag
+from mlflow.entities import DatasetInput, Experiment, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from mlflow.tracking._tracking_service.utils import _use_tracking_uri
@@ -39,6 +39,7 @@ QUIET = {"MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true", "MLFLOW_ENABLE_ARTIFA
 # anyway, unless their address says otherwise: see addresses.ui_hint.
 KIND = {"mlflow.experimentKind": "custom_model_development"}
 TAG = re.compile(r"[\w.\- :/]{1,250}")
+ALREADY_THERE = re.compile(r"unique constraint|duplicate (key|entry)", re.I)  # SQLite and PostgreSQL, MySQL
 ARN = re.compile(r"arn:aws[a-z-]*:sagemaker:[a-z0-9-]+:\d{12}:mlflow-(tracking-server|app)/[A-Za-z0-9-]+")
 
 
@@ -143,6 +144,17 @@ def experiment(client: MlflowClient, uri: str, name: str) -> Experiment:
             f"The store takes {name} for its experiment {found.name}: give experiment_name={found.name}, or another."
         )
     return found
+
+
+def log_datasets(client: MlflowClient, run_id: str, datasets: Sequence[DatasetInput]) -> None:
+    """Name the datasets of a run. MLflow looks for them and then adds those it lacks, without a lock: where another run
+    on the same tiles was faster to add them, a second look finds them."""
+    try:
+        client.log_inputs(run_id, datasets)
+    except MlflowException as error:
+        if not ALREADY_THERE.search(str(error)):
+            raise
+        client.log_inputs(run_id, datasets)
 
 
 def has_run(client: MlflowClient, run_id: str) -> bool:

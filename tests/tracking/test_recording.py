@@ -1,12 +1,17 @@
-"""The tags of a run are there from its first moment."""
+"""The tags of a run are there from its first moment, and runs that begin at once on the same tiles are all recorded."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sqlalchemy
 from mlflow import MlflowClient
+from mlflow.entities import Dataset, DatasetInput
+from mlflow.store.tracking.dbmodels.models import SqlDataset
 
 from snowcover.errors import UserError
 from snowcover.tracking import CannotRecord, recorded
+from snowcover.tracking.store import log_datasets
 from snowcover.training.run import fit
 from tests.making import TINY_UNET, config, sources
 
@@ -72,3 +77,27 @@ def test_any_other_tag_is_taken_both_times(home: str) -> None:
         pass
     kept = MlflowClient(home).get_run(recorder.run_id).data.tags
     assert {key: kept[key] for key in tags} == {key: value[:500] for key, value in tags.items()}
+
+
+def test_runs_that_name_the_same_dataset_at_once_both_have_it(home: str) -> None:
+    client = MlflowClient(home)
+    faster, slower = (client.create_run("0").info.run_id for _ in range(2))
+    given = DatasetInput(Dataset("ASO_20180528", "d1" * 18, "local", "{}"), [])
+    overtaken: list[str] = []
+
+    def overtake(*_: Any) -> None:
+        if not overtaken:
+            overtaken.append(slower)
+            client.log_inputs(faster, [given])
+
+    sqlalchemy.event.listen(SqlDataset, "before_insert", overtake)
+    try:
+        log_datasets(client, slower, [given])
+    finally:
+        sqlalchemy.event.remove(SqlDataset, "before_insert", overtake)
+    assert overtaken
+    for run_id in (faster, slower):
+        found = client.get_run(run_id).inputs
+        assert found is not None
+        (entry,) = found.dataset_inputs
+        assert (entry.dataset.name, entry.dataset.digest) == ("ASO_20180528", "d1" * 18)
